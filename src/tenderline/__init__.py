@@ -1,0 +1,1 @@
+"""Tenderline: takes, confirms and recovers payments over the telephone and by message."""

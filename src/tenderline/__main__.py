@@ -1,0 +1,5 @@
+"""`python -m tenderline`."""
+
+from tenderline.cli import main
+
+main()

@@ -1,0 +1,1 @@
+"""The JSON edge: webhooks, OAuth and the resources, one file for each resource."""

@@ -1,0 +1,1 @@
+"""Audiences, schedules and the dialler. Empty until campaigns land."""

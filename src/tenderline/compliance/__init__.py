@@ -1,0 +1,1 @@
+"""Who may be contacted, when and how: pure decisions over facts and dated rules."""

@@ -1,0 +1,319 @@
+"""Every setting, once: flags > `TENDERLINE_*` (and `TENDERLINE_*_FILE` for secrets) > `tenderline.toml` > defaults.
+
+`tenderline.default.toml` is generated from these classes and a test keeps it so. Secrets are `SecretStr`: they do not
+print. An unknown key is an error that names the nearest one.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from tenderline.core import zones
+from tenderline.core.errors import ConfigurationError
+
+ENV_PREFIX = "TENDERLINE_"
+CONFIG_FILE_VARIABLE = "TENDERLINE_CONFIG"
+DEFAULT_CONFIG_FILE = "tenderline.toml"
+
+
+def default_data_dir() -> Path:
+    """/var/lib/tenderline for root (its database runs as a user of its own), else the XDG data folder."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/tenderline")
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "tenderline"
+
+
+class Section(BaseModel):
+    """A part of the settings; a key it does not know is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class StripeSettings(Section):
+    """Stripe. Without an API key the gateway is off."""
+
+    api_key: SecretStr | None = Field(default=None, description="Secret or restricted key (sk_… or rk_…).")
+    webhook_secrets: list[SecretStr] = Field(
+        default=[], max_length=2, description="Signing secrets (whsec_…) of the endpoint; two while one is rotated."
+    )
+    api_url: str = Field(default="https://api.stripe.com", description="Where Stripe's API is.")
+    timeout_s: float = Field(default=10.0, gt=0, le=60, description="Longest wait for one answer.")
+
+
+class TwilioSettings(Section):
+    """Twilio, for SMS. Without an account SID the carrier is off."""
+
+    account_sid: str | None = Field(default=None, description="Account SID (AC…).")
+    auth_token: SecretStr | None = Field(default=None, description="Auth token; it also signs Twilio's webhooks.")
+    from_number: str | None = Field(default=None, description="The number that messages come from, E.164.")
+    messaging_service_sid: str | None = Field(
+        default=None, description="A messaging service (MG…) instead of a number."
+    )
+    api_url: str = Field(default="https://api.twilio.com", description="Where Twilio's API is.")
+    timeout_s: float = Field(default=10.0, gt=0, le=60, description="Longest wait for one answer.")
+
+
+class SmtpSettings(Section):
+    """E-mail by SMTP. Without a host e-mail is off."""
+
+    host: str | None = Field(default=None, description="The mail server that takes our messages.")
+    port: int = Field(default=587, ge=1, le=65535, description="Its port: 587 for submission.")
+    username: str | None = Field(default=None, description="User name, when the server asks for one.")
+    password: SecretStr | None = Field(default=None, description="Password, when the server asks for one.")
+    starttls: Literal["required", "never"] = Field(
+        default="required", description="'never' sends in the clear: only for a server on this machine."
+    )
+    ca_file: Path | None = Field(default=None, description="CA certificates to trust instead of the system's.")
+    from_address: str | None = Field(default=None, description="The address that messages come from.")
+    timeout_s: float = Field(default=20.0, gt=0, le=120, description="Longest wait for one answer.")
+
+
+class RecoverySettings(Section):
+    """How failed payments are recovered."""
+
+    merge_hold_s: float = Field(
+        default=60.0, ge=0, le=3600, description="Wait before the first contact: one failure often sends three events."
+    )
+    link_valid_days: int = Field(default=30, ge=1, le=365, description="How long a payment link works.")
+
+
+class ComplianceSettings(Section):
+    """Who may be contacted when. The rules themselves are data in compliance/rules."""
+
+    default_zone: str | None = Field(
+        default=None,
+        description="IANA zone of people about whom nothing is known (no number, no own word). Unset: they are held.",
+    )
+    default_region: str = Field(
+        default="US", pattern="^[A-Z]{2}$", description="ISO 3166 country of numbers written without a country code."
+    )
+
+    @field_validator("default_zone")
+    @classmethod
+    def _zone_is_known(cls, value: str | None) -> str | None:
+        if value is not None and not zones.is_known(value):
+            raise ValueError(f"{value!r} is not an IANA time zone, such as America/New_York")
+        return value
+
+
+class WorkerSettings(Section):
+    """How attempts are leased and sent."""
+
+    lease_s: float = Field(default=60.0, ge=1, le=3600, description="How long a worker may hold an attempt.")
+    batch_max: int = Field(default=500, ge=1, le=5000, description="Attempts that pass the gate in one transaction.")
+    send_concurrency: int = Field(default=25, ge=1, le=500, description="Messages on their way at the same time.")
+    tick_s: float = Field(default=1.0, gt=0, le=60, description="How often due work is looked for without a hint.")
+    attempt_tries_max: int = Field(default=8, ge=1, le=50, description="Handovers of one attempt before it fails.")
+    doubt_settle_s: float = Field(
+        default=120.0, ge=0, le=86_400, description="How long a provider may take to list a message it took."
+    )
+    receipt_poll_after_s: float = Field(
+        default=300.0, gt=0, le=86_400, description="Silence after which the provider is asked how far a message got."
+    )
+
+
+class ApiSettings(Section):
+    """The JSON API and the screens."""
+
+    bind_host: str = Field(default="127.0.0.1", description="Address to listen on. Put TLS in front of it.")
+    bind_port: int = Field(default=4000, ge=0, le=65535, description="Port to listen on.")
+    token_valid_s: int = Field(default=3600, ge=60, le=86_400, description="Life of an access token.")
+    requests_per_minute_max: int = Field(default=300, ge=1, description="Requests of one client in one minute.")
+    session_idle_min: int = Field(default=15, ge=1, le=1440, description="A sign-in ends after this long unused.")
+    session_valid_h: int = Field(default=12, ge=1, le=168, description="A sign-in ends after this long in any case.")
+
+
+class AuditSettings(Section):
+    """The tamper-evident log."""
+
+    head_file: Path | None = Field(
+        default=None, description="Where the signed head of the chain is written; put it on another disk or host."
+    )
+    head_interval_s: float = Field(default=60.0, gt=0, le=3600, description="How often the head is signed.")
+
+
+class Settings(BaseSettings):
+    """Tenderline's settings."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        nested_model_default_partial_update=True,
+    )
+
+    organisation: str = Field(default="Your organisation", max_length=60, description="The name payers know you by.")
+    public_url: str = Field(
+        default="http://127.0.0.1:4000", description="The address under which payers and providers reach this system."
+    )
+    data_dir: Path = Field(default_factory=default_data_dir, description="Embedded database, keys, audit heads.")
+    database_url: SecretStr | None = Field(
+        default=None, description="postgresql://… of version 15 or later. Unset: an embedded PostgreSQL in data_dir."
+    )
+    secret_key: SecretStr | None = Field(
+        default=None,
+        description="Signs links and sessions (32 characters or more). Unset: made once, kept in data_dir.",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="How much is logged.")
+    stripe: StripeSettings = StripeSettings()
+    twilio: TwilioSettings = TwilioSettings()
+    smtp: SmtpSettings = SmtpSettings()
+    recovery: RecoverySettings = RecoverySettings()
+    compliance: ComplianceSettings = ComplianceSettings()
+    worker: WorkerSettings = WorkerSettings()
+    api: ApiSettings = ApiSettings()
+    audit: AuditSettings = AuditSettings()
+
+    @field_validator("public_url")
+    @classmethod
+    def _public_url_is_an_origin(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+            raise ValueError("write it as https://pay.example.org")
+        return value.rstrip("/")
+
+    @field_validator("secret_key")
+    @classmethod
+    def _secret_key_is_long(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < 32:
+            raise ValueError("needs 32 characters or more")
+        return value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what `load` hands over: it reads the sources itself, so that it can say where each value came from."""
+        del settings_cls, env_settings, dotenv_settings, file_secret_settings
+        return (init_settings,)
+
+
+class Loaded:
+    """The settings, and for every key set somewhere, where."""
+
+    def __init__(self, settings: Settings, sources: dict[str, str]) -> None:
+        self.settings = settings
+        self.sources = sources
+
+
+def known_keys() -> dict[str, type[BaseModel] | None]:
+    """Every dotted key; sections map to their class."""
+    keys: dict[str, type[BaseModel] | None] = {}
+    for name, field in Settings.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            keys[name] = field.annotation
+            keys.update({f"{name}.{inner}": None for inner in field.annotation.model_fields})
+        else:
+            keys[name] = None
+    return keys
+
+
+def _refuse_unknown(key: str, source: str) -> None:
+    near = difflib.get_close_matches(key, known_keys(), n=1, cutoff=0.5)
+    hint = f"; did you mean {near[0]!r}?" if near else "; `tenderline config show` lists every key"
+    raise ConfigurationError(f"Unknown setting {key!r} in {source}{hint}")
+
+
+def _flatten(table: dict[str, Any], source: str) -> dict[str, Any]:
+    keys = known_keys()
+    flat: dict[str, Any] = {}
+    for name, value in table.items():
+        section = keys.get(name)
+        if section is not None and isinstance(value, dict):
+            for inner, inner_value in value.items():
+                if f"{name}.{inner}" not in keys:
+                    _refuse_unknown(f"{name}.{inner}", source)
+                flat[f"{name}.{inner}"] = inner_value
+        elif name not in keys or section is not None:
+            _refuse_unknown(name, source)
+        else:
+            flat[name] = value
+    return flat
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    try:
+        return _flatten(tomllib.loads(path.read_text("utf-8")), str(path))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{path} is not valid TOML: {error}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} cannot be read: {error}") from error
+
+
+# Variables that start like ours but are not settings.
+_NOT_SETTINGS = frozenset({CONFIG_FILE_VARIABLE, "TENDERLINE_PAYLOADS", "TENDERLINE_TEST_DATABASE_URL"})
+
+
+def _from_environment(environment: dict[str, str]) -> dict[str, tuple[Any, str]]:
+    keys = known_keys()
+    found: dict[str, tuple[Any, str]] = {}
+    for variable in sorted(environment):
+        if not variable.startswith(ENV_PREFIX) or variable in _NOT_SETTINGS:
+            continue
+        key = variable.removeprefix(ENV_PREFIX).lower().replace("__", ".")
+        value: Any = environment[variable]
+        if key.endswith("_file") and key not in keys:
+            key = key.removesuffix("_file")
+            try:
+                value = Path(value).read_text("utf-8").strip()
+            except (OSError, UnicodeDecodeError) as error:
+                raise ConfigurationError(f"{variable} names a file that cannot be read: {error}") from error
+        if key not in keys or keys[key] is not None:
+            _refuse_unknown(key, f"the environment ({variable})")
+        if key == "stripe.webhook_secrets":
+            value = [part.strip() for part in value.split(",") if part.strip()]
+        found[key] = (value, variable)
+    return found
+
+
+def load(
+    flags: dict[str, Any] | None = None,
+    environment: dict[str, str] | None = None,
+    config_file: Path | None = None,
+) -> Loaded:
+    """Reads every source, strongest last to win: file, environment, flags (dotted keys).
+
+    Raises `ConfigurationError` that names the key, the source and the reason.
+    """
+    environment = dict(os.environ) if environment is None else environment
+    flat: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    named = config_file or (Path(environment[CONFIG_FILE_VARIABLE]) if environment.get(CONFIG_FILE_VARIABLE) else None)
+    path = named or Path(DEFAULT_CONFIG_FILE)
+    if named is not None or path.is_file():
+        for key, value in _from_file(path).items():
+            flat[key], sources[key] = value, str(path)
+    for key, (value, variable) in _from_environment(environment).items():
+        flat[key], sources[key] = value, variable
+    for key, value in (flags or {}).items():
+        if key not in known_keys():
+            _refuse_unknown(key, "the command line")
+        flat[key], sources[key] = value, "command line"
+    nested: dict[str, Any] = {}
+    for key, value in flat.items():
+        section, _, inner = key.partition(".")
+        if inner:
+            nested.setdefault(section, {})[inner] = value
+        else:
+            nested[section] = value
+    try:
+        return Loaded(Settings(**nested), sources)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        key = ".".join(str(part) for part in first["loc"])
+        where = sources.get(key, "the defaults")
+        raise ConfigurationError(f"Setting {key!r} (from {where}): {first['msg']}") from error

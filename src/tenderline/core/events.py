@@ -1,0 +1,263 @@
+"""What happened, in the past tense: written in the same transaction as the change it tells of.
+
+`worker/reactions.py` says who acts on which. The timeline of a case and the live board are drawn from the same rows.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+from uuid import UUID
+
+import msgspec
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag=True):
+    """The root: an event may concern a person, a payment, a case and an attempt."""
+
+    summary: ClassVar[str] = ""
+    """A sentence for the timeline, filled from the event's own fields."""
+
+    person_id: UUID | None = None
+    payment_id: UUID | None = None
+    case_id: UUID | None = None
+    attempt_id: UUID | None = None
+
+
+class PaymentFailed(Event, frozen=True):
+    """A card was declined or a debit bounced, and the payment now stands as failed."""
+
+    summary = "Payment of {amount} failed: {reason}"
+    amount: str
+    reason: str
+
+
+class PaymentActionRequired(Event, frozen=True):
+    """The payer has to do something (confirm with the bank) before the payment can go on."""
+
+    summary = "Payment of {amount} waits for the payer: {reason}"
+    amount: str
+    reason: str
+
+
+class PaymentSucceeded(Event, frozen=True):
+    """The money arrived. Nobody is asked for it again."""
+
+    summary = "Payment of {amount} succeeded"
+    amount: str
+
+
+class PaymentStopped(Event, frozen=True):
+    """The debt is no longer to be asked for: refunded, disputed, or its subscription was ended."""
+
+    summary = "Payment of {amount} stopped: {why}"
+    amount: str
+    why: str
+
+
+class PayerContactMissing(Event, frozen=True):
+    """A payment failed and the gateway's event told no way to reach the payer; the gateway is asked."""
+
+    summary = "No way to reach the payer was given; asking {gateway}"
+    gateway: str
+    payer_reference: str
+
+
+class PaymentLookupWanted(Event, frozen=True):
+    """An event named an object of the gateway that must be read before its payment is known."""
+
+    summary = "{gateway} is asked which payment {reference} belongs to"
+    gateway: str
+    reference: str
+    inbox_id: int
+
+
+class CaseOpened(Event, frozen=True):
+    """A failed payment became a case, and its first attempts are planned."""
+
+    summary = "Case opened: {amount}, {reason}"
+    amount: str
+    reason: str
+
+
+class CaseHeld(Event, frozen=True):
+    """The case waits for a person to look at it; nothing is sent meanwhile."""
+
+    summary = "Case held: {why}"
+    why: str
+
+
+class CaseReleased(Event, frozen=True):
+    """What the case was held for is settled; its attempts are planned."""
+
+    summary = "Case released: {why}"
+    why: str
+
+
+class CaseClosed(Event, frozen=True):
+    """The case came to its end: recovered, stopped or exhausted."""
+
+    summary = "Case closed: {outcome}"
+    outcome: str
+
+
+class AttemptPlanned(Event, frozen=True):
+    """A contact was planned; the gate will decide when it is due."""
+
+    summary = "{channel} planned for {due}"
+    channel: str
+    due: str
+
+
+class AttemptAllowed(Event, frozen=True):
+    """The gate let the contact pass; it is handed to the provider next."""
+
+    summary = "{channel} allowed by the gate"
+    channel: str
+    rules: list[str] = []
+
+
+class AttemptDeferred(Event, frozen=True):
+    """The gate held the contact until a later instant."""
+
+    summary = "{channel} held until {until}: {why}"
+    channel: str
+    until: str
+    why: str
+    rules: list[str] = []
+
+
+class AttemptSuppressed(Event, frozen=True):
+    """The gate refused the contact for good; it will never leave."""
+
+    summary = "{channel} suppressed: {why}"
+    channel: str
+    why: str
+    rules: list[str] = []
+
+
+class AttemptAccepted(Event, frozen=True):
+    """The provider took the message."""
+
+    summary = "{channel} accepted by {provider}"
+    channel: str
+    provider: str
+
+
+class AttemptDelivered(Event, frozen=True):
+    """The carrier says that the message arrived."""
+
+    summary = "{channel} delivered"
+    channel: str
+
+
+class AttemptFailed(Event, frozen=True):
+    """The message did not arrive and will not: the provider or carrier refused it."""
+
+    summary = "{channel} failed: {why}"
+    channel: str
+    why: str
+
+
+class AttemptBackedOff(Event, frozen=True):
+    """The provider was busy; the contact is planned again, and the gate will be asked again."""
+
+    summary = "{channel} put back until {until}: {why}"
+    channel: str
+    until: str
+    why: str
+
+
+class AttemptInDoubt(Event, frozen=True):
+    """The message may have left, and nobody recorded it: the provider is asked, the person is never sent to twice."""
+
+    summary = "{channel} in doubt: {why}"
+    channel: str
+    why: str
+
+
+class PersonOptedOut(Event, frozen=True):
+    """The person asked for silence; every channel is silent from this instant."""
+
+    summary = "Opted out by {channel}: {text}"
+    channel: str
+    text: str
+
+
+class PersonOptedIn(Event, frozen=True):
+    """The person took an earlier opt-out back, from the same address."""
+
+    summary = "Opted in again by {channel}"
+    channel: str
+
+
+class MessageReceived(Event, frozen=True):
+    """The person wrote to us."""
+
+    summary = "{channel} received: {text}"
+    channel: str
+    text: str
+
+
+class ContactPointRejected(Event, frozen=True):
+    """An address cannot be used, with the reason."""
+
+    summary = "{channel} address cannot be used: {why}"
+    channel: str
+    why: str
+
+
+class PaymentLinkOpened(Event, frozen=True):
+    """The payer opened the link of a message."""
+
+    summary = "Payment link opened"
+
+
+AnyEvent = (
+    PaymentFailed
+    | PaymentActionRequired
+    | PaymentSucceeded
+    | PaymentStopped
+    | PayerContactMissing
+    | PaymentLookupWanted
+    | CaseOpened
+    | CaseHeld
+    | CaseReleased
+    | CaseClosed
+    | AttemptPlanned
+    | AttemptAllowed
+    | AttemptDeferred
+    | AttemptSuppressed
+    | AttemptAccepted
+    | AttemptDelivered
+    | AttemptFailed
+    | AttemptBackedOff
+    | AttemptInDoubt
+    | PersonOptedOut
+    | PersonOptedIn
+    | MessageReceived
+    | ContactPointRejected
+    | PaymentLinkOpened
+)
+
+_decoder = msgspec.json.Decoder(AnyEvent)
+
+
+def kind_of(event: Event) -> str:
+    """The name under which an event is stored."""
+    return type(event).__name__
+
+
+def encode(event: Event) -> bytes:
+    """As JSON, with the kind beside the fields."""
+    return msgspec.json.encode(event)
+
+
+def decode(payload: bytes | str) -> AnyEvent:
+    """The event of a stored row; raises `msgspec.ValidationError` for a kind this version does not know."""
+    event: AnyEvent = _decoder.decode(payload)
+    return event
+
+
+def sentence(event: Event) -> str:
+    """The event as one line for the timeline."""
+    return type(event).summary.format(**msgspec.structs.asdict(event))

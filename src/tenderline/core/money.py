@@ -1,0 +1,60 @@
+"""Money as an integer of minor units beside an ISO 4217 code: never a float, never a bare number."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import lru_cache
+
+from babel import Locale, UnknownLocaleError
+from babel.core import get_global
+from babel.numbers import format_currency, get_currency_precision
+
+from tenderline.core.errors import InvalidInputError
+
+AMOUNT_MINOR_MAX = 10**12
+"""Ten billion dollars. A larger debt is a bug or an attack; it is held for a person to look at."""
+
+
+class InvalidMoneyError(InvalidInputError):
+    """The amount of money is not usable: send whole minor units above zero and an ISO 4217 currency."""
+
+    code = "invalid_money"
+
+
+@lru_cache(maxsize=1)
+def _known_currencies() -> frozenset[str]:
+    territories = get_global("territory_currencies")
+    return frozenset(entry[0] for entries in territories.values() for entry in entries)
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """`minor` in the currency's smallest unit (cents for USD, yen for JPY); `currency` upper-case ISO 4217."""
+
+    minor: int
+    currency: str
+
+    @classmethod
+    def parse(cls, minor: object, currency: object) -> Money:
+        """Checks both parts; raises `InvalidMoneyError` naming the one that is wrong."""
+        if not isinstance(currency, str) or currency.upper() not in _known_currencies():
+            raise InvalidMoneyError(f"Unknown currency {str(currency)[:8]!r}: send an ISO 4217 code such as USD.")
+        if not isinstance(minor, int) or isinstance(minor, bool):
+            raise InvalidMoneyError("The amount must be a whole number of minor units (cents).")
+        if not 0 < minor <= AMOUNT_MINOR_MAX:
+            raise InvalidMoneyError(
+                f"The amount {minor} is outside 1 to {AMOUNT_MINOR_MAX} minor units: check the sender's units."
+            )
+        return cls(minor, currency.upper())
+
+    def format(self, locale: str = "en_US") -> str:
+        """For people, by CLDR: `$25.00`, `25,00 €`. An unknown locale falls back to en_US."""
+        try:
+            parsed = Locale.parse(locale, sep="-" if "-" in locale else "_")
+        except (UnknownLocaleError, ValueError):
+            parsed = Locale.parse("en_US")
+        exponent = get_currency_precision(self.currency)
+        whole, fraction = divmod(self.minor, 10**exponent)
+        digits = f"{whole}.{fraction:0{exponent}d}" if exponent else str(whole)
+        return str(format_currency(Decimal(digits), self.currency, locale=parsed))

@@ -1,0 +1,1 @@
+"""Call flows as checked graphs of steps. Empty until the telephone lands."""

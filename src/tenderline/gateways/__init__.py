@@ -1,0 +1,1 @@
+"""One file for each payment gateway: how its webhooks are verified, read and asked about."""

@@ -1,0 +1,86 @@
+"""What the product asks of a payment gateway. Adding a gateway is one file beside this one that answers it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import msgspec
+
+from tenderline.core.errors import ProviderError
+from tenderline.core.facts import Payer, PaymentFact
+from tenderline.core.money import Money
+from tenderline.core.webhooks import Envelope
+
+
+class GatewayUnavailableError(ProviderError):
+    """The payment gateway did not answer; it is asked again with growing pauses."""
+
+    code = "gateway_unavailable"
+
+
+class GatewayRefusedError(ProviderError):
+    """The payment gateway refused the request; the log names the object and the reason."""
+
+    code = "gateway_refused"
+
+
+class PayPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the payer can pay: a page of the gateway's own, so that no card detail comes near us."""
+
+    url: str
+    reference: str | None = None
+
+
+class PayRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """One debt to be paid on a gateway's page. `key` is our idempotency key, stored before the call."""
+
+    key: str
+    transaction_id: str
+    money: Money
+    description: str
+    return_url: str
+    known_url: str | None = None
+    """The gateway's own page for this debt, when an event named one (a hosted invoice)."""
+
+
+class Gateway(Protocol):
+    """One payment gateway. Every call has a time-out; `GatewayUnavailableError` means try later."""
+
+    name: str
+    """The key in the database and in `/webhooks/{name}`: lower case, never changed."""
+
+    def verify(self, headers: Mapping[str, bytes], body: bytes, now_unix_s: float) -> Envelope:
+        """Authenticates a webhook: no I/O. `headers` have lower-case names.
+
+        Raises `ForgedWebhookError`, `StaleWebhookError` or `MalformedWebhookError`; nothing else, whatever the input.
+        """
+        ...
+
+    def normalise(self, body: bytes) -> list[PaymentFact]:
+        """The payment facts in a stored webhook: none for a kind that says nothing about a payment."""
+        ...
+
+    async def read_payer(self, reference: str) -> Payer:
+        """Asks the gateway how its customer can be reached."""
+        ...
+
+    async def read_transaction_id(self, reference: str) -> str | None:
+        """Asks which transaction an object (an invoice) belongs to; None when it has none (yet)."""
+        ...
+
+    async def read_payment(self, transaction_id: str) -> PaymentFact | None:
+        """Asks how a payment stands now: settles contradictions and unknown outcomes. None when it is unknown there."""
+        ...
+
+    async def pay_page(self, request: PayRequest) -> PayPage:
+        """A page on which this debt can be paid now."""
+        ...
+
+    async def check(self) -> str:
+        """For the doctor: one line saying what answered; raises with what to do about it."""
+        ...
+
+    async def close(self) -> None:
+        """Closes connections."""
+        ...

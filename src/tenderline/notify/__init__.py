@@ -1,0 +1,1 @@
+"""What a message says, whether it arrived, and what the recipient answered."""

@@ -1,0 +1,1 @@
+"""A failed payment becomes a case, and a case becomes lawful, gentle attempts to reach the payer."""

@@ -1,0 +1,1 @@
+"""Numbers over what happened, each of which opens its rows. Empty until reports land."""

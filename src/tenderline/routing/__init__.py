@@ -1,0 +1,1 @@
+"""Donor segments, queues and overflow. Empty until donor routing lands."""

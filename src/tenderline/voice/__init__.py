@@ -1,0 +1,1 @@
+"""SIP, RTP, recording: the telephone itself. Empty until the telephone lands."""

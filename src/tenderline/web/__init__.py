@@ -1,0 +1,1 @@
+"""The HTML edge: server-rendered pages, kept live by server-sent events."""
