@@ -1,0 +1,184 @@
+-- name: plan
+INSERT INTO attempt (person_id, id, case_id, channel, purpose, contact_point_id, template, due_at, not_after)
+SELECT * FROM unnest(
+    $1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::uuid[], $7::text[], $8::timestamptz[],
+    $9::timestamptz[]
+)
+
+-- name: due
+-- Locked for this transaction, skipping what another worker holds. attempt_due gives them in order without a sort.
+SELECT id, person_id, case_id, channel, purpose, contact_point_id, template, not_after, tries, why, created_at
+FROM attempt
+WHERE state = 'planned' AND due_at <= now()
+ORDER BY due_at LIMIT $1
+FOR UPDATE SKIP LOCKED
+
+-- name: lock_people
+-- In id order, so that two workers cannot wait for each other. Everybody who changes what the gate reads locks here.
+SELECT id, name, locale, zone, number_zones, opted_out_at, distress_until, last_contacted_at
+FROM person WHERE id = ANY($1::uuid[])
+ORDER BY id FOR UPDATE
+
+-- name: facts
+-- Read after the people are locked, in a statement of its own: it sees all that was committed before the locks.
+SELECT
+    a.n, clock_timestamp() AS now,
+    p.value AS address, p.state = 'usable' AS usable, p.state_why,
+    c.state AS case_state, y.status AS payment_status, y.transaction_status,
+    c.amount_minor, c.currency,
+    EXISTS (
+        SELECT FROM inbox i
+        WHERE i.state IN ('unread', 'dead') AND i.subject IN (
+            SELECT q.value FROM contact_point q WHERE q.person_id = a.person_id
+            UNION ALL SELECT c.gateway || ':' || c.transaction_id
+            UNION ALL SELECT c.gateway || ':' || y.invoice_reference
+            UNION ALL SELECT c.gateway || ':' || y.subscription_reference
+        )
+    ) AS unread_news
+FROM unnest($1::int[], $2::uuid[], $3::uuid[], $4::uuid[]) AS a (n, person_id, contact_point_id, case_id)
+LEFT JOIN contact_point p ON p.person_id = a.person_id AND p.id = a.contact_point_id
+LEFT JOIN recovery_case c ON c.person_id = a.person_id AND c.id = a.case_id
+LEFT JOIN payment y ON y.person_id = c.person_id AND y.id = c.payment_id
+
+-- name: record_decisions
+UPDATE attempt t SET
+    state = d.state,
+    due_at = coalesce(d.due_at, t.due_at),
+    lease_until = CASE WHEN d.state = 'leased' THEN clock_timestamp() + make_interval(secs => $8) END,
+    fence = t.fence + CASE WHEN d.state = 'leased' THEN 1 ELSE 0 END,
+    handed_over_at = NULL,
+    contacted_before = d.contacted_before,
+    contacted_at = CASE WHEN d.state = 'leased' THEN $9::timestamptz END,
+    decision = d.decision,
+    why = d.why,
+    updated_at = now()
+FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::jsonb[], $7::text[])
+    AS d (person_id, id, state, due_at, contacted_before, decision, why)
+WHERE t.person_id = d.person_id AND t.id = d.id
+RETURNING t.id, t.fence
+
+-- name: mark_contacted
+UPDATE person SET last_contacted_at = $2 WHERE id = ANY($1::uuid[])
+
+-- name: hand_over
+-- The last word before sending: whoever lost the lease gets nothing back, and sends nothing.
+UPDATE attempt t SET handed_over_at = clock_timestamp(), provider = d.provider, message = d.message, updated_at = now()
+FROM unnest($1::uuid[], $2::uuid[], $3::int[], $4::text[], $5::jsonb[]) AS d (person_id, id, fence, provider, message)
+WHERE t.person_id = d.person_id AND t.id = d.id AND t.fence = d.fence
+  AND t.state = 'leased' AND t.lease_until > clock_timestamp()
+RETURNING t.id
+
+-- name: record_accepted
+UPDATE attempt SET
+    state = 'accepted', provider_ref = $4, lease_until = NULL, tries = tries + 1, why = NULL,
+    check_at = clock_timestamp() + make_interval(secs => $5), updated_at = now()
+WHERE person_id = $1 AND id = $2 AND fence = $3 AND state = 'leased'
+RETURNING case_id, channel
+
+-- name: record_refused
+UPDATE attempt SET
+    state = 'failed', lease_until = NULL, tries = tries + 1, why = $4, check_at = NULL, updated_at = now()
+WHERE person_id = $1 AND id = $2 AND fence = $3 AND state IN ('leased', 'in_doubt')
+RETURNING case_id, channel, contacted_before, contacted_at
+
+-- name: record_busy
+-- Surely not sent: planned again, unless it was tried too often or is too late.
+UPDATE attempt SET
+    state = CASE WHEN tries + 1 >= $6 THEN 'failed' ELSE 'planned' END,
+    due_at = clock_timestamp() + make_interval(secs => $5),
+    lease_until = NULL, handed_over_at = NULL, tries = tries + 1, why = $4, check_at = NULL, updated_at = now()
+WHERE person_id = $1 AND id = $2 AND fence = $3 AND state IN ('leased', 'in_doubt')
+RETURNING case_id, channel, contacted_before, contacted_at, state, due_at
+
+-- name: record_unknown
+UPDATE attempt SET
+    state = 'in_doubt', lease_until = NULL, tries = tries + 1, why = $4,
+    check_at = CASE WHEN $5 THEN clock_timestamp() END, updated_at = now()
+WHERE person_id = $1 AND id = $2 AND fence = $3 AND state = 'leased'
+RETURNING case_id, channel
+
+-- name: put_back_contact
+-- A contact that surely did not leave does not count against the cap; unless another one came since.
+UPDATE person SET last_contacted_at = $2 WHERE id = $1 AND last_contacted_at = $3
+
+-- name: expired
+-- Leases that ran out. One that was not handed over cannot have left; one that was may have.
+SELECT person_id, id, case_id, channel, fence, handed_over_at IS NOT NULL AS handed_over, provider, contacted_before, contacted_at
+FROM attempt WHERE state = 'leased' AND lease_until <= clock_timestamp()
+ORDER BY lease_until LIMIT $1
+FOR UPDATE SKIP LOCKED
+
+-- name: expire_to_planned
+UPDATE attempt SET state = 'planned', lease_until = NULL, fence = fence + 1, why = $3, updated_at = now()
+WHERE person_id = $1 AND id = $2
+
+-- name: expire_to_doubt
+UPDATE attempt SET
+    state = 'in_doubt', lease_until = NULL, fence = fence + 1, why = $3,
+    check_at = CASE WHEN $4 THEN clock_timestamp() END, updated_at = now()
+WHERE person_id = $1 AND id = $2
+
+-- name: to_check
+-- What a provider is to be asked about; the next turn is set at once, so that two workers do not ask the same.
+UPDATE attempt t SET check_at = clock_timestamp() + make_interval(secs => $2)
+FROM (
+    SELECT person_id, id FROM attempt
+    WHERE state IN ('in_doubt', 'accepted') AND check_at <= clock_timestamp()
+    ORDER BY check_at LIMIT $1
+    FOR UPDATE SKIP LOCKED
+) q
+WHERE t.person_id = q.person_id AND t.id = q.id
+RETURNING t.person_id, t.id, t.case_id, t.channel, t.state, t.fence, t.provider, t.provider_ref, t.message,
+    t.handed_over_at,
+    extract(epoch FROM clock_timestamp() - t.handed_over_at)::float8 AS since_handover_s
+
+-- name: found_accepted
+UPDATE attempt SET
+    state = 'accepted', provider_ref = $4, fence = fence + 1, why = NULL,
+    check_at = clock_timestamp() + make_interval(secs => $5), updated_at = now()
+WHERE person_id = $1 AND id = $2 AND fence = $3 AND state = 'in_doubt'
+RETURNING case_id, channel
+
+-- name: stop_checking
+UPDATE attempt SET check_at = NULL WHERE person_id = $1 AND id = $2
+
+-- name: by_receipt
+SELECT person_id, id FROM attempt WHERE id = $1
+UNION
+SELECT person_id, id FROM attempt WHERE provider = $2 AND provider_ref = $3
+LIMIT 1
+
+-- name: apply_receipt
+-- States climb only. A receipt also settles a doubt: the provider speaks of a message that nobody recorded.
+UPDATE attempt SET
+    state = CASE
+        WHEN $3 = 'delivered' THEN 'delivered'
+        WHEN $3 = 'failed' AND state <> 'delivered' THEN 'failed'
+        WHEN state IN ('leased', 'in_doubt') THEN 'accepted'
+        ELSE state END,
+    provider = coalesce(provider, $4), provider_ref = coalesce(provider_ref, $5),
+    fence = CASE WHEN state IN ('leased', 'in_doubt') THEN fence + 1 ELSE fence END,
+    lease_until = NULL,
+    check_at = CASE WHEN $3 IN ('delivered', 'failed') THEN NULL ELSE check_at END,
+    why = CASE WHEN $3 = 'failed' AND state <> 'delivered' THEN $6 ELSE why END,
+    updated_at = now()
+WHERE person_id = $1 AND id = $2 AND state IN ('leased', 'in_doubt', 'accepted', 'failed', 'delivered')
+  AND (state, $3) NOT IN (('delivered', 'delivered'), ('failed', 'failed'), ('accepted', 'accepted'),
+                          ('delivered', 'accepted'), ('delivered', 'failed'), ('failed', 'accepted'))
+RETURNING case_id, channel, state, contact_point_id
+
+-- name: cancel_planned
+-- What the gate holds in its hands right now is skipped: it will see the reason once it has the person's lock.
+WITH doomed AS (
+    SELECT person_id, id FROM attempt WHERE case_id = $1 AND state = 'planned' FOR UPDATE SKIP LOCKED
+)
+UPDATE attempt t SET state = 'suppressed', why = $2, updated_at = now()
+FROM doomed d WHERE t.person_id = d.person_id AND t.id = d.id
+RETURNING t.person_id, t.id, t.channel
+
+-- name: of_case
+SELECT id, channel, state, due_at, tries, provider, provider_ref, decision, why, updated_at FROM attempt
+WHERE person_id = $1 AND case_id = $2 ORDER BY created_at, due_at LIMIT 100
+
+-- name: of_person_in_flight
+SELECT count(*) FROM attempt WHERE case_id = $1 AND state IN ('planned', 'leased', 'in_doubt')
