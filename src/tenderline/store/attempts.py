@@ -271,3 +271,39 @@ def _leased(attempt: Any, fact: Any, person: Any, fence: int, lease_ends_steady_
         planned_at=attempt["created_at"],
         lease_ends_steady_s=lease_ends_steady_s,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRow:
+    """An attempt as its timeline shows it. `decision` is the JSON of the gate's last answer."""
+
+    id: UUID
+    channel: str
+    state: str
+    due_at: datetime
+    tries: int
+    provider: str | None
+    provider_ref: str | None
+    decision: str | None
+    why: str | None
+    updated_at: datetime
+
+
+async def of_case(connection: Connection, person_id: UUID, case_id: UUID) -> list[AttemptRow]:
+    """The attempts of a case in the order in which they were planned."""
+    return [AttemptRow(**row) for row in await connection.fetch(query("attempts", "of_case"), person_id, case_id)]
+
+
+async def cancel_planned(connection: Connection, case_id: UUID, why: str) -> int:
+    """Suppresses what is still planned for a case. What the gate holds right now it will refuse itself."""
+    rows = await connection.fetch(query("attempts", "cancel_planned"), case_id, why)
+    await events.append(
+        connection,
+        [
+            AttemptSuppressed(
+                person_id=row["person_id"], case_id=case_id, attempt_id=row["id"], channel=row["channel"], why=why
+            )
+            for row in rows
+        ],
+    )
+    return len(rows)

@@ -149,20 +149,21 @@ SELECT person_id, id FROM attempt WHERE provider = $2 AND provider_ref = $3
 LIMIT 1
 
 -- name: apply_receipt
--- States climb only. A receipt also settles a doubt: the provider speaks of a message that nobody recorded.
+-- States climb only. A receipt also settles a doubt: the provider speaks of a message that nobody recorded, or that
+-- was thought lost and is planned again.
 UPDATE attempt SET
     state = CASE
         WHEN $3 = 'delivered' THEN 'delivered'
         WHEN $3 = 'failed' AND state <> 'delivered' THEN 'failed'
-        WHEN state IN ('leased', 'in_doubt') THEN 'accepted'
+        WHEN state IN ('planned', 'leased', 'in_doubt') THEN 'accepted'
         ELSE state END,
     provider = coalesce(provider, $4), provider_ref = coalesce(provider_ref, $5),
-    fence = CASE WHEN state IN ('leased', 'in_doubt') THEN fence + 1 ELSE fence END,
+    fence = CASE WHEN state IN ('planned', 'leased', 'in_doubt') THEN fence + 1 ELSE fence END,
     lease_until = NULL,
     check_at = CASE WHEN $3 IN ('delivered', 'failed') THEN NULL ELSE check_at END,
     why = CASE WHEN $3 = 'failed' AND state <> 'delivered' THEN $6 ELSE why END,
     updated_at = now()
-WHERE person_id = $1 AND id = $2 AND state IN ('leased', 'in_doubt', 'accepted', 'failed', 'delivered')
+WHERE person_id = $1 AND id = $2 AND state <> 'suppressed'
   AND (state, $3) NOT IN (('delivered', 'delivered'), ('failed', 'failed'), ('accepted', 'accepted'),
                           ('delivered', 'accepted'), ('delivered', 'failed'), ('failed', 'accepted'))
 RETURNING case_id, channel, state, contact_point_id

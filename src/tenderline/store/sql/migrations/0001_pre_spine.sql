@@ -84,6 +84,7 @@ CREATE TABLE payment (
     reason text,
     invoice_reference text,
     subscription_reference text,
+    payer_conflict boolean NOT NULL DEFAULT false,  -- the payer's addresses belong to two people
     observed jsonb NOT NULL,                    -- the fold of everything the gateway said; see payments/session.py
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
@@ -110,6 +111,7 @@ CREATE TABLE recovery_case (
     transaction_id text NOT NULL,
     state text NOT NULL CHECK (state IN ('open', 'held', 'recovered', 'stopped', 'exhausted')),
     held_why text,
+    held_by text,                               -- 'system', or the user who holds it
     reason text NOT NULL,
     amount_minor bigint,
     currency text,

@@ -1,0 +1,319 @@
+"""Stripe as a payment gateway: its webhooks (`stripe_webhooks`, `stripe_facts`) and, here, its API by the official SDK.
+
+One call here is one request or a few, each with a time-out and never repeated: whoever calls decides when to try again.
+What comes back is read as plain JSON with the same eyes as a webhook, so that a read and an event agree.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any, Final, Protocol, TypeVar
+
+import aiohttp
+import stripe
+
+from tenderline.config import StripeSettings
+from tenderline.core.clock import utc_now
+from tenderline.core.facts import FactKind, Payer, PaymentFact
+from tenderline.core.webhooks import Envelope
+from tenderline.gateways.base import GatewayRefusedError, GatewayUnavailableError, PayPage, PayRequest
+from tenderline.gateways.stripe_facts import (
+    MARK,
+    Family,
+    debt_key,
+    fact_of,
+    facts_of,
+    payer_of_customer,
+    payment_of_invoice,
+    safe_url,
+)
+from tenderline.gateways.stripe_webhooks import authenticate, envelope_of
+
+_PRODUCT_NAME_CHARACTERS_MAX: Final = 250
+_INTENT_PREFIX: Final = "pi_"
+_CHARGE_PREFIXES: Final = ("ch_", "py_")
+# What may stand inside a search expression of Stripe's.
+_SEARCHABLE: Final = re.compile(r"[A-Za-z0-9_-]{1,255}")
+
+_INTENT_KINDS: Final = {
+    "requires_action": FactKind.ACTION_REQUIRED,
+    "processing": FactKind.PROCESSING,
+    # Authorised: the payer has nothing left to do, and the money has not arrived.
+    "requires_capture": FactKind.PROCESSING,
+    "succeeded": FactKind.SUCCEEDED,
+    "canceled": FactKind.STOPPED,
+}
+_CHARGE_KINDS: Final = {
+    "failed": FactKind.FAILED,
+    "pending": FactKind.PROCESSING,
+    "succeeded": FactKind.SUCCEEDED,
+}
+
+
+class _NotThereError(GatewayRefusedError):
+    """Stripe knows no such object."""
+
+
+class _Answer(Protocol):
+    """The part of the SDK's objects that is used here."""
+
+    @property
+    def last_response(self) -> Any: ...
+
+    def to_dict(self) -> dict[str, Any]: ...
+
+
+_AnswerT = TypeVar("_AnswerT", bound=_Answer)
+
+
+def _refusal(what: str, error: stripe.StripeError) -> GatewayRefusedError | GatewayUnavailableError:
+    """The SDK's error as ours. Its own message is left out: it may quote what was sent."""
+    status = error.http_status
+    facts = ", ".join(str(part) for part in (status, error.code, error.request_id) if part)
+    if isinstance(error, stripe.APIConnectionError):
+        return GatewayUnavailableError(f"Stripe did not answer ({what}: {type(error.__cause__).__name__}); try later.")
+    if isinstance(error, stripe.RateLimitError) or status is None or status < 400 or status == 409 or status >= 500:
+        return GatewayUnavailableError(f"Stripe could not answer ({what}: {facts or 'no status'}); try later.")
+    if status == 401:
+        return GatewayRefusedError(f"Stripe does not know the API key ({what}: {facts}); check stripe.api_key.")
+    if status == 403:
+        return GatewayRefusedError(f"Stripe's key may not do this ({what}: {facts}); give it that permission.")
+    # A 404 of another form comes from something that is not Stripe: no proof that the object is missing.
+    missing = status == 404 and isinstance(error, stripe.InvalidRequestError)
+    refused = _NotThereError if missing else GatewayRefusedError
+    return refused(f"Stripe refused the request ({what}: {facts}); its dashboard shows why under that request id.")
+
+
+async def _ask(what: str, call: Awaitable[_AnswerT]) -> _AnswerT:
+    """Awaits one call of the SDK and translates whatever goes wrong.
+
+    Beside the SDK's errors come those of aiohttp, which the SDK lets through while it reads a body, and `TypeError`,
+    with which it meets an answer that is not an object (a proxy's page, say).
+    """
+    try:
+        return await call
+    except stripe.StripeError as error:
+        raise _refusal(what, error) from None
+    except (aiohttp.ClientError, TimeoutError, OSError, TypeError) as error:
+        raise GatewayUnavailableError(f"Stripe did not answer ({what}: {type(error).__name__}); try later.") from None
+
+
+def _told_at(answer: _Answer) -> int:
+    """When Stripe said so, by Stripe's own clock (the `Date` header): what orders a read among events.
+
+    The object's `created` would not do: it is when the payment began, so every event since would overrule the read.
+    """
+    headers = getattr(answer.last_response, "headers", {})
+    try:
+        return int(parsedate_to_datetime(str(headers.get("date"))).timestamp())
+    except (TypeError, ValueError, OverflowError):
+        return int(utc_now().timestamp())
+
+
+class Stripe:
+    """The gateway `stripe`. Without an API key its webhooks still work; every call to the API is refused."""
+
+    name = "stripe"
+
+    def __init__(self, settings: StripeSettings) -> None:
+        self._settings = settings
+        # An empty secret would be one that everybody knows.
+        self._secrets = [key for secret in settings.webhook_secrets if (key := secret.get_secret_value().encode())]
+        self._http: stripe.AIOHTTPClient | None = None
+        self._opened: stripe.StripeClient | None = None
+
+    def verify(self, headers: Mapping[str, bytes], body: bytes, now_unix_s: float) -> Envelope:
+        """See `Gateway.verify`; the subject is `stripe:` and the id of the payment intent, where the event tells it."""
+        authenticate(headers, body, now_unix_s, self._secrets)
+        return envelope_of(body)
+
+    def normalise(self, body: bytes) -> list[PaymentFact]:
+        """See `Gateway.normalise`. Raises `MalformedWebhookError` for what is not an event of Stripe's."""
+        return facts_of(body)
+
+    async def read_payer(self, reference: str) -> Payer:
+        """The customer `cus_…`. A deleted or unknown customer is nobody: an empty payer."""
+        try:
+            customer = await _ask(f"customer {reference}", self._api.v1.customers.retrieve_async(reference))
+        except _NotThereError:
+            return Payer()
+        return payer_of_customer(customer.to_dict())
+
+    async def read_transaction_id(self, reference: str) -> str | None:
+        """The payment intent of the invoice `in_…`: by its list of payments, or as API versions before basil say it."""
+        what = f"payments of invoice {reference}"
+        try:
+            payments = await _ask(what, self._api.v1.invoice_payments.list_async({"invoice": reference, "limit": 100}))
+            if key := payment_of_invoice(payments.to_dict()):
+                return key
+        except GatewayRefusedError:
+            # An API version or a restricted key without this list; the invoice itself may say it.
+            pass
+        try:
+            invoice = await _ask(f"invoice {reference}", self._api.v1.invoices.retrieve_async(reference))
+        except _NotThereError:
+            return None
+        return debt_key(Family.INVOICE, invoice.to_dict().get)
+
+    async def read_payment(self, transaction_id: str) -> PaymentFact | None:
+        """How a payment stands now. None when Stripe does not know it, or nothing has happened to it yet.
+
+        A debt that was paid through our pay page was paid by a payment intent of its own, which carries its mark; so an
+        unpaid answer is checked by a search for that (best effort: Stripe's search lags by about a minute).
+        """
+        try:
+            if transaction_id.startswith(_CHARGE_PREFIXES):
+                return self._charge_fact(
+                    await _ask(f"charge {transaction_id}", self._api.v1.charges.retrieve_async(transaction_id))
+                )
+            answer = await _ask(
+                f"payment intent {transaction_id}",
+                self._api.v1.payment_intents.retrieve_async(transaction_id, {"expand": ["latest_charge"]}),
+            )
+        except _NotThereError:
+            return None
+        fact = self._intent_fact(answer.to_dict(), _told_at(answer))
+        if fact is not None and fact.kind in (FactKind.SUCCEEDED, FactKind.REFUNDED, FactKind.DISPUTED):
+            return fact
+        return await self._paid_by_our_page(transaction_id) or fact
+
+    async def pay_page(self, request: PayRequest) -> PayPage:
+        """The page Stripe already has for this debt (its hosted invoice), else a new Checkout Session.
+
+        An open invoice is always paid on its own page: paid beside it, it would stay open and Stripe would charge the
+        card again.
+        """
+        if url := safe_url(request.known_url) or await self._invoice_page(request.transaction_id):
+            return PayPage(url=url)
+        mark = {MARK: request.transaction_id}
+        price: stripe.params.checkout.SessionCreateParamsLineItemPriceData = {
+            "currency": request.money.currency.lower(),
+            "unit_amount": request.money.minor,
+            "product_data": {"name": request.description[:_PRODUCT_NAME_CHARACTERS_MAX]},
+        }
+        session = await _ask(
+            f"pay page of {request.transaction_id}",
+            self._api.v1.checkout.sessions.create_async(
+                {
+                    "mode": "payment",
+                    "line_items": [{"quantity": 1, "price_data": price}],
+                    "metadata": mark,
+                    "payment_intent_data": {"metadata": mark},
+                    "success_url": request.return_url,
+                },
+                {"idempotency_key": request.key},
+            ),
+        )
+        told = session.to_dict()
+        url = safe_url(told.get("url"))
+        if url is None:
+            raise GatewayRefusedError(f"Stripe gave no usable address for the pay page of {request.transaction_id}.")
+        return PayPage(url=url, reference=str(told.get("id")))
+
+    async def check(self) -> str:
+        """One line for the doctor. A restricted key may not read the account; then the balance has to do."""
+        try:
+            account = await _ask("account", self._api.v1.accounts.retrieve_current_async())
+            return f"Stripe answers (account {account.to_dict().get('id')})"
+        except GatewayRefusedError:
+            await _ask("balance", self._api.v1.balance.retrieve_async())
+            return "Stripe answers (this key may not read the account)"
+
+    async def close(self) -> None:
+        """Closes the connections, if any were opened."""
+        http, self._http, self._opened = self._http, None, None
+        if http is not None:
+            await http.close_async()  # type: ignore[no-untyped-call]
+
+    @property
+    def _api(self) -> stripe.StripeClient:
+        """The SDK's client; opened on first use, inside the event loop that it belongs to."""
+        if self._opened is None:
+            if self._settings.api_key is None:
+                raise GatewayRefusedError("Stripe is off: no API key is configured; set stripe.api_key.")
+            self._http = stripe.AIOHTTPClient(timeout=aiohttp.ClientTimeout(total=self._settings.timeout_s))
+            self._opened = stripe.StripeClient(
+                self._settings.api_key.get_secret_value(),
+                base_addresses={"api": self._settings.api_url},
+                http_client=self._http,
+                max_network_retries=0,
+            )
+        return self._opened
+
+    @staticmethod
+    def _intent_fact(intent: dict[str, Any], at_unix_s: int) -> PaymentFact | None:
+        status = intent.get("status")
+        kind = _INTENT_KINDS.get(status) if isinstance(status, str) else None
+        if status == "requires_payment_method" and intent.get("last_payment_error"):
+            kind = FactKind.FAILED
+        charge = intent.get("latest_charge")
+        if kind is FactKind.SUCCEEDED and isinstance(charge, dict):
+            kind = _after_success(charge)
+        marked = debt_key(Family.INTENT, intent.get) != intent.get("id")
+        if kind is None or (kind is FactKind.STOPPED and marked):
+            return None
+        return fact_of(Family.INTENT, kind, intent, event_id=f"read:{intent.get('id')}", at_unix_s=at_unix_s)
+
+    @staticmethod
+    def _charge_fact(answer: _Answer) -> PaymentFact | None:
+        charge = answer.to_dict()
+        status = charge.get("status")
+        kind = _CHARGE_KINDS.get(status) if isinstance(status, str) else None
+        if kind is FactKind.SUCCEEDED:
+            kind = FactKind.PROCESSING if charge.get("captured") is False else _after_success(charge)
+        if kind is None:
+            return None
+        return fact_of(Family.CHARGE, kind, charge, event_id=f"read:{charge.get('id')}", at_unix_s=_told_at(answer))
+
+    async def _paid_by_our_page(self, transaction_id: str) -> PaymentFact | None:
+        if not _SEARCHABLE.fullmatch(transaction_id):
+            return None
+        query = f"metadata['{MARK}']:'{transaction_id}' AND status:'succeeded'"
+        try:
+            found = await _ask(
+                f"search for {transaction_id}",
+                self._api.v1.payment_intents.search_async(
+                    {"query": query, "limit": 1, "expand": ["data.latest_charge"]}
+                ),
+            )
+        except GatewayRefusedError:
+            return None  # not every account and key may search
+        intents = found.to_dict().get("data")
+        if not isinstance(intents, list) or not intents or not isinstance(intents[0], dict):
+            return None
+        fact = self._intent_fact(intents[0], _told_at(found))
+        return fact if fact is not None and fact.transaction_id == transaction_id else None
+
+    async def _invoice_page(self, transaction_id: str) -> str | None:
+        """The hosted page of the open invoice that a payment intent belongs to."""
+        if not transaction_id.startswith(_INTENT_PREFIX):
+            return None
+        try:
+            payments = await _ask(
+                f"invoice of {transaction_id}",
+                self._api.v1.invoice_payments.list_async(
+                    {
+                        "payment": {"type": "payment_intent", "payment_intent": transaction_id},
+                        "expand": ["data.invoice"],
+                        "limit": 1,
+                    }
+                ),
+            )
+        except GatewayRefusedError:
+            return None
+        listed = payments.to_dict()
+        entries = listed.get("data")
+        entry = entries[0] if isinstance(entries, list) and entries and isinstance(entries[0], dict) else {}
+        invoice = entry.get("invoice")
+        if payment_of_invoice(listed) != transaction_id or not isinstance(invoice, dict):
+            return None
+        return safe_url(invoice.get("hosted_invoice_url")) if invoice.get("status") == "open" else None
+
+
+def _after_success(charge: dict[str, Any]) -> FactKind:
+    """A charge that went through may have been taken back since."""
+    if charge.get("disputed") is True:
+        return FactKind.DISPUTED
+    return FactKind.REFUNDED if charge.get("refunded") is True else FactKind.SUCCEEDED

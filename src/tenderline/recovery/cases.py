@@ -1,0 +1,241 @@
+"""From a failed payment to a case, and from a case to planned attempts. Every function here may run twice.
+
+A case is held, never dropped, when something about it is not clear: the board shows it with the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from tenderline.app import Services
+from tenderline.compliance.facts import Purpose
+from tenderline.core.clock import utc_now
+from tenderline.core.errors import InvalidInputError
+from tenderline.core.events import AttemptPlanned, CaseClosed, CaseHeld, CaseOpened, CaseReleased, Event
+from tenderline.core.money import Money
+from tenderline.core.reasons import FailureClass, FailureReason
+from tenderline.recovery import policy
+from tenderline.recovery.policy import CONTACT_KINDS, Policy
+from tenderline.store import attempts, audit, events, payments, people
+from tenderline.store import cases as rows
+from tenderline.store.attempts import Planned
+from tenderline.store.db import Connection
+from tenderline.store.payments import PaymentRow
+from tenderline.store.people import ContactPoint, Person
+
+CONTACT_VALID_DAYS = 7
+HELD_NO_CONTACT = "no way to reach the payer is known"
+HELD_CONFLICT = "the payer's addresses belong to two different people"
+HELD_ZONE = "the payer's time zone is not known"
+TEMPLATE = "recovery"
+
+
+@dataclass(frozen=True, slots=True)
+class Practice:
+    """How this installation recovers: what it needs to know to plan an attempt."""
+
+    policy: Policy
+    channels: frozenset[str]
+    """The channels for which there is a provider."""
+    merge_hold_s: float
+    default_zone: str | None
+
+
+def practice_of(services: Services) -> Practice:
+    """What this installation's settings make of it."""
+    settings = services.settings
+    channels = frozenset(channel.value for channel in services.messengers)
+    return Practice(policy.default(), channels, settings.recovery.merge_hold_s, settings.compliance.default_zone)
+
+
+async def on_payment_failed(connection: Connection, practice: Practice, person_id: UUID, payment_id: UUID) -> None:
+    """Opens a case for a failed payment, or brings the open one up to date and releases it when it can go on."""
+    person = await people.lock(connection, person_id)
+    payment = await payments.get(connection, person_id, payment_id)
+    if payment.status not in ("failed", "action_required"):
+        return  # settled or stopped meanwhile
+    known = await rows.of_transaction(connection, payment.gateway, payment.transaction_id)
+    points = await people.contact_points(connection, person_id)
+    held_why = _why_held(payment, person, points, practice)
+    reason = payment.reason or FailureReason.UNKNOWN.value
+    if known is None:
+        case_id = await rows.open_case(
+            connection,
+            person_id=person_id,
+            payment_id=payment_id,
+            gateway=payment.gateway,
+            transaction_id=payment.transaction_id,
+            held_why=held_why,
+            reason=reason,
+            amount_minor=payment.amount_minor,
+            currency=payment.currency,
+            policy=practice.policy.label,
+        )
+        assert case_id is not None, "the payment's person is locked, so nobody else opens its case"
+        about = {"person_id": person_id, "payment_id": payment_id, "case_id": case_id}
+        await events.append(connection, [CaseOpened(**about, amount=amount_of(payment), reason=reason)])
+        if held_why:
+            await events.append(connection, [CaseHeld(**about, why=held_why)])
+        else:
+            await _plan(connection, practice, person, points, case_id, payment_id)
+        return
+    if known.state not in ("open", "held"):
+        return  # given up or settled once: another event does not start it again
+    await rows.refresh(
+        connection, person_id, known.id, reason=reason, amount_minor=payment.amount_minor, currency=payment.currency
+    )
+    await _bring_up_to_date(connection, practice, person, points, known, held_why, payment_id)
+
+
+async def _bring_up_to_date(
+    connection: Connection,
+    practice: Practice,
+    person: Person,
+    points: Sequence[ContactPoint],
+    known: rows.CaseState,
+    held_why: str | None,
+    payment_id: UUID,
+) -> None:
+    about = {"person_id": person.id, "payment_id": payment_id, "case_id": known.id}
+    if held_why is None:
+        # What a person held by hand, a person releases.
+        if known.held_by == rows.SYSTEM and await rows.release(connection, person.id, known.id):
+            await events.append(connection, [CaseReleased(**about, why="what was missing is now known")])
+            await _plan(connection, practice, person, points, known.id, payment_id)
+    elif known.held_by in (None, rows.SYSTEM) and await rows.hold(connection, person.id, known.id, held_why):
+        await events.append(connection, [CaseHeld(**about, why=held_why)])
+
+
+def _why_held(payment: PaymentRow, person: Person, points: Sequence[ContactPoint], practice: Practice) -> str | None:
+    try:
+        Money.parse(payment.amount_minor, payment.currency)
+    except InvalidInputError as error:
+        return error.detail
+    if payment.payer_conflict:
+        return HELD_CONFLICT
+    if FailureReason(payment.reason or FailureReason.UNKNOWN).failure_class is FailureClass.HUMAN_REVIEW:
+        return f"the payment failed as {payment.reason}: a person decides"
+    kinds = {CONTACT_KINDS[channel] for channel in practice.channels if channel in CONTACT_KINDS}
+    if not any(point.usable and point.kind in kinds for point in points):
+        return HELD_NO_CONTACT
+    if person.zone is None and not person.number_zones and practice.default_zone is None:
+        return HELD_ZONE
+    return None
+
+
+async def _plan(
+    connection: Connection,
+    practice: Practice,
+    person: Person,
+    points: Sequence[ContactPoint],
+    case_id: UUID,
+    payment_id: UUID,
+) -> None:
+    """Plans the policy's steps, once in the life of a case."""
+    if await attempts.of_case(connection, person.id, case_id):
+        return
+    first_due = utc_now() + timedelta(seconds=practice.merge_hold_s)
+    planned: list[Planned] = []
+    for step in practice.policy.step:
+        chosen = _choose(step.channels, practice.channels, points)
+        if chosen is None:
+            continue
+        channel, point = chosen
+        due_at = first_due + timedelta(hours=step.after_h)
+        planned.append(
+            Planned(
+                person_id=person.id,
+                case_id=case_id,
+                channel=channel,
+                purpose=Purpose.FIRST_PARTY_RECOVERY,
+                contact_point_id=point.id,
+                template=TEMPLATE,
+                due_at=due_at,
+                not_after=due_at + timedelta(days=CONTACT_VALID_DAYS),
+            )
+        )
+    ids = await attempts.plan(connection, planned)
+    told: list[Event] = [
+        AttemptPlanned(
+            person_id=person.id,
+            payment_id=payment_id,
+            case_id=case_id,
+            attempt_id=attempt_id,
+            channel=one.channel,
+            due=one.due_at.isoformat(timespec="seconds"),
+        )
+        for attempt_id, one in zip(ids, planned, strict=True)
+    ]
+    await events.append(connection, told)
+
+
+def _choose(
+    wanted: Sequence[str], possible: frozenset[str], points: Sequence[ContactPoint]
+) -> tuple[str, ContactPoint] | None:
+    for channel in wanted:
+        if channel in possible:
+            for point in points:
+                if point.usable and point.kind == CONTACT_KINDS[channel]:
+                    return channel, point
+    return None
+
+
+async def on_payment_settled(connection: Connection, person_id: UUID, payment_id: UUID, outcome: str) -> None:
+    """Ends the case of a payment that was paid (`recovered`) or is not to be asked for any more (`stopped`)."""
+    await people.lock(connection, person_id)
+    payment = await payments.get(connection, person_id, payment_id)
+    known = await rows.of_transaction(connection, payment.gateway, payment.transaction_id)
+    if known is None or not await rows.close(connection, person_id, known.id, outcome):
+        return
+    why = "it is paid" if outcome == "recovered" else "it is not to be asked for any more"
+    await attempts.cancel_planned(connection, known.id, why)
+    await events.append(
+        connection, [CaseClosed(person_id=person_id, payment_id=payment_id, case_id=known.id, outcome=outcome)]
+    )
+
+
+async def hold_by_hand(connection: Connection, person_id: UUID, case_id: UUID, *, by: str, why: str) -> bool:
+    """A person holds a case: nothing is sent until a person releases it."""
+    await people.lock(connection, person_id)
+    if not await rows.hold(connection, person_id, case_id, why, by=by):
+        return False
+    await events.append(connection, [CaseHeld(person_id=person_id, case_id=case_id, why=why)])
+    await audit.append(connection, actor=by, action="case.hold", subject=f"case:{case_id}", data={"why": why})
+    return True
+
+
+async def release_by_hand(
+    connection: Connection, practice: Practice, person_id: UUID, case_id: UUID, *, by: str
+) -> bool:
+    """A person lets a case go on; its attempts are planned when they were not."""
+    person = await people.lock(connection, person_id)
+    if not await rows.release(connection, person_id, case_id):
+        return False
+    case = await rows.get(connection, case_id)
+    assert case is not None
+    points = await people.contact_points(connection, person_id)
+    await events.append(connection, [CaseReleased(person_id=person_id, case_id=case_id, why=f"released by {by}")])
+    await _plan(connection, practice, person, points, case_id, case.payment_id)
+    await audit.append(connection, actor=by, action="case.release", subject=f"case:{case_id}", data={})
+    return True
+
+
+async def give_up_spent(connection: Connection, practice: Practice) -> int:
+    """Ends the cases that have nothing left to do; returns how many."""
+    closed = 0
+    for person_id, case_id in await rows.spent(connection, patience_days=practice.policy.patience_days):
+        if await rows.close(connection, person_id, case_id, "exhausted"):
+            await events.append(connection, [CaseClosed(person_id=person_id, case_id=case_id, outcome="exhausted")])
+            closed += 1
+    return closed
+
+
+def amount_of(payment: PaymentRow) -> str:
+    """The amount for people, or what was given when it is not usable."""
+    try:
+        return Money.parse(payment.amount_minor, payment.currency).format()
+    except InvalidInputError:
+        return f"{payment.amount_minor} {payment.currency or '?'}"

@@ -1,0 +1,98 @@
+"""The rows of payments. `transaction_status` becomes COMPLETED in `payments/settle.py` and nowhere else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from tenderline.store.db import Connection, query
+
+
+@dataclass(frozen=True, slots=True)
+class LockedPayment:
+    """A payment's row, locked, with the fold of all that was observed of it (JSON)."""
+
+    person_id: UUID
+    id: UUID
+    status: str
+    transaction_status: str
+    reason: str | None
+    payer_conflict: bool
+    observed: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentRow:
+    """What is written of a payment."""
+
+    person_id: UUID
+    id: UUID
+    gateway: str
+    transaction_id: str
+    status: str
+    transaction_status: str
+    amount_minor: int | None
+    currency: str | None
+    reason: str | None
+    invoice_reference: str | None
+    subscription_reference: str | None
+    payer_conflict: bool
+    observed: str
+
+
+async def serialise(connection: Connection, gateway: str, transaction_id: str) -> None:
+    """Two webhooks about one new payment must not make two: one waits here until the other has committed."""
+    await connection.execute(query("payments", "serialise"), gateway, transaction_id)
+
+
+async def lock(connection: Connection, gateway: str, transaction_id: str) -> LockedPayment | None:
+    """The payment of a transaction, locked until the transaction ends; None when it is new."""
+    row = await connection.fetchrow(query("payments", "lock"), gateway, transaction_id)
+    return LockedPayment(**row) if row else None
+
+
+async def find(connection: Connection, gateway: str, transaction_id: str) -> tuple[UUID, UUID] | None:
+    """(person id, payment id) of a transaction."""
+    row = await connection.fetchrow(query("payments", "find"), gateway, transaction_id)
+    return (row["person_id"], row["id"]) if row else None
+
+
+async def get(connection: Connection, person_id: UUID, payment_id: UUID) -> PaymentRow:
+    """A payment as it stands."""
+    row = await connection.fetchrow(query("payments", "get"), payment_id, person_id)
+    assert row is not None, "payments are never deleted"
+    return PaymentRow(**{key: row[key] for key in PaymentRow.__dataclass_fields__})
+
+
+async def save(connection: Connection, row: PaymentRow) -> None:
+    """Writes a payment, new or changed."""
+    await connection.execute(
+        query("payments", "save"),
+        row.person_id,
+        row.id,
+        row.gateway,
+        row.transaction_id,
+        row.status,
+        row.transaction_status,
+        row.amount_minor,
+        row.currency,
+        row.reason,
+        row.invoice_reference,
+        row.subscription_reference,
+        row.payer_conflict,
+        row.observed,
+    )
+
+
+async def remember_stop(connection: Connection, gateway: str, reference: str, why: str) -> list[str]:
+    """Keeps that a subscription ended, and returns the transactions it concerns so far."""
+    await connection.execute(query("payments", "stop"), gateway, reference, why)
+    return [
+        row["transaction_id"]
+        for row in await connection.fetch(query("payments", "of_subscription"), gateway, reference)
+    ]
+
+
+async def is_stopped(connection: Connection, gateway: str, reference: str) -> bool:
+    """Whether that subscription ended, perhaps before its failure became known."""
+    return await connection.fetchval(query("payments", "is_stopped"), gateway, reference) is not None
