@@ -206,6 +206,14 @@ class ContactPointRejected(Event, frozen=True):
     why: str
 
 
+class CarrierHoldsOptOut(Event, frozen=True):
+    """The carrier refused a message because the person had told it to: her word counts for us too."""
+
+    summary = "The carrier holds an opt-out of this {channel} address"
+    channel: str
+    address: str = ""
+
+
 class PaymentLinkOpened(Event, frozen=True):
     """The payer opened the link of a message."""
 
@@ -236,6 +244,7 @@ AnyEvent = (
     | PersonOptedIn
     | MessageReceived
     | ContactPointRejected
+    | CarrierHoldsOptOut
     | PaymentLinkOpened
 )
 

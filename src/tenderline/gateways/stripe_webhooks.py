@@ -1,8 +1,8 @@
 """Stripe's webhooks at the door: is this Stripe, is it fresh, whose news is it?
 
 The signature scheme is Stripe's `Stripe-Signature: t=<unix s>,v1=<hex>,…`: HMAC-SHA256 over `t.body`, several `v1`
-while a secret is rotated; other schemes (`v0`) are ignored. Stricter than Stripe's SDK: a time in the future is refused like
-one in the past, and no input raises anything but the three errors of the gateway's contract.
+while a secret is rotated; other schemes (`v0`) are ignored. Stricter than Stripe's SDK: a time in the future is refused
+like one in the past, and no input raises anything but the three errors of the gateway's contract.
 
 Source: Stripe, "Verify webhook signatures manually".
 """

@@ -6,40 +6,15 @@ held for a person to look at.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from uuid import UUID
-
 from tenderline.core import mailbox, phone
 from tenderline.core.errors import InvalidInputError
-from tenderline.core.events import ContactPointRejected
 from tenderline.core.facts import Payer
-from tenderline.store import events
 from tenderline.store import people as rows
 from tenderline.store.db import Connection
+from tenderline.store.people import Addresses, Resolved
 
 NAME_LENGTH_MAX = 200
 LOCALE_LENGTH_MAX = 35  # BCP 47 tags in practice
-
-
-@dataclass(frozen=True, slots=True)
-class Addresses:
-    """A payer's addresses in one form each, and why those that are missing could not be used."""
-
-    phone: str | None = None
-    email: str | None = None
-    rejected: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Resolved:
-    """Who the payer is."""
-
-    person_id: UUID
-    addresses: Addresses
-    conflict: bool
-    """The evidence points at more than one person."""
-    learnt_address: bool
-    """An address became known that was not before."""
 
 
 def read_addresses(payer: Payer, default_region: str) -> Addresses:
@@ -81,14 +56,3 @@ async def resolve(connection: Connection, source: str, payer: Payer, *, default_
     if payer.reference and owners.by_reference is None:
         await rows.add_reference(connection, person_id, source, payer.reference)
     return Resolved(person_id, addresses, len(owners.all) > 1, learnt)
-
-
-async def tell_rejected(connection: Connection, resolved: Resolved, payment_id: UUID) -> None:
-    """Shows on the timeline which addresses could not be used, and why."""
-    await events.append(
-        connection,
-        [
-            ContactPointRejected(person_id=resolved.person_id, payment_id=payment_id, channel=kind, why=why)
-            for kind, why in resolved.addresses.rejected.items()
-        ],
-    )

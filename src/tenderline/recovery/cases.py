@@ -76,7 +76,7 @@ async def on_payment_failed(connection: Connection, practice: Practice, person_i
         )
         assert case_id is not None, "the payment's person is locked, so nobody else opens its case"
         about = {"person_id": person_id, "payment_id": payment_id, "case_id": case_id}
-        await events.append(connection, [CaseOpened(**about, amount=amount_of(payment), reason=reason)])
+        await events.append(connection, [CaseOpened(**about, amount=payment.amount_text, reason=reason)])
         if held_why:
             await events.append(connection, [CaseHeld(**about, why=held_why)])
         else:
@@ -231,11 +231,3 @@ async def give_up_spent(connection: Connection, practice: Practice) -> int:
             await events.append(connection, [CaseClosed(person_id=person_id, case_id=case_id, outcome="exhausted")])
             closed += 1
     return closed
-
-
-def amount_of(payment: PaymentRow) -> str:
-    """The amount for people, or what was given when it is not usable."""
-    try:
-        return Money.parse(payment.amount_minor, payment.currency).format()
-    except InvalidInputError:
-        return f"{payment.amount_minor} {payment.currency or '?'}"

@@ -59,6 +59,7 @@ class Leased:
     id: UUID
     case_id: UUID | None
     channel: str
+    contact_point_id: UUID
     address: str
     template: str
     fence: int
@@ -261,6 +262,7 @@ def _leased(attempt: Any, fact: Any, person: Any, fence: int, lease_ends_steady_
         id=attempt["id"],
         case_id=attempt["case_id"],
         channel=attempt["channel"],
+        contact_point_id=attempt["contact_point_id"],
         address=fact["address"],
         template=attempt["template"],
         fence=fence,

@@ -59,6 +59,12 @@ class Case:
     transaction_status: str
     observed: str
 
+    @property
+    def pay_url(self) -> str | None:
+        """A page of the gateway's own where this debt can be paid, when an event named one."""
+        found = msgspec.json.decode(self.observed).get("pay_url")
+        return found if isinstance(found, str) else None
+
 
 async def of_transaction(connection: Connection, gateway: str, transaction_id: str) -> CaseState | None:
     """The newest case of a transaction, open or not, locked."""

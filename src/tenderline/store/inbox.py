@@ -191,6 +191,12 @@ async def read_one(pool: Pool, inbox_id: int, handle: Callable[[Connection, Unre
     return True
 
 
+async def get(connection: Connection, inbox_id: int) -> Unread | None:
+    """A stored webhook, read or not."""
+    row = await connection.fetchrow(query("inbox", "get"), inbox_id)
+    return Unread(**row) if row else None
+
+
 @dataclass(frozen=True, slots=True)
 class DeadWebhook:
     """A stored webhook that could not be read."""

@@ -228,6 +228,27 @@ async def apply_receipt(
     return Receipted(found["person_id"], found["id"], row["case_id"], row["contact_point_id"])
 
 
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where an attempt went."""
+
+    person_id: UUID
+    channel: str
+    value: str
+
+
+async def address_of(connection: Connection, attempt_id: UUID) -> Address | None:
+    """Where an attempt goes or went; None when there is no such attempt."""
+    row = await connection.fetchrow(query("attempts", "address_of"), attempt_id)
+    return Address(**row) if row else None
+
+
+async def case_of(connection: Connection, attempt_id: UUID) -> UUID | None:
+    """The case an attempt belongs to."""
+    found: UUID | None = await connection.fetchval(query("attempts", "case_of"), attempt_id)
+    return found
+
+
 def _about(one: Leased | Doubtful, row: Any) -> dict[str, Any]:
     return {"person_id": one.person_id, "attempt_id": one.id, "case_id": row["case_id"]}
 

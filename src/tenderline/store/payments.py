@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
+from tenderline.core.errors import InvalidInputError
+from tenderline.core.money import Money
 from tenderline.store.db import Connection, query
 
 
@@ -38,6 +40,14 @@ class PaymentRow:
     subscription_reference: str | None
     payer_conflict: bool
     observed: str
+
+    @property
+    def amount_text(self) -> str:
+        """The amount for people, or what was given when it is not usable."""
+        try:
+            return Money.parse(self.amount_minor, self.currency).format()
+        except InvalidInputError:
+            return f"{self.amount_minor} {self.currency or '?'}"
 
 
 async def serialise(connection: Connection, gateway: str, transaction_id: str) -> None:
@@ -84,15 +94,24 @@ async def save(connection: Connection, row: PaymentRow) -> None:
     )
 
 
-async def remember_stop(connection: Connection, gateway: str, reference: str, why: str) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """The news that a subscription ended."""
+
+    event_id: str
+    occurred_at_unix_s: int
+
+
+async def remember_stop(
+    connection: Connection, gateway: str, reference: str, event_id: str, occurred_at_unix_s: int
+) -> list[str]:
     """Keeps that a subscription ended, and returns the transactions it concerns so far."""
-    await connection.execute(query("payments", "stop"), gateway, reference, why)
-    return [
-        row["transaction_id"]
-        for row in await connection.fetch(query("payments", "of_subscription"), gateway, reference)
-    ]
+    await connection.execute(query("payments", "stop"), gateway, reference, event_id, occurred_at_unix_s)
+    rows = await connection.fetch(query("payments", "of_subscription"), gateway, reference)
+    return [row["transaction_id"] for row in rows]
 
 
-async def is_stopped(connection: Connection, gateway: str, reference: str) -> bool:
-    """Whether that subscription ended, perhaps before its failure became known."""
-    return await connection.fetchval(query("payments", "is_stopped"), gateway, reference) is not None
+async def stop_of(connection: Connection, gateway: str, reference: str) -> Stop | None:
+    """That the subscription ended, perhaps before its failure became known."""
+    row = await connection.fetchrow(query("payments", "stop_of"), gateway, reference)
+    return Stop(**row) if row else None

@@ -6,7 +6,7 @@ One address reaches one party: the unique (kind, value) makes a STOP from an add
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
@@ -46,6 +46,27 @@ class ContactPoint:
     def usable(self) -> bool:
         """Whether a message may be addressed to it at all."""
         return self.state == "usable"
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """A payer's addresses in one form each, and why those that are missing could not be used."""
+
+    phone: str | None = None
+    email: str | None = None
+    rejected: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """Who the payer is."""
+
+    person_id: UUID
+    addresses: Addresses
+    conflict: bool
+    """The evidence points at more than one person."""
+    learnt_address: bool
+    """An address became known that was not before."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -181,5 +181,10 @@ RETURNING t.person_id, t.id, t.channel
 SELECT id, channel, state, due_at, tries, provider, provider_ref, decision, why, updated_at FROM attempt
 WHERE person_id = $1 AND case_id = $2 ORDER BY created_at, due_at LIMIT 100
 
--- name: of_person_in_flight
-SELECT count(*) FROM attempt WHERE case_id = $1 AND state IN ('planned', 'leased', 'in_doubt')
+-- name: address_of
+SELECT a.person_id, a.channel, p.value FROM attempt a
+JOIN contact_point p ON p.person_id = a.person_id AND p.id = a.contact_point_id
+WHERE a.id = $1
+
+-- name: case_of
+SELECT case_id FROM attempt WHERE id = $1

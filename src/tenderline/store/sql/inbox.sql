@@ -20,6 +20,9 @@ SELECT id, source, event_id, event_type, body, tries, received_at FROM inbox
 WHERE id = $1 AND state = 'unread' AND next_try_at <= now()
 FOR UPDATE SKIP LOCKED
 
+-- name: get
+SELECT id, source, event_id, event_type, body, tries, received_at FROM inbox WHERE id = $1
+
 -- name: mark_read
 UPDATE inbox SET state = 'read', read_at = now(), error = NULL WHERE id = $1
 

@@ -22,10 +22,10 @@ ON CONFLICT (person_id, id) DO UPDATE SET
     payer_conflict = excluded.payer_conflict, observed = excluded.observed, updated_at = now()
 
 -- name: stop
-INSERT INTO gateway_stop (gateway, reference, why) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING
+INSERT INTO gateway_stop (gateway, reference, event_id, occurred_at_unix_s) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING
 
--- name: is_stopped
-SELECT why FROM gateway_stop WHERE gateway = $1 AND reference = $2
+-- name: stop_of
+SELECT event_id, occurred_at_unix_s FROM gateway_stop WHERE gateway = $1 AND reference = $2
 
 -- name: of_subscription
 SELECT transaction_id FROM payment

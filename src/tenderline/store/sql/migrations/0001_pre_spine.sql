@@ -98,8 +98,8 @@ CREATE INDEX payment_subscription ON payment (gateway, subscription_reference)
 CREATE TABLE gateway_stop (
     gateway text NOT NULL,
     reference text NOT NULL,
-    why text NOT NULL,
-    at timestamptz NOT NULL DEFAULT now(),
+    event_id text NOT NULL,
+    occurred_at_unix_s bigint NOT NULL,
     PRIMARY KEY (gateway, reference)
 );
 

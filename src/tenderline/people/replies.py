@@ -1,0 +1,39 @@
+"""What people write back: a STOP silences every channel in the transaction that reads it; the rest is shown."""
+
+from __future__ import annotations
+
+from tenderline.compliance.keywords import ReplyKind, read_reply
+from tenderline.core import phone
+from tenderline.core.errors import InvalidInputError
+from tenderline.core.events import MessageReceived
+from tenderline.core.pan import mask_card_numbers
+from tenderline.messengers.base import IncomingMessage
+from tenderline.people import consent
+from tenderline.store import events, people
+from tenderline.store.db import Connection
+
+TEXT_LENGTH_MAX = 500
+
+
+async def on_message(connection: Connection, message: IncomingMessage) -> None:
+    """Reads one incoming message in the caller's transaction. Reading it again changes nothing more."""
+    try:
+        sender = phone.normalise(message.sender)
+    except InvalidInputError:
+        return  # a short code or a name: nobody we can contact, so nobody to silence
+    known = await people.find_by_address(connection, people.PHONE, sender)
+    if known is None:
+        # A stranger who says STOP must find it honoured when she becomes known.
+        person_id = await people.create(connection, name=None, locale=None)
+        await people.add_contact_point(connection, person_id, people.PHONE, sender, phone.zones(sender))
+    else:
+        person_id = known[0]
+    await people.lock(connection, person_id)
+    text = mask_card_numbers(message.text)[:TEXT_LENGTH_MAX]
+    channel = message.channel.value
+    await events.append(connection, [MessageReceived(person_id=person_id, channel=channel, text=text)])
+    reply = read_reply(text)
+    if reply.kind is ReplyKind.OPT_OUT:
+        await consent.opt_out(connection, person_id, channel=channel, address=sender, how="reply", evidence=text)
+    elif reply.kind is ReplyKind.OPT_IN:
+        await consent.opt_in(connection, person_id, channel=channel, address=sender, evidence=text)

@@ -1,0 +1,133 @@
+"""The map: which event makes whom act. Read this page to know what happens after what.
+
+A reaction runs in a job of its own, in one transaction, and may run twice: each is idempotent. One that keeps failing
+is parked with its reason (`tenderline replay`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+import msgspec
+
+from tenderline.app import Services
+from tenderline.core import events as kinds
+from tenderline.core.errors import NotFoundError
+from tenderline.core.events import (
+    CarrierHoldsOptOut,
+    Event,
+    PayerContactMissing,
+    PaymentActionRequired,
+    PaymentFailed,
+    PaymentLookupWanted,
+    PaymentStopped,
+    PaymentSucceeded,
+)
+from tenderline.core.facts import FactKind, PaymentFact
+from tenderline.gateways.base import GatewayUnavailableError
+from tenderline.payments import settle
+from tenderline.people import consent
+from tenderline.recovery import cases
+from tenderline.store import inbox, payments
+from tenderline.store.jobs import Handler
+from tenderline.worker.read import find_payer
+
+Reaction = Callable[[Services, Event], Awaitable[None]]
+
+
+async def open_case(services: Services, event: Event) -> None:
+    """A failed payment becomes a case, or brings its open case up to date."""
+    assert event.person_id is not None
+    assert event.payment_id is not None
+    practice = cases.practice_of(services)
+    async with services.pool.acquire() as connection, connection.transaction():
+        await cases.on_payment_failed(connection, practice, event.person_id, event.payment_id)
+
+
+async def close_case(services: Services, event: Event) -> None:
+    """A payment that is settled, or not to be asked for any more, ends its case."""
+    assert event.person_id is not None
+    assert event.payment_id is not None
+    outcome = "recovered" if isinstance(event, PaymentSucceeded) else "stopped"
+    async with services.pool.acquire() as connection, connection.transaction():
+        await cases.on_payment_settled(connection, event.person_id, event.payment_id, outcome)
+
+
+async def ask_gateway_for_payer(services: Services, event: Event) -> None:
+    """The gateway is asked how its customer can be reached; what it says is folded in like any other news."""
+    assert isinstance(event, PayerContactMissing)
+    assert event.person_id is not None
+    assert event.payment_id is not None
+    gateway = services.gateways[event.gateway]
+    payer = await gateway.read_payer(event.payer_reference)  # outside of any transaction: it may take seconds
+    if not payer.has_contact():
+        return
+    async with services.pool.acquire() as connection, connection.transaction():
+        payment = await payments.get(connection, event.person_id, event.payment_id)
+        fact = PaymentFact(
+            kind=FactKind.FAILED if payment.status == "failed" else FactKind.ACTION_REQUIRED,
+            transaction_id=payment.transaction_id,
+            occurred_at_unix_s=0,  # older than every event: it fills gaps and overrules nothing
+            event_id=f"payer:{event.payer_reference}",
+            payer=payer,
+        )
+        await settle.apply(connection, event.gateway, fact, find_payer(services, connection, event.gateway))
+
+
+async def look_payment_up(services: Services, event: Event) -> None:
+    """An invoice's event did not name its payment: the gateway is asked, then the event is read again with it."""
+    assert isinstance(event, PaymentLookupWanted)
+    gateway = services.gateways[event.gateway]
+    transaction_id = await gateway.read_transaction_id(event.reference)
+    if transaction_id is None:
+        raise GatewayUnavailableError(f"{event.gateway} knows no payment of {event.reference} (yet).")
+    async with services.pool.acquire() as connection, connection.transaction():
+        stored = await inbox.get(connection, event.inbox_id)
+        if stored is None:
+            raise NotFoundError(f"The webhook {event.inbox_id} is gone.")
+        for fact in gateway.normalise(stored.body):
+            if fact.lookup == event.reference:
+                known = msgspec.structs.replace(fact, transaction_id=transaction_id, lookup=None)
+                await settle.apply(connection, event.gateway, known, find_payer(services, connection, event.gateway))
+
+
+async def silence_person(services: Services, event: Event) -> None:
+    """A carrier's own opt-out is the person's word: it silences every channel of ours."""
+    assert isinstance(event, CarrierHoldsOptOut)
+    assert event.person_id is not None
+    async with services.pool.acquire() as connection, connection.transaction():
+        await consent.opt_out(
+            connection,
+            event.person_id,
+            channel=event.channel,
+            address=event.address,
+            how="carrier",
+            evidence="the carrier refused a message because of an opt-out",
+        )
+
+
+REACTIONS: dict[type[Event], tuple[Reaction, ...]] = {
+    PaymentFailed: (open_case,),
+    PaymentActionRequired: (open_case,),
+    PaymentSucceeded: (close_case,),
+    PaymentStopped: (close_case,),
+    PayerContactMissing: (ask_gateway_for_payer,),
+    PaymentLookupWanted: (look_payment_up,),
+    CarrierHoldsOptOut: (silence_person,),
+}
+
+
+def subscriptions() -> dict[str, tuple[str, ...]]:
+    """The map by names, as the store wants it: kind of event to names of jobs."""
+    return {kind.__name__: tuple(one.__name__ for one in reactions) for kind, reactions in REACTIONS.items()}
+
+
+def handlers(services: Services) -> dict[str, Handler]:
+    """The jobs by name, ready to run."""
+    found = {one.__name__: one for reactions in REACTIONS.values() for one in reactions}
+    return {name: partial(_run, services, reaction) for name, reaction in found.items()}
+
+
+async def _run(services: Services, reaction: Reaction, payload: bytes) -> None:
+    await reaction(services, kinds.decode(payload))
