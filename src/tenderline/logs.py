@@ -1,4 +1,4 @@
-"""Logs as one JSON object for each line, with a last net that masks card numbers and secrets before a line is written."""
+"""Logs as one JSON object for each line, with a last net that masks card numbers and secrets before they are written."""
 
 from __future__ import annotations
 

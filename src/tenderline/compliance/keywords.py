@@ -18,7 +18,7 @@ from typing import Final
 
 
 class ReplyKind(StrEnum):
-    """What a reply does: silence us, lift an earlier STOP, ask who we are, hold us until somebody read it, or nothing."""
+    """What a reply does: silences us, lifts a STOP, asks who we are, holds us until somebody read it, or nothing."""
 
     OPT_OUT = "opt_out"
     OPT_IN = "opt_in"
@@ -38,6 +38,11 @@ class Reply:
 
 TEXT_LENGTH_MAX: Final = 20_000
 
+
+def _set(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
 _OPT_OUT: Final = (
     *("stop", "quit", "end", "revoke", "opt out", "cancel", "unsubscribe"),
     *("stop all", "optout", "stopall", "remove"),
@@ -50,24 +55,25 @@ _OPT_OUT_JOINED: Final = {word.replace(" ", ""): word for word in _OPT_OUT}
 _OPT_OUT_STARTS: Final = tuple(tuple(word.split()) for word in sorted(_OPT_OUT, key=len, reverse=True))
 
 # Words before or behind a keyword that leave its meaning alone.
-_POLITE: Final = frozenset(
-    "please pls plz kindly just ok okay hi hello hey hola bonjour thanks thank you thx gracias merci favor por svp "
-    "it this that now all me my everything immediately".split()
+_GREETING: Final = _set(
+    "please pls plz kindly just ok okay hi hello hey hola bonjour thanks thank you thx por favor svp sil vous plait"
 )
+_POLITE: Final = _GREETING | _set("it this that now all me my everything immediately gracias merci")
 # A keyword that only opens a sentence about something else. Such a text holds us and waits for a person.
 _OTHER_SENSE: Final = {
-    "stop": frozenset("by in over at off here there".split()),
-    "end": frozenset("of by in on at date up".split()),
-    "td": frozenset("bank ameritrade canada visa account card".split()),
+    "stop": _set("by in over off here there"),
+    "end": _set("of by in on at date up"),
+    "td": _set("bank ameritrade canada visa account card"),
     "cancel": frozenset(["culture"]),
-    "quit": frozenset("smoking my".split()),
-    "remove": frozenset("the old that".split()),
+    "quit": _set("smoking my"),
+    "remove": _set("the old that"),
 }
 # Clear words anywhere in a text: at least they hold us. `end`, `td`, `alto`, `baja` inside a sentence mean anything.
 _STRONG: Final = frozenset({"stop", "stopall", "optout", "unsubscribe", "revoke", "cancel", "arret"})
+# Only what nobody can say who wants out: "why don't you stop" and "you never stop" are not in here.
 _NEGATION = re.compile(
-    r"\b(?:dont|do not|didnt|did not|never|wont|will not|not|cant|cannot|no need to)\b(?: \w+){0,2} "
-    r"(?:stop|cancel|unsubscribe|opt out|remove|quit|revoke|end)"
+    r"\b(?:dont|do not|didnt|did not|no need to)(?: (?:ever|please|want to|want you to|mean to|need to|have to))? "
+    r"(?:stop|cancel|unsubscribe|opt out|remove|quit|revoke|end)\b"
 )
 _MESSAGES = (
     r"(?:text|txt|sms|call|messag|msg|mail|email|e mail|contact|bother|harass|send|writ|phon|spam|ring|reach)\w*"
@@ -75,10 +81,11 @@ _MESSAGES = (
 _PHRASES: Final = tuple(
     re.compile(rf"\b(?:{pattern})\b")
     for pattern in (
-        rf"stop (?:\w+ ){{0,3}}{_MESSAGES}",
+        rf"stop (?!by|in|over|off|here|there)(?:\w+ ){{0,3}}{_MESSAGES}",
         r"unsubscribe",
         r"(?:remove|delete|take) me\b|remove (?:my|this) (?:number|phone|name|email|address)|take my \w+ off",
-        rf"(?:do not|dont|never|no) (?:\w+ ){{0,2}}{_MESSAGES} (?:me|us|this)|(?:do not|dont|never) contact",
+        rf"(?:do not|dont|never) (?:ever |please |you )?{_MESSAGES}(?: (?:me|us|my|this|again|anymore|any|here)|$)",
+        r"(?:do not|dont|never) contact",
         r"wrong (?:number|person|phone)",
         r"opt (?:me )?out",
         r"leave me alone|lose my number",
@@ -87,8 +94,9 @@ _PHRASES: Final = tuple(
         r"(?:faux|mauvais) numero|arretez|arreter|desabonne\w*|desinscri\w*|ne me (?:contact|appel|ecri)\w+",
     )
 )
+_SIGNS: Final = frozenset("🛑⛔🚫")
 _ENDINGS: Final = frozenset({"stop", "unsubscribe", "optout", "stopall"})
-_NOUN_STOPS: Final = frozenset("bus truck pit full train tram rest door non last next the a one".split())
+_NOUN_STOPS: Final = _set("bus truck pit full train tram rest door non last next the a one")
 
 
 def read_reply(text: str) -> Reply:
@@ -105,14 +113,14 @@ def read_reply(text: str) -> Reply:
     if joined in _HELP:
         return Reply(ReplyKind.HELP, joined)
     found = _sentence(tokens)
-    if found.kind is ReplyKind.OTHER and len(text) > TEXT_LENGTH_MAX:
+    if found.kind is ReplyKind.OTHER and (len(text) > TEXT_LENGTH_MAX or not _SIGNS.isdisjoint(text)):
         return Reply(ReplyKind.UNCLEAR, needs_review=True)
     return found
 
 
 def _sentence(tokens: Sequence[str]) -> Reply:
-    polite = sum(1 for _ in takewhile(_POLITE.__contains__, tokens))
-    opening = _opening(tokens[polite:])
+    greeting = sum(1 for _ in takewhile(_GREETING.__contains__, tokens))
+    opening = _opening(tokens[greeting:])
     if opening is not None and opening.kind is ReplyKind.OPT_OUT:
         return opening
     spaced = " ".join(tokens)
@@ -124,13 +132,14 @@ def _sentence(tokens: Sequence[str]) -> Reply:
             return Reply(ReplyKind.OPT_OUT, found.group(), needs_review=True)
     if opening is not None:
         return opening
-    if negated:
-        return Reply(ReplyKind.OTHER, negated.group(), needs_review=True)
-    if len(tokens) > 1 and tokens[-1] in _ENDINGS and tokens[-2] not in _NOUN_STOPS:
-        return Reply(ReplyKind.OPT_OUT, tokens[-1], needs_review=True)
-    strong = next((token for token in tokens if token in _STRONG), None)
+    left = rest.split()
+    if len(left) > 1 and left[-1] in _ENDINGS and left[-2] not in _NOUN_STOPS:
+        return Reply(ReplyKind.OPT_OUT, left[-1], needs_review=True)
+    strong = next((token for token in left if token in _STRONG), None)
     if strong is not None:
         return Reply(ReplyKind.UNCLEAR, strong, needs_review=True)
+    if negated:
+        return Reply(ReplyKind.OTHER, negated.group(), needs_review=True)
     return Reply(ReplyKind.OTHER)
 
 
@@ -148,7 +157,7 @@ def _opening(tokens: Sequence[str]) -> Reply | None:
 def _words(text: str) -> list[str]:
     """Lower-case words without accents: NFKC turns fullwidth and circled letters plain, marks and emoji part words.
 
-    Apostrophes and invisible characters vanish instead, so that `don't` stays one word and a zero-width space inside STOP is read.
+    Apostrophes and invisible characters vanish instead: `don't` stays one word, and a zero-width space hides nothing.
     """
     plain = unicodedata.normalize("NFKC", text).casefold().replace("ı", "i")
     letters: list[str] = []

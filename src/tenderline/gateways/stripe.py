@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Mapping
 from email.utils import parsedate_to_datetime
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, NamedTuple
 
 import aiohttp
 import stripe
@@ -56,16 +56,15 @@ class _NotThereError(GatewayRefusedError):
     """Stripe knows no such object."""
 
 
-class _Answer(Protocol):
-    """The part of the SDK's objects that is used here."""
+class _Told(NamedTuple):
+    """What Stripe answered, as plain JSON."""
 
-    @property
-    def last_response(self) -> Any: ...
+    fields: dict[str, Any]
+    at_unix_s: int
+    """When it said so, by its own clock (the `Date` header): what orders a read among events.
 
-    def to_dict(self) -> dict[str, Any]: ...
-
-
-_AnswerT = TypeVar("_AnswerT", bound=_Answer)
+    The object's `created` would not do: it is when the payment began, so every event since would overrule the read.
+    """
 
 
 def _refusal(what: str, error: stripe.StripeError) -> GatewayRefusedError | GatewayUnavailableError:
@@ -86,30 +85,30 @@ def _refusal(what: str, error: stripe.StripeError) -> GatewayRefusedError | Gate
     return refused(f"Stripe refused the request ({what}: {facts}); its dashboard shows why under that request id.")
 
 
-async def _ask(what: str, call: Awaitable[_AnswerT]) -> _AnswerT:
+def _date(answer: stripe.StripeObject) -> int:
+    headers = answer.last_response.headers if answer.last_response else {}
+    try:
+        return int(parsedate_to_datetime(str(headers.get("date"))).timestamp())
+    except (ValueError, OverflowError):
+        return int(utc_now().timestamp())
+
+
+async def _ask(what: str, call: Awaitable[stripe.StripeObject]) -> _Told:
     """Awaits one call of the SDK and translates whatever goes wrong.
 
-    Beside the SDK's errors come those of aiohttp, which the SDK lets through while it reads a body, and `TypeError`,
-    with which it meets an answer that is not an object (a proxy's page, say).
+    Beside the SDK's own errors these come out of it: those of aiohttp, while it reads a body; `TypeError`, or the bare
+    value, when the answer is JSON but not an object (a proxy's page, say).
     """
     try:
-        return await call
+        answer = await call
+        if isinstance(answer, stripe.StripeObject):
+            return _Told(answer.to_dict(), _date(answer))
+        why = type(answer).__name__
     except stripe.StripeError as error:
         raise _refusal(what, error) from None
     except (aiohttp.ClientError, TimeoutError, OSError, TypeError) as error:
-        raise GatewayUnavailableError(f"Stripe did not answer ({what}: {type(error).__name__}); try later.") from None
-
-
-def _told_at(answer: _Answer) -> int:
-    """When Stripe said so, by Stripe's own clock (the `Date` header): what orders a read among events.
-
-    The object's `created` would not do: it is when the payment began, so every event since would overrule the read.
-    """
-    headers = getattr(answer.last_response, "headers", {})
-    try:
-        return int(parsedate_to_datetime(str(headers.get("date"))).timestamp())
-    except (TypeError, ValueError, OverflowError):
-        return int(utc_now().timestamp())
+        why = type(error).__name__
+    raise GatewayUnavailableError(f"Stripe did not answer ({what}: {why}); try later.")
 
 
 class Stripe:
@@ -139,14 +138,14 @@ class Stripe:
             customer = await _ask(f"customer {reference}", self._api.v1.customers.retrieve_async(reference))
         except _NotThereError:
             return Payer()
-        return payer_of_customer(customer.to_dict())
+        return payer_of_customer(customer.fields)
 
     async def read_transaction_id(self, reference: str) -> str | None:
         """The payment intent of the invoice `in_…`: by its list of payments, or as API versions before basil say it."""
         what = f"payments of invoice {reference}"
         try:
             payments = await _ask(what, self._api.v1.invoice_payments.list_async({"invoice": reference, "limit": 100}))
-            if key := payment_of_invoice(payments.to_dict()):
+            if key := payment_of_invoice(payments.fields):
                 return key
         except GatewayRefusedError:
             # An API version or a restricted key without this list; the invoice itself may say it.
@@ -155,7 +154,7 @@ class Stripe:
             invoice = await _ask(f"invoice {reference}", self._api.v1.invoices.retrieve_async(reference))
         except _NotThereError:
             return None
-        return debt_key(Family.INVOICE, invoice.to_dict().get)
+        return debt_key(Family.INVOICE, invoice.fields.get)
 
     async def read_payment(self, transaction_id: str) -> PaymentFact | None:
         """How a payment stands now. None when Stripe does not know it, or nothing has happened to it yet.
@@ -165,16 +164,15 @@ class Stripe:
         """
         try:
             if transaction_id.startswith(_CHARGE_PREFIXES):
-                return self._charge_fact(
-                    await _ask(f"charge {transaction_id}", self._api.v1.charges.retrieve_async(transaction_id))
-                )
+                what = f"charge {transaction_id}"
+                return self._charge_fact(*await _ask(what, self._api.v1.charges.retrieve_async(transaction_id)))
             answer = await _ask(
                 f"payment intent {transaction_id}",
                 self._api.v1.payment_intents.retrieve_async(transaction_id, {"expand": ["latest_charge"]}),
             )
         except _NotThereError:
             return None
-        fact = self._intent_fact(answer.to_dict(), _told_at(answer))
+        fact = self._intent_fact(answer.fields, answer.at_unix_s)
         if fact is not None and fact.kind in (FactKind.SUCCEEDED, FactKind.REFUNDED, FactKind.DISPUTED):
             return fact
         return await self._paid_by_our_page(transaction_id) or fact
@@ -206,17 +204,16 @@ class Stripe:
                 {"idempotency_key": request.key},
             ),
         )
-        told = session.to_dict()
-        url = safe_url(told.get("url"))
+        url = safe_url(session.fields.get("url"))
         if url is None:
             raise GatewayRefusedError(f"Stripe gave no usable address for the pay page of {request.transaction_id}.")
-        return PayPage(url=url, reference=str(told.get("id")))
+        return PayPage(url=url, reference=str(session.fields.get("id")))
 
     async def check(self) -> str:
         """One line for the doctor. A restricted key may not read the account; then the balance has to do."""
         try:
             account = await _ask("account", self._api.v1.accounts.retrieve_current_async())
-            return f"Stripe answers (account {account.to_dict().get('id')})"
+            return f"Stripe answers (account {account.fields.get('id')})"
         except GatewayRefusedError:
             await _ask("balance", self._api.v1.balance.retrieve_async())
             return "Stripe answers (this key may not read the account)"
@@ -257,15 +254,14 @@ class Stripe:
         return fact_of(Family.INTENT, kind, intent, event_id=f"read:{intent.get('id')}", at_unix_s=at_unix_s)
 
     @staticmethod
-    def _charge_fact(answer: _Answer) -> PaymentFact | None:
-        charge = answer.to_dict()
+    def _charge_fact(charge: dict[str, Any], at_unix_s: int) -> PaymentFact | None:
         status = charge.get("status")
         kind = _CHARGE_KINDS.get(status) if isinstance(status, str) else None
         if kind is FactKind.SUCCEEDED:
             kind = FactKind.PROCESSING if charge.get("captured") is False else _after_success(charge)
         if kind is None:
             return None
-        return fact_of(Family.CHARGE, kind, charge, event_id=f"read:{charge.get('id')}", at_unix_s=_told_at(answer))
+        return fact_of(Family.CHARGE, kind, charge, event_id=f"read:{charge.get('id')}", at_unix_s=at_unix_s)
 
     async def _paid_by_our_page(self, transaction_id: str) -> PaymentFact | None:
         if not _SEARCHABLE.fullmatch(transaction_id):
@@ -280,10 +276,10 @@ class Stripe:
             )
         except GatewayRefusedError:
             return None  # not every account and key may search
-        intents = found.to_dict().get("data")
+        intents = found.fields.get("data")
         if not isinstance(intents, list) or not intents or not isinstance(intents[0], dict):
             return None
-        fact = self._intent_fact(intents[0], _told_at(found))
+        fact = self._intent_fact(intents[0], found.at_unix_s)
         return fact if fact is not None and fact.transaction_id == transaction_id else None
 
     async def _invoice_page(self, transaction_id: str) -> str | None:
@@ -303,11 +299,10 @@ class Stripe:
             )
         except GatewayRefusedError:
             return None
-        listed = payments.to_dict()
-        entries = listed.get("data")
+        entries = payments.fields.get("data")
         entry = entries[0] if isinstance(entries, list) and entries and isinstance(entries[0], dict) else {}
         invoice = entry.get("invoice")
-        if payment_of_invoice(listed) != transaction_id or not isinstance(invoice, dict):
+        if payment_of_invoice(payments.fields) != transaction_id or not isinstance(invoice, dict):
             return None
         return safe_url(invoice.get("hosted_invoice_url")) if invoice.get("status") == "open" else None
 

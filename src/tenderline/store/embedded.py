@@ -27,9 +27,9 @@ from types import TracebackType
 
 import structlog
 
-from tenderline.store import embedded_setup as setup
-from tenderline.store.embedded_setup import (
-    Account,
+from tenderline.store import embedded_cluster as cluster
+from tenderline.store import embedded_host as host
+from tenderline.store.embedded_host import (
     BinariesMissingError,
     ClusterVersionError,
     DiskFullError,
@@ -89,8 +89,9 @@ class _Process:
 class EmbeddedPostgres:
     """One cluster in `data_dir/postgres`, shared by every process that names the same data_dir.
 
-    `start` and `stop` block (use `asyncio.to_thread`), may be called from any thread, and may be repeated: `start` on a
-    server that has died brings it back. `durable=False` gives up safety against power loss for speed: tests only.
+    `start` and `stop` block (use `asyncio.to_thread`), may be called from any thread (not from a signal handler), and
+    may be repeated: an owner's `start` brings back a server that has died. `durable=False` gives up safety against
+    power loss for speed: tests only.
     """
 
     def __init__(
@@ -102,15 +103,15 @@ class EmbeddedPostgres:
         durable: bool = True,
     ) -> None:
         self.home = data_dir.resolve() / "postgres"
-        self.cluster = self.home / "cluster"
-        self.log_dir = self.cluster / "log"
+        self.cluster_dir = self.home / "cluster"
+        self.log_dir = self.cluster_dir / "log"
         self._start_timeout_s = start_timeout_s
         self._stop_timeout_s = stop_timeout_s
         self._durable = durable
-        self._sockets = setup.socket_folder(self.home)
-        self._cluster_name = f"tenderline-{setup.path_digest(self.home)}"
-        self._launch_log = self.cluster / "launch.log"
-        self._guard = threading.RLock()
+        self._sockets = cluster.socket_folder(self.home)
+        self._cluster_name = f"tenderline-{cluster.path_digest(self.home)}"
+        self._launch_log = self.cluster_dir / "launch.log"
+        self._guard = threading.Lock()
         self._stopping = threading.Event()
         self._lock_descriptor: int | None = None
         self._lock_pid = 0
@@ -141,21 +142,29 @@ class EmbeddedPostgres:
         Raises an `EmbeddedDatabaseError` (`DiskFullError`, `StartTimeoutError`) or a `ConfigurationError`
         (`FolderBlockedError`, `ClusterVersionError`, `BinariesMissingError`, `SystemUserError`).
         """
-        with self._guard, setup.explained(self.home):
-            setup.refuse_unquotable(self.home)
-            setup.make_open_folder(self.home)
+        with self._guard, host.explained(self.home):
+            host.refuse_unquotable(self.home)
+            host.make_open_folder(self.home)
             deadline = time.monotonic() + self._start_timeout_s
+            owned_before = self.is_owner
             while not self._take_lock():
                 if self._answers(DATABASE):
                     log.info("joined the embedded database", folder=str(self.home))
                     return self.url
                 self._pause(deadline)
             try:
-                self._bring_up(deadline)
+                launched = self._bring_up(deadline)
                 self._make_database()
-            except BaseException:
+                self._trim_logs()
+            except BaseException as error:
+                # A server that recovers is left to it: it would begin again. Any other must not be left unowned.
+                if not isinstance(error, StartTimeoutError):
+                    with suppress(EmbeddedDatabaseError, OSError):
+                        self._stop_server()
                 self._release_lock()
                 raise
+            if launched or not owned_before:
+                log.info("embedded database answers", folder=str(self.home), adopted=not launched)
             return self.url
 
     def stop(self) -> None:
@@ -164,7 +173,7 @@ class EmbeddedPostgres:
         with self._guard:
             try:
                 if self.is_owner:
-                    with setup.explained(self.home):
+                    with host.explained(self.home):
                         self._stop_server()
             finally:
                 self._release_lock()
@@ -194,8 +203,11 @@ class EmbeddedPostgres:
 
     # -- starting (the owner only) --------------------------------------------------------------------------------
 
-    def _bring_up(self, deadline: float) -> None:
-        """Adopts the server when one lives, waits for one that is starting or recovering, else launches one."""
+    def _bring_up(self, deadline: float) -> bool:
+        """Adopts the server when one lives, waits for one that is starting or recovering, else launches one.
+
+        True when it launched one.
+        """
         launched_at: float | None = None
         debris_until: float | None = None
         while not self._answers(_MAINTENANCE_DATABASE):
@@ -207,34 +219,33 @@ class EmbeddedPostgres:
                     _signal(debris, signal.SIGKILL)
             elif postmaster is None:
                 if launched_at is not None:
-                    raise setup.failure("PostgreSQL did not start", self.home, self._log_since(launched_at))
+                    raise host.failure("PostgreSQL did not start", self.home, self._log_since(launched_at))
                 launched_at = time.time()
                 self._launch()
                 continue
             self._pause(deadline)
-        log.info("embedded database answers", folder=str(self.home), adopted=launched_at is None)
-        self._trim_logs()
+        return launched_at is not None
 
     def _launch(self) -> None:
-        account = setup.server_account()
-        setup.refuse_closed(account, self.home)
-        binaries = setup.binaries_for(account, self.home)
-        if not (self.cluster / "PG_VERSION").exists():
-            setup.initialise(self.cluster, binaries, account, durable=self._durable)
-        setup.refuse_foreign_cluster(self.cluster, account)
-        setup.make_private_folder(self._sockets, account)
-        setup.refuse_closed(account, self._sockets)
-        settings = setup.settings_text(self._sockets, self._cluster_name, durable=self._durable)
-        setup.write_file(self.cluster / "postgresql.conf", settings, account)
-        setup.write_file(self.cluster / "pg_hba.conf", setup.HBA_TEXT, account)
+        account = host.server_account()
+        host.refuse_closed(account, self.home)
+        binaries = cluster.binaries_for(account, self.home)
+        if not (self.cluster_dir / "PG_VERSION").exists():
+            cluster.initialise(self.cluster_dir, binaries, account, durable=self._durable)
+        cluster.refuse_foreign_cluster(self.cluster_dir, account)
+        host.make_private_folder(self._sockets, account)
+        host.refuse_closed(account, self._sockets)
+        settings = cluster.settings_text(self._sockets, self._cluster_name, durable=self._durable)
+        cluster.write_file(self.cluster_dir / "postgresql.conf", settings, account)
+        cluster.write_file(self.cluster_dir / "pg_hba.conf", cluster.HBA_TEXT, account)
         self._launch_log.unlink(missing_ok=True)
-        for lock_file in (self.cluster / "postmaster.pid", self._sockets / f".s.PGSQL.{setup.PORT}.lock"):
+        for lock_file in (self.cluster_dir / "postmaster.pid", self._sockets / f"{cluster.SOCKET_NAME}.lock"):
             self._remove_stale(lock_file)
         # Whether it came up is seen by asking it, so pg_ctl's own verdict is not needed.
-        setup.run(
+        host.run(
             [
                 binaries / "pg_ctl", "start", "-w", "-t", str(_PG_CTL_WAIT_S), "-s",
-                "-D", self.cluster, "-l", self._launch_log, "-o", f"-c {_MARK}",
+                "-D", self.cluster_dir, "-l", self._launch_log, "-o", f"-c {_MARK}",
             ],
             account,
             timeout_s=_PG_CTL_WAIT_S + 30.0,
@@ -259,34 +270,34 @@ class EmbeddedPostgres:
         lock_file.unlink(missing_ok=True)
 
     def _make_database(self) -> None:
-        if self._answers(DATABASE):
-            return
-        code, output = self._query(_MAINTENANCE_DATABASE, f"CREATE DATABASE {DATABASE}")
-        if code != 0 and not self._answers(DATABASE):
-            raise setup.failure(f"Database {DATABASE} cannot be made", self.home, output)
+        code, output = self._query(_MAINTENANCE_DATABASE, "SELECT datname FROM pg_database")
+        if code == 0 and DATABASE not in output.splitlines():
+            code, output = self._query(_MAINTENANCE_DATABASE, f"CREATE DATABASE {DATABASE}")
+        if code != 0:
+            raise host.failure(f"Database {DATABASE} cannot be made", self.home, output)
 
     # -- asking ---------------------------------------------------------------------------------------------------
 
     def _url(self, database: str) -> str:
-        return f"postgresql://{setup.SUPERUSER}@/{database}?host={self._sockets}&port={setup.PORT}"
+        return f"postgresql://{cluster.SUPERUSER}@/{database}?host={self._sockets}&port={cluster.PORT}"
 
     def _query(self, database: str, sql: str) -> tuple[int, str]:
-        psql = setup.wheel_binaries() / "psql"
+        psql = cluster.wheel_binaries() / "psql"
         command: list[str | Path] = [psql, "-X", "-w", "-At", "-d", self._url(database), "-c", sql]
         try:
-            done = setup.run(command, timeout_s=_QUERY_TIMEOUT_S, PGCONNECT_TIMEOUT="5")
+            done = host.run(command, timeout_s=_QUERY_TIMEOUT_S, PGCONNECT_TIMEOUT="5")
         except EmbeddedDatabaseError as error:
             return 1, error.detail
         return done.returncode, (done.stdout if done.returncode == 0 else done.stderr).strip()
 
     def _answers(self, database: str) -> bool:
         """A real query, and the answer must come from a server of this very cluster."""
-        if not (self._sockets / f".s.PGSQL.{setup.PORT}").exists():
+        if not (self._sockets / cluster.SOCKET_NAME).exists():
             self._last_answer = "it has no socket"
             return False
         code, output = self._query(database, "SELECT current_setting('data_directory')")
         self._last_answer = output.splitlines()[-1] if output else ""
-        return code == 0 and Path(output) == self.cluster
+        return code == 0 and Path(output).resolve() == self.cluster_dir
 
     def _pause(self, deadline: float) -> None:
         if self._stopping.wait(_POLL_S):
@@ -306,7 +317,7 @@ class EmbeddedPostgres:
         even to root in a container without CAP_SYS_PTRACE.
         """
         try:
-            owner_uid = self.cluster.stat().st_uid
+            owner_uid = self.cluster_dir.stat().st_uid
         except FileNotFoundError:
             return None, []
         found = {process.pid: process for process in _processes(owner_uid)}
@@ -315,7 +326,7 @@ class EmbeddedPostgres:
         # Somebody may have started it by hand with another spelling of the folder, but a child knows its parent.
         parents = {child.parent_pid for child in children}
         for process in found.values():
-            named = str(self.cluster) in process.argv or process.pid in parents
+            named = str(self.cluster_dir) in process.argv or process.pid in parents
             if named and Path(process.argv[0]).name == "postgres":
                 return process, children
         return None, children
@@ -336,7 +347,7 @@ class EmbeddedPostgres:
                     log.info("embedded database stopped", folder=str(self.home), signal=number.name)
                     return
                 time.sleep(_POLL_S)
-        raise EmbeddedDatabaseError(f"The embedded PostgreSQL (process {postmaster.pid}) does not stop; see {self.log_dir}.")
+        raise EmbeddedDatabaseError(f"PostgreSQL (process {postmaster.pid}) does not stop; see {self.log_dir}.")
 
     # -- its log --------------------------------------------------------------------------------------------------
 
@@ -363,16 +374,13 @@ def _processes(uid: int) -> Iterator[_Process]:
         if not entry.name.isdigit():
             continue
         try:
-            if entry.stat().st_uid != uid:
-                continue
             argv = Path(entry.path, "cmdline").read_bytes().rstrip(b"\0").split(b"\0")
-            status = Path(entry.path, "stat").read_text("utf-8", errors="replace")
+            status = Path(entry.path, "status").read_text("utf-8", errors="replace")
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             continue  # it ended while we looked, or it is hidden from us and so not ours
-        if argv != [b""]:
-            # "pid (name) state ppid …", and the name may hold blanks and brackets.
-            parent_pid = int(status.rpartition(")")[2].split()[1])
-            yield _Process(int(entry.name), parent_pid, tuple(os.fsdecode(word) for word in argv))
+        fields = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
+        if argv != [b""] and int(fields["Uid"].split()[0]) == uid:
+            yield _Process(int(entry.name), int(fields["PPid"]), tuple(os.fsdecode(word) for word in argv))
 
 
 def _signal(processes: list[_Process], number: signal.Signals) -> None:

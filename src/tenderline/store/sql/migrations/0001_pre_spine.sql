@@ -192,7 +192,7 @@ CREATE TABLE audit (
     hash bytea NOT NULL
 );
 CREATE TABLE audit_head (
-    only boolean PRIMARY KEY DEFAULT true CHECK (only),
+    singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
     number bigint NOT NULL,
     hash bytea NOT NULL
 );

@@ -1,0 +1,41 @@
+"""Money: whole minor units with a known currency, or a clear refusal."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tenderline.core.money import AMOUNT_MINOR_MAX, InvalidMoneyError, Money
+
+
+@pytest.mark.parametrize("currency", ["", "US", "XXZ", "usdd", None, 840, "U\x00D"])
+def test_an_unknown_currency_is_refused(currency):
+    with pytest.raises(InvalidMoneyError, match="currency"):
+        Money.parse(100, currency)
+
+
+@pytest.mark.parametrize("minor", [0, -1, AMOUNT_MINOR_MAX + 1, 1.5, "100", None, True])
+def test_an_amount_that_is_not_a_whole_sane_number_is_refused(minor):
+    with pytest.raises(InvalidMoneyError):
+        Money.parse(minor, "USD")
+
+
+@pytest.mark.parametrize(
+    ("minor", "currency", "locale", "shown"),
+    [
+        (2500, "usd", "en_US", "$25.00"),
+        (2500, "EUR", "de_DE", "25,00\xa0€"),
+        (2500, "JPY", "en_US", "¥2,500"),
+        (2500, "BHD", "en_US", "BHD2.500"),
+        (2500, "USD", "xx-nonsense", "$25.00"),
+    ],
+)
+def test_money_is_written_as_its_currency_and_locale_want(minor, currency, locale, shown):
+    assert Money.parse(minor, currency).format(locale) == shown
+
+
+@given(st.one_of(st.integers(), st.text(), st.none(), st.floats()), st.one_of(st.text(), st.integers(), st.none()))
+def test_no_input_raises_anything_but_the_named_error(minor, currency):
+    try:
+        Money.parse(minor, currency).format()
+    except InvalidMoneyError as error:
+        assert error.detail

@@ -1,0 +1,62 @@
+"""Card numbers are found wherever they hide, and what only looks like one is left alone."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tenderline.core.pan import MASK, holds_card_number, luhn_ok, mask_card_numbers
+
+# Published test numbers, kept apart so that no run of digits in this file is one.
+PARTS = [("4242424242", "424242"), ("5555555555", "554444"), ("378282246", "310005"), ("22230031", "22003222"),
+         ("60111111", "11111117"), ("3056930", "9025904"), ("35660020", "20360505"), ("62000000", "00000005")]  # fmt: skip
+NUMBERS = [first + last for first, last in PARTS]
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+@pytest.mark.parametrize("shape", ["{}", '{{"number":{}}}', '{{"a":{{"b":["note: {} thanks"]}}}}', "card={}&x=1"])
+def test_a_card_number_is_found_in_any_wrapping(number, shape):
+    assert holds_card_number(shape.format(number).encode())
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_a_card_number_is_found_when_grouped_or_escaped(number):
+    grouped = " ".join(number[at : at + 4] for at in range(0, len(number), 4))
+    escaped = "".join(f"\\u00{ord(digit):02x}" for digit in number)
+    assert holds_card_number(json.dumps({"text": grouped}).encode())
+    assert holds_card_number(grouped.replace(" ", "-").encode())
+    assert holds_card_number(f'{{"text":"{escaped}"}}'.encode())
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_an_identifier_that_contains_such_digits_is_not_one(number):
+    assert not holds_card_number(f'{{"id":"pi_{number}"}}'.encode())
+    assert not holds_card_number(f'{{"id":"{number}_secret"}}'.encode())
+
+
+@pytest.mark.parametrize("text", ["1763691300000", "+12024561111", "2026-11-21 03:00:00", "9" * 16, "1234567890123456"])
+def test_instants_telephone_numbers_and_other_digits_pass(text):
+    assert not holds_card_number(text.encode())
+    assert mask_card_numbers(text) == text
+
+
+@given(st.text(max_size=30), st.sampled_from(NUMBERS), st.text(max_size=30))
+def test_what_was_masked_holds_no_card_number_any_more(before, number, after):
+    masked = mask_card_numbers(f"{before} {number} {after}")
+    assert not holds_card_number(masked.encode("utf-8", "surrogatepass"))
+    assert MASK in masked or not holds_card_number(f"{before} {number} {after}".encode("utf-8", "surrogatepass"))
+
+
+@given(st.binary(max_size=400))
+def test_no_bytes_raise(body):
+    assert holds_card_number(body) in (True, False)
+
+
+def test_luhn_catches_every_single_wrong_digit():
+    number = NUMBERS[0]
+    assert luhn_ok(number)
+    for at, digit in enumerate(number):
+        for other in "0123456789":
+            if other != digit:
+                assert not luhn_ok(number[:at] + other + number[at + 1 :])
