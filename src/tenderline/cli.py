@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
@@ -78,14 +79,19 @@ def _say(lines: Any, as_json: bool, text: str) -> None:
 @app.command()
 def serve() -> None:
     """Run everything on this machine: database (embedded unless database_url is set), API, screens and worker."""
-    from tenderline.serve import run_everything
+    from tenderline.serve import run_everything, stop_on_signals
 
     settings = _load().settings
 
-    def ready() -> None:
-        typer.echo(f"Tenderline runs on {settings.public_url} (Ctrl-C stops it)")
+    async def everything() -> None:
+        async def ready(_: str) -> None:
+            typer.echo(f"Tenderline runs on {settings.public_url} (Ctrl-C stops it)")
 
-    _run(run_everything(settings, _State.arguments(), ready))
+        await run_everything(
+            settings, stop=stop_on_signals(), environment=os.environ, arguments=_State.arguments(), prepare=ready
+        )
+
+    _run(everything())
 
 
 @app.command()
@@ -290,7 +296,7 @@ def demo(
     port: Annotated[int, typer.Option(help="Port of the product; 0 takes a free one.")] = 0,
 ) -> None:
     """The whole product with a simulated bank, carrier and mailbox."""
-    from tenderline import demo as show
+    from tenderline.demo import show
 
     logs.configure("error")
     raise typer.Exit(asyncio.run(show.run(once=once, as_json=as_json, port=port)))

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -173,14 +172,24 @@ async def database(settings: Settings) -> AsyncIterator[str]:
         await asyncio.to_thread(embedded.stop)
 
 
-async def run_everything(settings: Settings, arguments: list[str], ready: Callable[[], None] | None = None) -> None:
-    """Database, migrations, API and worker on one machine, until a signal."""
-    stop = stop_on_signals()
+async def run_everything(
+    settings: Settings,
+    *,
+    stop: asyncio.Event,
+    environment: Mapping[str, str],
+    arguments: Sequence[str] = (),
+    prepare: Callable[[str], Awaitable[None]] | None = None,
+) -> None:
+    """Database, migrations, API and worker on one machine, until `stop`.
+
+    `environment` and `arguments` are what the child processes read their settings from; `prepare` is called with the
+    database's URL when the schema is there and before the first process starts.
+    """
     async with database(settings) as url:
         await db.migrate(url)
-        environment = {**os.environ, "TENDERLINE_DATABASE_URL": url}
-        if ready is not None:
-            ready()
+        if prepare is not None:
+            await prepare(url)
+        child_environment = {**environment, "TENDERLINE_DATABASE_URL": url}
         async with asyncio.TaskGroup() as group:
             for command in ("api", "work"):
-                group.create_task(_Child(command, environment, arguments).keep_alive(stop))
+                group.create_task(_Child(command, child_environment, list(arguments)).keep_alive(stop))

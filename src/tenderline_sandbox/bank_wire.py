@@ -59,7 +59,13 @@ class BankError(Exception):
     """A request the bank refuses, as Stripe would say it."""
 
     def __init__(
-        self, status: int, message: str, *, kind: str = "invalid_request_error", code: str | None = None, param: str = ""
+        self,
+        status: int,
+        message: str,
+        *,
+        kind: str = "invalid_request_error",
+        code: str | None = None,
+        param: str = "",
     ) -> None:
         super().__init__(message)
         self.status = status

@@ -9,6 +9,7 @@ run has ended, however it ended, and then takes the server, its data and the fol
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import hashlib
 import os
@@ -175,7 +176,8 @@ def database_of(url: str) -> str:
 async def _drop_all(server_url: str, run_id: str) -> None:
     connection = await _connect(server_url)
     try:
-        for row in await connection.fetch("SELECT datname FROM pg_database WHERE starts_with(datname, $1)", f"t_{run_id}_"):
+        ours = "SELECT datname FROM pg_database WHERE starts_with(datname, $1)"
+        for row in await connection.fetch(ours, f"t_{run_id}_"):
             await connection.execute(f"DROP DATABASE IF EXISTS {row['datname']} WITH (FORCE)")
     finally:
         await connection.close()
@@ -183,8 +185,6 @@ async def _drop_all(server_url: str, run_id: str) -> None:
 
 def _guard(folder: Path, run_id: str) -> None:
     """The guardian: brings the server up, waits until nobody of the run is left, takes everything away."""
-    import asyncio
-
     from tenderline.store.embedded import EmbeddedPostgres
 
     users = os.open(folder / "users.lock", os.O_RDWR)
@@ -198,9 +198,10 @@ def _guard(folder: Path, run_id: str) -> None:
     finally:
         if embedded:
             embedded.stop()
-        else:
-            asyncio.run(_drop_all(given or "", run_id))
-        shutil.rmtree(folder)
+        elif given:
+            asyncio.run(_drop_all(given, run_id))
+    # Not after an error: whoever waits for the URL shows guardian.log.
+    shutil.rmtree(folder)
 
 
 if __name__ == "__main__":

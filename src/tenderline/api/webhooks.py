@@ -57,7 +57,7 @@ class WrongMethodError(TenderlineError):
     status = 405
 
 
-class _Gone(Exception):  # noqa: N818  # not an error: the sender hung up, and there is nobody to answer
+class _Gone(Exception):  # not an error: the sender hung up, and there is nobody to answer
     pass
 
 

@@ -148,7 +148,7 @@ def _value(field: str, value: str) -> str:
 
 
 def _name(name: str | None) -> str | None:
-    """The payer's name, unless it is none: strangers type names into pay pages, and mail programs make links of them."""
+    """The payer's name, unless it is none: strangers type names into pay pages; mail programs make links of them."""
     if name is None or not name.strip() or len(name) > NAME_LENGTH_MAX or _NOT_A_NAME.search(name):
         return None
     return _value("payer_name", name)

@@ -64,7 +64,7 @@ async def apply(connection: Connection, gateway: str, fact: PaymentFact, find_pa
         resolved = await find_payer(fact.payer)
         person_id, conflict = await _settle_person(connection, known, resolved)
     await people.lock(connection, person_id)  # the gate reads what is written below only under this lock
-    before = PaymentState.from_row(msgspec.json.decode(known.observed)) if known else PaymentState()
+    before = session.decode(known.observed) if known else None
     state = session.merge(before, fact)
     state = await _with_ended_subscription(connection, gateway, state, fact.transaction_id)
     row = PaymentRow(
@@ -80,7 +80,7 @@ async def apply(connection: Connection, gateway: str, fact: PaymentFact, find_pa
         invoice_reference=state.invoice_reference,
         subscription_reference=state.subscription_reference,
         payer_conflict=conflict,
-        observed=msgspec.json.encode(state.to_row()).decode(),
+        observed=session.encode(state),
     )
     await rows.save(connection, row)
     learnt = resolved is not None and resolved.learnt_address

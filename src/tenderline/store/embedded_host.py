@@ -69,7 +69,7 @@ class BinariesMissingError(ConfigurationError):
 
 
 class SystemUserError(ConfigurationError):
-    """PostgreSQL refuses to run as root and the user for it cannot be made; make it, or set database_url."""
+    """There is no user that PostgreSQL can run as (it refuses root); make one, or set database_url."""
 
     code = "embedded_database.system_user"
 
@@ -149,8 +149,7 @@ def run(
 def server_account() -> Account:
     """The user to run as: ourselves, or, for root, a system user without login that is made when absent."""
     if os.geteuid() != 0:
-        me = pwd.getpwuid(os.geteuid())
-        return Account(me.pw_name, me.pw_uid, os.getegid(), switch=False)
+        return Account(_own_name(), os.geteuid(), os.getegid(), switch=False)
     for _ in range(_USERADD_TRIES_MAX):
         try:
             found = pwd.getpwnam(SYSTEM_USER)
@@ -164,6 +163,16 @@ def server_account() -> Account:
             raise SystemUserError(f"The user {SYSTEM_USER} is root under another name; PostgreSQL refuses that.")
         return Account(found.pw_name, found.pw_uid, found.pw_gid, switch=True)
     raise SystemUserError(f"The system user {SYSTEM_USER} cannot be made: {output}. Make it, or set database_url.")
+
+
+def _own_name() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        raise SystemUserError(
+            f"The user id {os.geteuid()} has no name on this machine, and PostgreSQL refuses that; add it to "
+            "/etc/passwd, run as another user, or set TENDERLINE_DATABASE_URL."
+        ) from None
 
 
 def _add_system_user() -> str | None:
@@ -219,7 +228,7 @@ def make_open_folder(path: Path) -> None:
         try:
             missing = not folder.exists()
         except PermissionError:
-            raise _blocked(pwd.getpwuid(os.geteuid()).pw_name, folder.parent) from None
+            raise _blocked(_own_name(), folder.parent) from None
         if missing:
             folder.mkdir(exist_ok=True)
             # Whatever the umask: only what we have just made.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -21,7 +21,7 @@ LISTED_MAX = 500
 _subscriptions: dict[str, tuple[str, ...]] = {}
 
 
-def subscribe(reactions: dict[str, Sequence[str]]) -> None:
+def subscribe(reactions: Mapping[str, Sequence[str]]) -> None:
     """Which job names react to which kind of event. Called once at start, with the map of `worker/reactions.py`."""
     _subscriptions.clear()
     _subscriptions.update({kind: tuple(names) for kind, names in reactions.items()})

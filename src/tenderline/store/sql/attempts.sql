@@ -21,6 +21,7 @@ ORDER BY id FOR UPDATE
 
 -- name: facts
 -- Read after the people are locked, in a statement of its own: it sees all that was committed before the locks.
+-- LIMIT 1 keeps each look-up a walk down an index: without it the planner may read whole tables for a batch.
 SELECT
     a.n, clock_timestamp() AS now,
     p.value AS address, p.state = 'usable' AS usable, p.state_why,
@@ -36,9 +37,11 @@ SELECT
         )
     ) AS unread_news
 FROM unnest($1::int[], $2::uuid[], $3::uuid[], $4::uuid[]) AS a (n, person_id, contact_point_id, case_id)
-LEFT JOIN contact_point p ON p.person_id = a.person_id AND p.id = a.contact_point_id
-LEFT JOIN recovery_case c ON c.person_id = a.person_id AND c.id = a.case_id
-LEFT JOIN payment y ON y.person_id = c.person_id AND y.id = c.payment_id
+LEFT JOIN LATERAL (
+    SELECT * FROM contact_point WHERE person_id = a.person_id AND id = a.contact_point_id LIMIT 1
+) p ON true
+LEFT JOIN LATERAL (SELECT * FROM recovery_case WHERE person_id = a.person_id AND id = a.case_id LIMIT 1) c ON true
+LEFT JOIN LATERAL (SELECT * FROM payment WHERE person_id = c.person_id AND id = c.payment_id LIMIT 1) y ON true
 
 -- name: record_decisions
 UPDATE attempt t SET

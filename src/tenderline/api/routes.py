@@ -1,0 +1,67 @@
+"""What the API consists of, for whoever composes the application."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Any, Final
+
+from litestar import Request, Response, Router, get
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import Components, OAuthFlow, OAuthFlows, SecurityScheme
+from litestar.types import ControllerRouterHandler, ExceptionHandlersMap
+
+from tenderline.api import cases, errors, health, oauth
+from tenderline.api.auth import TokenGate
+from tenderline.store.oauth import SCOPES
+
+BODY_BYTES_MAX: Final = 64 * 1024
+
+
+@get("/openapi.json", include_in_schema=False, media_type="application/json")
+async def openapi(request: Request[Any, Any, Any]) -> Response[Any]:
+    """The description that clients are generated from."""
+    return Response(request.app.openapi_schema.to_schema())
+
+
+recovery = Router(
+    path=cases.PATH,
+    route_handlers=[cases.list_cases, cases.get_case, cases.dead_letters, cases.replay],
+    middleware=[TokenGate()],
+    tags=["Recovery"],
+    request_max_body_size=BODY_BYTES_MAX,
+)
+
+exception_handlers: ExceptionHandlersMap = {Exception: errors.problem_of}
+"""For the whole application: whatever no other handler takes becomes a problem."""
+
+_api = Router(
+    path="/",
+    route_handlers=[oauth.token, recovery, health.live, health.ready, openapi],
+    exception_handlers=exception_handlers,
+)
+
+route_handlers: list[ControllerRouterHandler] = [_api]
+
+openapi_config = OpenAPIConfig(
+    title="Tenderline",
+    version=version("tenderline"),
+    summary="Takes, confirms and recovers payments over the telephone and by message.",
+    description=(
+        "Errors are RFC 9457 problems; switch on `code`. Every answer under /api tells the caller's place in the "
+        "one-minute limit by X-RateLimit-Limit, X-RateLimit-Remaining and X-RateLimit-Reset (seconds from now); "
+        "a 429 says by Retry-After when to come back."
+    ),
+    path="/api/schema",
+    render_plugins=[JsonRenderPlugin()],
+    use_handler_docstrings=True,
+    components=Components(
+        security_schemes={
+            "oauth2": SecurityScheme(
+                type="oauth2",
+                flows=OAuthFlows(client_credentials=OAuthFlow(token_url="/oauth/token", scopes=SCOPES)),  # noqa: S106
+            ),
+            "basic": SecurityScheme(type="http", scheme="basic", description="Client id and secret."),
+        }
+    ),
+)

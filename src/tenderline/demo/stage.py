@@ -1,0 +1,245 @@
+"""The stage of the demo: the sandbox as a child process, the product beside it, and hands to move things with."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import socket
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import aiohttp
+import asyncpg
+
+from tenderline import config
+from tenderline.core.errors import TenderlineError
+from tenderline.serve import run_everything
+from tenderline.store import oauth, users
+
+PATIENCE_S = 60.0
+LOOK_AGAIN_S = 0.05
+START_TIMEOUT_S = 120.0
+EMAIL = "demo@example.org"
+PASSWORD = "tenderline demo"  # noqa: S105  # of a database that lives as long as the demo
+ORGANISATION = "Riverside Food Bank"
+
+# Numbers that national regulators keep free for fiction, so that no demo can ever reach anybody.
+_PLACES = (("America/New_York", "+1202555{:04d}", 100), ("Europe/London", "+442079460{:03d}", 100),
+           ("Australia/Sydney", "+6125550{:04d}", 1200))  # fmt: skip
+_DAY_BEGINS_H, _DAY_ENDS_H = 8.1, 20.5
+
+
+class BrokenPromiseError(TenderlineError):
+    """Something that the demo promised did not happen."""
+
+    code = "demo.broken_promise"
+
+
+def _local_hour(zone: str) -> float:
+    local = datetime.now(UTC).astimezone(ZoneInfo(zone))
+    return local.hour + local.minute / 60
+
+
+class Numbers:
+    """Fictional telephone numbers where it is day now, or night."""
+
+    def __init__(self) -> None:
+        self._given = 0
+
+    def _next(self, *, by_day: bool) -> tuple[str, str]:
+        for zone, pattern, first in _PLACES:
+            if (_DAY_BEGINS_H <= _local_hour(zone) < _DAY_ENDS_H) is by_day:
+                self._given += 1
+                return zone, pattern.format(first + self._given)
+        raise BrokenPromiseError("It is neither day nor night anywhere.")
+
+    def by_day(self) -> tuple[str, str]:
+        """(zone, number) of somebody who may be contacted now."""
+        return self._next(by_day=True)
+
+    def by_night(self) -> tuple[str, str]:
+        """(zone, number) of somebody who may not."""
+        return self._next(by_day=False)
+
+
+def free_port() -> int:
+    """A port of the loopback address that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Stage:
+    """Both sides, running."""
+
+    product_url: str
+    sandbox_url: str
+    database_url: str
+    http: aiohttp.ClientSession
+    client_id: str
+    client_secret: str
+    data_dir: Path
+    numbers: Numbers
+    webhook_secret: str
+    _token: str | None = None
+
+    async def api(self, path: str, **query: Any) -> Any:
+        """GET from the product's JSON API with a token."""
+        if self._token is None:
+            form = {
+                "grant_type": "client_credentials",
+                "client_id": self.client_id,
+                "client_secret": self.client_secret,
+            }
+            async with self.http.post(f"{self.product_url}/oauth/token", data=form) as response:
+                response.raise_for_status()
+                self._token = (await response.json())["access_token"]
+        headers = {"Authorization": f"Bearer {self._token}"}
+        async with self.http.get(f"{self.product_url}{path}", params=query, headers=headers) as response:
+            response.raise_for_status()
+            return await response.json()
+
+    async def control(self, method: str, path: str, body: Any = None, **query: Any) -> Any:
+        """A call to the sandbox's control interface."""
+        async with self.http.request(method, f"{self.sandbox_url}{path}", json=body, params=query) as response:
+            text = await response.text()
+            if response.status >= 400:
+                raise BrokenPromiseError(f"The sandbox answered {response.status} to {method} {path}: {text[:300]}")
+            return json.loads(text) if text else None
+
+    async def until(self, what: str, look: Callable[[], Awaitable[Any]]) -> Any:
+        """Looks until there is something to see; `BrokenPromiseError` says what was waited for."""
+        deadline = asyncio.get_running_loop().time() + PATIENCE_S
+        while True:
+            found = await look()
+            if found:
+                return found
+            if asyncio.get_running_loop().time() > deadline:
+                raise BrokenPromiseError(f"Waited {PATIENCE_S:.0f} s in vain for: {what}")
+            await asyncio.sleep(LOOK_AGAIN_S)
+
+
+def _environment(product_port: int, data_dir: Path, sandbox: dict[str, Any], zone: str) -> dict[str, str]:
+    ours = {
+        "ORGANISATION": ORGANISATION,
+        "PUBLIC_URL": f"http://127.0.0.1:{product_port}",
+        "DATA_DIR": str(data_dir),
+        "LOG_LEVEL": "error",
+        "API__BIND_PORT": str(product_port),
+        "API__REQUESTS_PER_MINUTE_MAX": "10000",
+        "STRIPE__API_KEY": sandbox["api_key"],
+        "STRIPE__API_URL": sandbox["url"],
+        "STRIPE__WEBHOOK_SECRETS": sandbox["webhook_secret"],
+        "TWILIO__ACCOUNT_SID": sandbox["account_sid"],
+        "TWILIO__AUTH_TOKEN": sandbox["auth_token"],
+        "TWILIO__FROM_NUMBER": sandbox["carrier_number"],
+        "TWILIO__API_URL": sandbox["url"],
+        "TWILIO__TIMEOUT_S": "5",
+        "SMTP__HOST": "127.0.0.1",
+        "SMTP__PORT": str(sandbox["smtp_port"]),
+        "SMTP__CA_FILE": sandbox["smtp_certificate_path"],
+        "SMTP__FROM_ADDRESS": "giving@riverside.example",
+        "COMPLIANCE__DEFAULT_ZONE": zone,
+        "RECOVERY__MERGE_HOLD_S": "1",
+        "WORKER__TICK_S": "0.5",
+        "WORKER__LEASE_S": "5",
+        "WORKER__DOUBT_SETTLE_S": "2",
+        "WORKER__RECEIPT_POLL_AFTER_S": "5",
+    }
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith(config.ENV_PREFIX)}
+    return inherited | {f"{config.ENV_PREFIX}{key}": value for key, value in ours.items()}
+
+
+@asynccontextmanager
+async def _sandbox(product_url: str) -> AsyncIterator[dict[str, Any]]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tenderline_sandbox", "--port", "0", "--smtp-port", "0", "--smtp-starttls",
+        "--product-url", product_url, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(START_TIMEOUT_S):
+            line = await process.stdout.readline()
+        if not line:
+            raise BrokenPromiseError("The sandbox did not start; is the extra installed (tenderline[sandbox])?")
+        yield json.loads(line)
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            try:
+                await asyncio.wait_for(process.wait(), 15)
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+
+
+@asynccontextmanager
+async def open_stage(port: int) -> AsyncIterator[Stage]:
+    """Starts both sides on loopback, on an empty database that is thrown away afterwards."""
+    product_port = port or free_port()
+    product_url = f"http://127.0.0.1:{product_port}"
+    data_dir = Path(tempfile.mkdtemp(prefix="tenderline-demo-"))
+    data_dir.chmod(0o755)  # our own folder: the database's user has to pass through it
+    numbers = Numbers()
+    stop = asyncio.Event()
+    try:
+        async with _sandbox(product_url) as sandbox, aiohttp.ClientSession() as http:
+            environment = _environment(product_port, data_dir, sandbox, numbers.by_day()[0])
+            settings = config.load({}, environment).settings
+            prepared: asyncio.Future[tuple[str, str, str]] = asyncio.get_running_loop().create_future()
+
+            async def prepare(database_url: str) -> None:
+                client_id, secret = await _people(database_url)
+                prepared.set_result((database_url, client_id, secret))
+
+            running = asyncio.create_task(run_everything(settings, stop=stop, environment=environment, prepare=prepare))
+            try:
+                await asyncio.wait((running, prepared), return_when=asyncio.FIRST_COMPLETED, timeout=START_TIMEOUT_S)
+                if running.done():
+                    running.result()
+                url, client_id, secret = prepared.result()
+                stage = Stage(
+                    product_url,
+                    sandbox["url"],
+                    url,
+                    http,
+                    client_id,
+                    secret,
+                    data_dir,
+                    numbers,
+                    sandbox["webhook_secret"],
+                )
+                await stage.until("the product to answer", lambda: _answers(http, product_url))
+                yield stage
+            finally:
+                stop.set()
+                await running
+    finally:
+        shutil.rmtree(data_dir, ignore_errors=True)
+
+
+async def _people(database_url: str) -> tuple[str, str]:
+    connection = await asyncpg.connect(database_url)
+    try:
+        await users.create_user(connection, email=EMAIL, name="Demo Admin", password=PASSWORD, role="admin")
+        return await oauth.create_client(connection, name="demo", scopes=["outbound:read", "outbound:write"])
+    finally:
+        await connection.close()
+
+
+async def _answers(http: aiohttp.ClientSession, url: str) -> bool:
+    try:
+        async with http.get(f"{url}/health/ready") as response:
+            return response.status == 200
+    except aiohttp.ClientError:
+        return False

@@ -1,0 +1,94 @@
+"""How facts are worded for people who need not see everything: addresses masked, no digit runs, instants readable."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import phonenumbers
+
+from tenderline.core.errors import InvalidInputError
+from tenderline.core.money import Money
+from tenderline.core.pan import mask_card_numbers
+
+DOTS = "•••"
+_PHONE = re.compile(r"\+[0-9]{7,15}(?![0-9])")
+_EMAIL = re.compile(r"[^\s@<>()\"',;:]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}")
+_DIGIT_RUN = re.compile(r"[0-9]{8,}([0-9]{4})")
+_INSTANT = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}"  # day and minute
+    r"(?::[0-9]{2}(?:\.[0-9]{1,6})?)?(?:Z|[+-][0-9]{2}:[0-9]{2})"  # seconds, offset
+)
+
+
+def mask_phone(number: str) -> str:
+    """`+1 202 ••• 0143`: enough to tell two numbers apart, too little to call."""
+    try:
+        parsed = phonenumbers.parse(number, None)
+    except phonenumbers.NumberParseException:
+        return DOTS
+    national = phonenumbers.national_significant_number(parsed)
+    if len(national) < 9:
+        return f"+{parsed.country_code} {DOTS} {national[-2:]}"
+    return f"+{parsed.country_code} {national[:3]} {DOTS} {national[-4:]}"
+
+
+def mask_email(address: str) -> str:
+    """`a•••@example.org`."""
+    local, _, domain = address.rpartition("@")
+    return f"{local[:1]}{DOTS}@{domain}"
+
+
+def mask_address(kind: str | None, value: str | None) -> str | None:
+    """An address of a known kind, masked; of another kind, hidden."""
+    if value is None:
+        return None
+    match kind:
+        case "phone":
+            return mask_phone(value)
+        case "email":
+            return mask_email(value)
+        case _:
+            return DOTS
+
+
+def plain(text: str) -> str:
+    """A sentence that may quote a provider or a payer, without what the reader need not see."""
+    text = _INSTANT.sub(lambda found: short_instant(datetime.fromisoformat(found[0])), text)
+    text = _EMAIL.sub(lambda found: mask_email(found[0]), mask_card_numbers(text))
+    text = _PHONE.sub(lambda found: mask_phone(found[0]), text)
+    return _DIGIT_RUN.sub(lambda found: f"…{found[1]}", text)
+
+
+def short_instant(at: datetime) -> str:
+    """`21 Nov 14:05 UTC`."""
+    return f"{at.astimezone(UTC):%-d %b %H:%M} UTC"
+
+
+def amount(minor: int | None, currency: str | None) -> str:
+    """`$25.00`, or what was given when it is not usable."""
+    try:
+        return Money.parse(minor, currency).format()
+    except InvalidInputError:
+        return "amount not known" if minor is None else f"{minor} {currency or '?'}"
+
+
+def reason(code: str) -> str:
+    """`insufficient funds` for `insufficient_funds`."""
+    return code.replace("_", " ")
+
+
+def local_time(at: datetime, zones: Sequence[str]) -> str | None:
+    """The wall clock in every zone the person may be in: `07:32`, or `07:32 to 10:32`; None when no zone is known."""
+    local: list[datetime] = []
+    for name in zones:
+        try:
+            local.append(at.astimezone(ZoneInfo(name)).replace(tzinfo=None))
+        except (ZoneInfoNotFoundError, ValueError):
+            continue
+    if not local:
+        return None
+    first, last = min(local), max(local)
+    return f"{first:%H:%M}" if first == last else f"{first:%H:%M} to {last:%H:%M}"

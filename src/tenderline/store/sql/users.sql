@@ -1,0 +1,51 @@
+-- name: create
+INSERT INTO app_user (id, email, name, password_hash, role) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (email) DO NOTHING RETURNING id
+
+-- name: by_email
+SELECT id, email, name, role, password_hash FROM app_user WHERE email = $1 AND disabled_at IS NULL
+
+-- name: listed
+SELECT id, email, name, role, disabled_at, created_at FROM app_user ORDER BY email LIMIT $1
+
+-- name: set_password
+UPDATE app_user SET password_hash = $2 WHERE email = $1 RETURNING id
+
+-- name: rehash
+-- Only if nobody set another password meanwhile.
+UPDATE app_user SET password_hash = $3 WHERE id = $1 AND password_hash = $2
+
+-- name: set_role
+UPDATE app_user SET role = $2 WHERE email = $1 RETURNING id
+
+-- name: disable
+UPDATE app_user SET disabled_at = now() WHERE email = $1 AND disabled_at IS NULL RETURNING id
+
+-- name: open_session
+INSERT INTO session (token_hash, user_id, csrf_token, expires_at)
+VALUES ($1, $2, $3, now() + make_interval(hours => $4))
+
+-- name: find_session
+-- Idle and absolute end by the database's clock, one for all processes. A use is written down at most twice a minute.
+WITH found AS (
+    SELECT s.token_hash, s.csrf_token, s.used_at, u.id, u.email, u.name, u.role
+    FROM session s JOIN app_user u ON u.id = s.user_id
+    WHERE s.token_hash = $1 AND s.expires_at > now() AND s.used_at > now() - make_interval(mins => $2)
+      AND u.disabled_at IS NULL
+), touched AS (
+    UPDATE session s SET used_at = now() FROM found f
+    WHERE $3 AND s.token_hash = f.token_hash AND f.used_at < now() - interval '30 seconds'
+)
+SELECT csrf_token, id, email, name, role FROM found
+
+-- name: close_session
+DELETE FROM session WHERE token_hash = $1
+
+-- name: close_sessions_of
+DELETE FROM session WHERE user_id = $1
+
+-- name: sweep_sessions
+-- A bounded piece at each sign-in, so that nobody has to clean up.
+DELETE FROM session WHERE token_hash IN (
+    SELECT token_hash FROM session WHERE expires_at < now() ORDER BY expires_at LIMIT 100 FOR UPDATE SKIP LOCKED
+)

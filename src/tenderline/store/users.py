@@ -1,0 +1,202 @@
+"""The people who work with the screens: who they are, what their role lets them do, and how long a sign-in lasts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+from uuid import UUID
+
+from tenderline.core import mailbox
+from tenderline.core.errors import InvalidInputError, NotFoundError
+from tenderline.core.ids import uuid7
+from tenderline.store import credentials
+from tenderline.store.db import Connection, query
+
+PASSWORD_LENGTH_MIN = 12
+NAME_LENGTH_MAX = 100
+LISTED_MAX = 1000
+
+
+class Role(StrEnum):
+    """What somebody is here for."""
+
+    VIEWER = "viewer"
+    AGENT = "agent"
+    SUPERVISOR = "supervisor"
+    COMPLIANCE = "compliance"
+    ENGINEER = "engineer"
+    ADMIN = "admin"
+
+
+class Permission(StrEnum):
+    """What a screen may let somebody do."""
+
+    VIEW = "view"
+    HOLD = "hold"
+    """Hold a case and let it go on."""
+    REPLAY = "replay"
+    """Put failed jobs and unreadable webhooks back to be tried again."""
+
+
+_LOOK = frozenset({Permission.VIEW})
+_ACT = _LOOK | {Permission.HOLD, Permission.REPLAY}
+PERMISSIONS: Final[dict[Role, frozenset[Permission]]] = {
+    Role.VIEWER: _LOOK,
+    Role.AGENT: _LOOK,
+    Role.COMPLIANCE: _LOOK,
+    Role.SUPERVISOR: _ACT,
+    Role.ENGINEER: _ACT,
+    Role.ADMIN: _ACT,
+}
+
+
+class WeakPasswordError(InvalidInputError):
+    """The password is too easy; take 12 characters or more, such as four random words, and not the e-mail address."""
+
+    code = "weak_password"
+
+
+class UserExistsError(InvalidInputError):
+    """There is a user with this e-mail address already; list the users, or set a new password for this one."""
+
+    code = "user_exists"
+    status = 409
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Somebody who may sign in."""
+
+    id: UUID
+    email: str
+    name: str
+    role: Role
+
+    def may(self, permission: Permission) -> bool:
+        """Whether her role allows it."""
+        return permission in PERMISSIONS[self.role]
+
+
+@dataclass(frozen=True, slots=True)
+class ListedUser:
+    """A user as administrators see the list."""
+
+    id: UUID
+    email: str
+    name: str
+    role: Role
+    disabled_at: datetime | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A sign-in that is still good."""
+
+    user: User
+    csrf_token: str
+
+
+def _require_good_password(email: str, password: str) -> None:
+    length = len(password)
+    if length < PASSWORD_LENGTH_MIN or password.casefold() == email or len(set(password)) < 4:
+        raise WeakPasswordError()
+    if length > credentials.SECRET_LENGTH_MAX:
+        raise WeakPasswordError(f"The password is longer than {credentials.SECRET_LENGTH_MAX} characters.")
+
+
+def _role(role: str) -> Role:
+    try:
+        return Role(role)
+    except ValueError:
+        raise InvalidInputError(f"Unknown role {role!r}; known are {', '.join(Role)}.") from None
+
+
+async def create_user(connection: Connection, email: str, name: str, password: str, role: str) -> UUID:
+    """A new user; raises `WeakPasswordError`, `UserExistsError` or `InvalidInputError` naming what is wrong."""
+    email, name = mailbox.normalise(email), name.strip()
+    if not name or len(name) > NAME_LENGTH_MAX or not name.isprintable():
+        raise InvalidInputError(f"The name needs 1 to {NAME_LENGTH_MAX} printable characters.")
+    _require_good_password(email, password)
+    hashed = await credentials.hash_secret(password)
+    created: UUID | None = await connection.fetchval(
+        query("users", "create"), uuid7(), email, name, hashed, _role(role).value
+    )
+    if created is None:
+        raise UserExistsError()
+    return created
+
+
+async def set_password(connection: Connection, email: str, password: str) -> None:
+    """A new password; every sign-in with the old one ends."""
+    email = mailbox.normalise(email)
+    _require_good_password(email, password)
+    hashed = await credentials.hash_secret(password)
+    await _end_sessions(connection, await connection.fetchval(query("users", "set_password"), email, hashed), email)
+
+
+async def set_role(connection: Connection, email: str, role: str) -> None:
+    """Another role, from the next request on."""
+    email = mailbox.normalise(email)
+    if await connection.fetchval(query("users", "set_role"), email, _role(role).value) is None:
+        raise NotFoundError(f"There is no user {email}.")
+
+
+async def disable_user(connection: Connection, email: str) -> None:
+    """Signs her out everywhere, for good."""
+    email = mailbox.normalise(email)
+    await _end_sessions(connection, await connection.fetchval(query("users", "disable"), email), email)
+
+
+async def _end_sessions(connection: Connection, user_id: UUID | None, email: str) -> None:
+    if user_id is None:
+        raise NotFoundError(f"There is no user {email} who can sign in.")
+    await connection.execute(query("users", "close_sessions_of"), user_id)
+
+
+async def list_users(connection: Connection) -> list[ListedUser]:
+    """Everybody, by address."""
+    rows = await connection.fetch(query("users", "listed"), LISTED_MAX)
+    return [ListedUser(**{**row, "role": Role(row["role"])}) for row in rows]
+
+
+async def find_login(connection: Connection, email: str) -> tuple[User, str] | None:
+    """The user of an address and the hash of her password; None when nobody of that address may sign in."""
+    try:
+        email = mailbox.normalise(email)
+    except InvalidInputError:
+        return None
+    row = await connection.fetchrow(query("users", "by_email"), email)
+    if row is None:
+        return None
+    return User(row["id"], row["email"], row["name"], Role(row["role"])), row["password_hash"]
+
+
+async def renew_hash(connection: Connection, user_id: UUID, old_hash: str, password: str) -> None:
+    """Hashes a password, known to be right, with today's parameters."""
+    await connection.execute(query("users", "rehash"), user_id, old_hash, await credentials.hash_secret(password))
+
+
+async def open_session(connection: Connection, user_id: UUID, *, valid_h: int) -> tuple[str, str]:
+    """(session token, CSRF token) of a new sign-in. Old ones that ran out are swept away on the way."""
+    token, csrf_token = credentials.new_token(), credentials.new_token()
+    await connection.execute(query("users", "sweep_sessions"))
+    await connection.execute(
+        query("users", "open_session"), credentials.token_hash(token), user_id, csrf_token, valid_h
+    )
+    return token, csrf_token
+
+
+async def find_session(connection: Connection, token: str, *, idle_min: int, touch: bool) -> Session | None:
+    """The sign-in behind a token. `touch` says that its user did something; a screen updating itself is not that."""
+    row = await connection.fetchrow(query("users", "find_session"), credentials.token_hash(token), idle_min, touch)
+    if row is None:
+        return None
+    return Session(User(row["id"], row["email"], row["name"], Role(row["role"])), row["csrf_token"])
+
+
+async def close_session(connection: Connection, token: str) -> None:
+    """Signs out."""
+    await connection.execute(query("users", "close_session"), credentials.token_hash(token))

@@ -1,0 +1,123 @@
+"""The shell of the sandbox: one loopback HTTP server for the carrier, the bank and all pages, and one SMTP server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+from urllib.parse import urlsplit
+
+import aiohttp
+from aiohttp import web
+
+from tenderline_sandbox import screen
+from tenderline_sandbox.bank import Bank
+from tenderline_sandbox.carrier import Carrier
+from tenderline_sandbox.carrier_api import CarrierApi
+from tenderline_sandbox.control import EXPLAINED_ERRORS, Control
+from tenderline_sandbox.faults import FaultError, FaultSwitches
+from tenderline_sandbox.mailbox import Mailbox, MissingMailError
+from tenderline_sandbox.pages import Pages
+from tenderline_sandbox.settings import LOOPBACK, SandboxSettings
+from tenderline_sandbox.smtp import SmtpServer
+from tenderline_sandbox.webhook import POST_TIMEOUT_S, WebhookPoster
+
+__all__ = ["Sandbox", "SandboxSettings"]
+
+STOP_GRACE_S: Final = 2.0
+REQUEST_BYTES_MAX: Final = 1024 * 1024
+_OWN_HOSTS: Final = frozenset({LOOPBACK, "localhost", "::1"})
+_READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Sandbox:
+    """Everything on the other side of the wire. Use as `async with Sandbox(settings) as sandbox`."""
+
+    def __init__(self, settings: SandboxSettings) -> None:
+        self.settings = settings
+        self.url = ""
+        """Where pages, control and the carrier's API are, once started."""
+        self._stack: AsyncExitStack | None = None
+        self.carrier: Carrier
+        self.mailbox: Mailbox
+        self.bank: Bank
+        self._smtp: SmtpServer
+
+    @property
+    def smtp_host(self) -> str:
+        """Where the mail server listens."""
+        return self._smtp.host
+
+    @property
+    def smtp_port(self) -> int:
+        """Its port."""
+        return self._smtp.port
+
+    @property
+    def smtp_certificate_path(self) -> Path | None:
+        """The authority for its clients to trust; None without STARTTLS."""
+        return self._smtp.certificate_path
+
+    @property
+    def faults(self) -> dict[str, FaultSwitches]:
+        """The switches of each part."""
+        return {"carrier": self.carrier.faults, "mailbox": self.mailbox.faults, "bank": self.bank.faults()}
+
+    async def start(self) -> None:
+        """Opens all ports; when one of them cannot be opened, none stays open."""
+        async with AsyncExitStack() as stack:
+            http = await stack.enter_async_context(
+                aiohttp.ClientSession(
+                    timeout=aiohttp.ClientTimeout(total=POST_TIMEOUT_S), cookie_jar=aiohttp.DummyCookieJar()
+                )
+            )
+            faults = FaultSwitches()
+            poster = WebhookPoster(http, faults, self.settings.auth_token)
+            self.carrier = Carrier(self.settings, faults, poster)
+            stack.push_async_callback(self.carrier.stop)
+            self.mailbox = Mailbox(FaultSwitches(), http)
+            self._smtp = SmtpServer(self.mailbox, self.settings)
+            stack.push_async_callback(self._smtp.stop)
+            await self._smtp.start()
+            self.bank = Bank(self.settings)
+            stack.push_async_callback(self.bank.stop)
+            await self.bank.start()
+            await self._serve(stack)
+            self._stack = stack.pop_all()
+
+    async def stop(self) -> None:
+        """Closes everything, in the reverse order."""
+        stack, self._stack = self._stack, None
+        if stack is not None:
+            await stack.aclose()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def _serve(self, stack: AsyncExitStack) -> None:
+        pages = Pages(self.carrier, self.mailbox, self.faults)
+        app = web.Application(middlewares=[_same_machine, _explained], client_max_size=REQUEST_BYTES_MAX)
+        app.on_response_prepare.append(_protect)
+        app.router.add_get("/", _index)
+        app.router.add_static("/static", Path(__file__).parent / "static")
+        app.add_routes(CarrierApi(self.carrier, self.settings).routes())
+        app.add_routes(Control(self.carrier, self.mailbox, self.faults).routes())
+        app.add_routes(pages.routes())
+        app.add_routes(self.bank.routes())
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_GRACE_S)
+        stack.push_async_callback(runner.cleanup)
+        stack.callback(pages.close)
+        await runner.setup()
+        await web.TCPSite(runner, LOOPBACK, self.settings.port).start()
+        self.url = f"http://{LOOPBACK}:{runner.addresses[0][1]}"
