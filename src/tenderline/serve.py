@@ -18,6 +18,7 @@ from litestar import Litestar
 from litestar.datastructures import State
 
 from tenderline.api import routes as api_routes
+from tenderline.api.errors import problem_of
 from tenderline.api.webhooks import PREFIX, Webhooks
 from tenderline.app import Services, open_services
 from tenderline.config import Settings
@@ -45,9 +46,10 @@ def litestar_app(services: Services) -> Litestar:
     return Litestar(
         route_handlers=[*api_routes.route_handlers, *web_routes.route_handlers, *payer.route_handlers],
         state=State({"services": services}),
-        exception_handlers=api_routes.exception_handlers,
+        exception_handlers={Exception: web_routes.pages_or(problem_of)},
         openapi_config=api_routes.openapi_config,
         template_config=web_routes.template_config,
+        on_shutdown=[web_routes.close_streams],
         debug=False,
     )
 

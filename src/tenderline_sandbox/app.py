@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
@@ -46,6 +45,7 @@ class Sandbox:
         self.carrier: Carrier
         self.mailbox: Mailbox
         self.bank: Bank
+        self._bank_faults: FaultSwitches
         self._smtp: SmtpServer
 
     @property
@@ -66,7 +66,7 @@ class Sandbox:
     @property
     def faults(self) -> dict[str, FaultSwitches]:
         """The switches of each part."""
-        return {"carrier": self.carrier.faults, "mailbox": self.mailbox.faults, "bank": self.bank.faults()}
+        return {"carrier": self.carrier.faults, "mailbox": self.mailbox.faults, "bank": self._bank_faults}
 
     async def start(self) -> None:
         """Opens all ports; when one of them cannot be opened, none stays open."""
@@ -84,7 +84,8 @@ class Sandbox:
             self._smtp = SmtpServer(self.mailbox, self.settings)
             stack.push_async_callback(self._smtp.stop)
             await self._smtp.start()
-            self.bank = Bank(self.settings)
+            self._bank_faults = FaultSwitches()
+            self.bank = Bank(self.settings, self._bank_faults)
             stack.push_async_callback(self.bank.stop)
             await self.bank.start()
             await self._serve(stack)
@@ -121,3 +122,46 @@ class Sandbox:
         await runner.setup()
         await web.TCPSite(runner, LOOPBACK, self.settings.port).start()
         self.url = f"http://{LOOPBACK}:{runner.addresses[0][1]}"
+        self.bank.public_url = self.url
+
+
+async def _index(request: web.Request) -> web.StreamResponse:
+    return screen.render("index.html")
+
+
+@web.middleware
+async def _same_machine(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Keeps foreign web pages out: not by another name for this machine, and not with a form of theirs."""
+    try:
+        host = urlsplit(f"//{request.host}").hostname
+    except ValueError:
+        host = None
+    if host not in _OWN_HOSTS:
+        raise web.HTTPMisdirectedRequest(text=f"The sandbox answers only to http://{LOOPBACK}.")
+    origin = request.headers.get("Origin")
+    if origin is not None and request.method not in _READING and urlsplit(origin).netloc != request.host:
+        raise web.HTTPForbidden(text="This request was sent by a page of another site.")
+    return await handler(request)
+
+
+@web.middleware
+async def _explained(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Says what was wrong: as JSON to programs, as a page to people."""
+    try:
+        return await handler(request)
+    except (*EXPLAINED_ERRORS, FaultError) as error:
+        status, text = (404 if isinstance(error, MissingMailError) else 422), str(error)
+    except web.HTTPError as error:
+        if error.content_type == "application/json" or "text/html" not in request.headers.get("Accept", ""):
+            raise
+        status, text = error.status, error.text or error.reason
+    if "text/html" in request.headers.get("Accept", ""):
+        return screen.render("problem.html", status=status, code=status, text=text)
+    return web.json_response({"error": text}, status=status)
+
+
+async def _protect(request: web.Request, response: web.StreamResponse) -> None:
+    """What every answer says, unless it says something stricter itself."""
+    response.headers.setdefault("Content-Security-Policy", screen.POLICY)
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    response.headers.setdefault("Referrer-Policy", "same-origin")

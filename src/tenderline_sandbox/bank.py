@@ -17,7 +17,7 @@ from aiohttp import web
 
 from tenderline_sandbox.bank_api import BankApi
 from tenderline_sandbox.bank_checkout import Checkout
-from tenderline_sandbox.bank_control import BankControl, refusing_politely
+from tenderline_sandbox.bank_control import BankControl, Handler, refusing_politely
 from tenderline_sandbox.bank_ledger import Ledger
 from tenderline_sandbox.bank_pages import BankPages
 from tenderline_sandbox.bank_process import BankProcessError, Localstripe
@@ -37,17 +37,17 @@ class Bank:
     """
 
     def __init__(self, settings: BankSettings, faults: FaultSwitches | None = None) -> None:
-        self.faults = faults if faults is not None else FaultSwitches()
+        self._faults = faults if faults is not None else FaultSwitches()
         self.public_url = ""
         self._relay_secret = secrets.token_urlsafe(24)
         self._relayed_to = ""
         self._registering = asyncio.Lock()
         self._ledger = Ledger()
         self._server = Localstripe(settings.bank_port)
-        self._relay = Relay(settings, self.faults)
+        self._relay = Relay(settings, self._faults)
         self._teller = Teller(self._ledger, self._relay, self._server, self._url)
         self._checkout = Checkout(self._ledger, self._relay, self._server, self._teller, self._url)
-        self._api = BankApi(settings, self.faults, self._ledger, self._server, self._checkout)
+        self._api = BankApi(settings, self._faults, self._ledger, self._server, self._checkout)
         self._control = BankControl(
             self._ledger, self._relay, self._server, self._checkout, self._teller, self._forget_payments
         )
@@ -55,6 +55,10 @@ class Bank:
 
     def _url(self) -> str:
         return self.public_url.rstrip("/")
+
+    def faults(self) -> FaultSwitches:
+        """How the bank misbehaves."""
+        return self._faults
 
     @property
     def server_url(self) -> str:
@@ -82,15 +86,14 @@ class Bank:
 
     def routes(self) -> list[web.RouteDef]:
         """Every address of the bank."""
-        guarded = [*self._control.routes(), *self._pages.routes(), web.route("*", "/v1/{path:.+}", self._api.handle)]
-        routes = [web.route(route.method, route.path, self._connected(route.handler)) for route in guarded]
+        table = [*self._control.handlers(), *self._pages.handlers(), ("*", "/v1/{path:.+}", self._api.handle)]
+        routes = [web.route(method, path, self._connected(handler)) for method, path, handler in table]
         return [*routes, web.post("/bank/relay", refusing_politely(self._take_in))]
 
-    def _connected(self, handler: web.Handler) -> web.Handler:  # type: ignore[name-defined]
+    def _connected(self, handler: Handler) -> Handler:
         async def handle(request: web.Request) -> web.StreamResponse:
             await self._connect_relay()
-            answer: web.StreamResponse = await handler(request)
-            return answer
+            return await handler(request)
 
         return handle
 

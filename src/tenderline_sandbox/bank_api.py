@@ -24,12 +24,13 @@ from tenderline_sandbox.bank_idempotency import IdempotencyKeys
 from tenderline_sandbox.bank_ledger import Ledger, matcher, matches
 from tenderline_sandbox.bank_process import Localstripe
 from tenderline_sandbox.bank_wire import API_VERSION, Answer, BankError, BankSettings, Json, new_id, read_form
+from tenderline_sandbox.cut import cut
 from tenderline_sandbox.faults import FaultSwitches
 
 _log = logging.getLogger(__name__)
 
 MERCHANT: Final = "Harbour Lights Fund"
-_FRESH_READS_MAX: Final = 10
+_FRESH_READS_MAX: Final = 50
 _LIST_MAX: Final = 100
 _EXPAND: Final = re.compile(r"expand\[[0-9]*\]")
 _IDENTITY: Final = re.compile(r"[A-Za-z0-9_]{1,255}")
@@ -69,28 +70,23 @@ class BankApi:
         self.idempotency = IdempotencyKeys()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Any `/v1/…` request: the faults, then the key, then the call."""
+        """Any `/v1/…` request: carried out unless a fault forbids it, and answered unless a fault prevents it."""
         headers = {"Request-Id": new_id("req_", 14), "Stripe-Version": API_VERSION}
-        if self._faults.latency_ms:
-            await asyncio.sleep(self._faults.latency_ms / 1_000)
-        if self._faults.take("rate_limit_next"):
-            limited = BankError(429, "Too many requests.", code="rate_limit")
-            return limited.answer().response({**headers, "Retry-After": str(self._faults.retry_after_s)})
-        if self._faults.take("fail_before_next"):
-            return _failure().response(headers)
-        try:
-            self._authenticate(request)
-            answer = await self._once(request)
-        except BankError as error:
-            answer = error.answer()
-        if answer.succeeded and self._faults.take("drop_after_success_next"):
-            if request.transport is not None:
-                request.transport.abort()
-            return web.Response(status=500)  # nobody is left to read it
-        if answer.succeeded and self._faults.take("fail_after_success_next"):
-            return _failure().response(headers)
         if key := request.headers.get("Idempotency-Key"):
             headers["Idempotency-Key"] = key
+        if self._faults.take("rate_limit_next"):
+            answer = BankError(429, "Too many requests.", code="rate_limit").answer()
+            headers["Retry-After"] = str(self._faults.retry_after_s)
+        elif self._faults.take("fail_before_next"):
+            answer = _failure()
+        else:
+            answer = await self._carry_out(request)
+        if self._faults.latency_ms:  # after the deed, so that a client that stops waiting cannot know
+            await asyncio.sleep(self._faults.latency_ms / 1_000)
+        if answer.succeeded and self._faults.take("drop_after_success_next"):
+            return cut(request)
+        if answer.succeeded and self._faults.take("fail_after_success_next"):
+            answer = _failure()
         return answer.response(headers)
 
     def _authenticate(self, request: web.Request) -> None:
@@ -105,21 +101,26 @@ class BankApi:
         if not hmac.compare_digest(told.encode(), self._settings.api_key.encode()):
             raise BankError(401, f"Invalid API key provided: {told[:7]}***")
 
-    async def _once(self, request: web.Request) -> Answer:
-        call = Call(
-            method=request.method,
-            path=request.match_info["path"],
-            query=dict(request.query),
-            expand=[value for key, value in request.query.items() if _EXPAND.fullmatch(key)],
-            raw_path_and_query=request.rel_url.raw_path_qs,
-            body=await request.read(),
-        )
-        key = request.headers.get("Idempotency-Key")
-        if key is None or call.method != "POST":
-            return await self._answer(call)
-        return await self.idempotency.first_answer(
-            key, call.method, call.raw_path_and_query, call.body, lambda: self._answer(call)
-        )
+    async def _carry_out(self, request: web.Request) -> Answer:
+        """Whoever asks may do so, and asks for the first time: then it is done."""
+        try:
+            self._authenticate(request)
+            call = Call(
+                method=request.method,
+                path=request.match_info["path"],
+                query=dict(request.query),
+                expand=[value for key, value in request.query.items() if _EXPAND.fullmatch(key)],
+                raw_path_and_query=request.rel_url.raw_path_qs,
+                body=await request.read(),
+            )
+            key = request.headers.get("Idempotency-Key")
+            if key is None or call.method != "POST":
+                return await self._answer(call)
+            return await self.idempotency.first_answer(
+                key, call.method, call.raw_path_and_query, call.body, lambda: self._answer(call)
+            )
+        except BankError as error:
+            return error.answer()
 
     async def _answer(self, call: Call) -> Answer:
         """Ours where the server has nothing of the kind, else the server's, dressed as Stripe's. Errors are answers."""
@@ -217,17 +218,14 @@ class BankApi:
         ]
 
     async def _search_intents(self, call: Call) -> Answer:
-        """By metadata and status, at once (Stripe's own index lags); each hit is read anew where the server knows it."""
+        """By metadata and status, without the lag of Stripe's index; a hit is read anew where the server knows it."""
         clauses = matcher(call.query.get("query", ""))
         limit = call.query.get("limit", "10")
-        most = min(int(limit), _FRESH_READS_MAX) if limit.isascii() and limit.isdigit() else _FRESH_READS_MAX
+        most = min(int(limit[:5]), _LIST_MAX) if limit.isascii() and limit.isdigit() else _LIST_MAX
         by_metadata = [clause for clause in clauses if clause[0] == "metadata"]
-        data: list[Json] = []
-        for kept in self._ledger.all_of("payment_intent"):
-            if len(data) >= most:
-                break
-            if matches(kept, by_metadata) and matches(fresh := await self._fresh_intent(kept), clauses):
-                data.append(fresh)
+        marked = [kept for kept in self._ledger.all_of("payment_intent") if matches(kept, by_metadata)]
+        fresh = [await self._fresh_intent(kept) for kept in marked[:_FRESH_READS_MAX]]
+        data = [intent for intent in fresh if matches(intent, clauses)][:most]
         found = {"object": "search_result", "url": "/v1/payment_intents/search", "has_more": False, "next_page": None}
         return Answer.of(self._ledger.expanded({**found, "data": data}, call.expand))
 

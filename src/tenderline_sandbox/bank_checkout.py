@@ -24,7 +24,7 @@ _OFFERS_MAX: Final = 5_000
 
 
 @dataclass(frozen=True)
-class TestCard:
+class Card:
     """A card a payer may choose: none is real, and no number is ever typed."""
 
     name: str
@@ -39,9 +39,9 @@ class TestCard:
 CARDS: Final = {
     card.name: card
     for card in (
-        TestCard("works", "works", "4242", "pm_card_visa"),
-        TestCard("declined", "is declined", "0341", "pm_card_chargeCustomerFail", "generic_decline"),
-        TestCard(
+        Card("works", "works", "4242", "pm_card_visa"),
+        Card("declined", "is declined", "0341", "pm_card_chargeCustomerFail", "generic_decline"),
+        Card(
             "insufficient_funds", "has insufficient funds", "9995", "pm_card_chargeCustomerFail", "insufficient_funds"
         ),
     )
@@ -144,7 +144,7 @@ class Checkout:
                 await self._pay_session(self._offer(identity), card)
             return Outcome(self.bill(identity), decline_code=card.decline_code)
 
-    async def _pay_invoice(self, identity: str, card: TestCard) -> None:
+    async def _pay_invoice(self, identity: str, card: Card) -> None:
         record = self._ledger.debt(identity)
         assert record is not None
         given: Json = {"payment_intent": record.debt.payment_intent, "charge": new_id("ch_"), "last4": card.last4}
@@ -154,7 +154,7 @@ class Checkout:
         for event_type in ("charge.succeeded", "payment_intent.succeeded", "invoice.paid"):
             await self._teller.tell(event_type, given)
 
-    async def _pay_session(self, offer: Offer, card: TestCard) -> None:
+    async def _pay_session(self, offer: Offer, card: Card) -> None:
         """A payment intent at the Stripe server, which sends its own events; beside them those it does not know."""
         session = offer.session
         form: stripe.params.PaymentIntentCreateParams = {
@@ -189,7 +189,7 @@ class Checkout:
             }
         self._change(offer, paid, "checkout.session.completed")
 
-    async def _declined(self, offer: Offer, card: TestCard, error: stripe.CardError) -> None:
+    async def _declined(self, offer: Offer, card: Card, error: stripe.CardError) -> None:
         """The server says `card_declined` and no more; the charge's own event, which it lacks, tells the reason."""
         body = error.json_body if isinstance(error.json_body, dict) else {}
         charge_id = body.get("error", {}).get("charge")

@@ -37,6 +37,10 @@ def refusing_politely(handler: Handler) -> Handler:
             return await handler(request)
         except BankError as error:
             return error.answer().response({})
+        except stripe.InvalidRequestError as error:
+            return (
+                BankError(400, f"The Stripe server behind the bank refused: {error.user_message}").answer().response({})
+            )
         except stripe.StripeError as error:
             told = BankError(502, f"The Stripe server behind the bank refused: {error.user_message}", kind="api_error")
             return told.answer().response({})
@@ -95,8 +99,8 @@ class BankControl:
         self._teller = teller
         self._forget = forget
 
-    def routes(self) -> list[web.RouteDef]:
-        """Every address under /control/bank."""
+    def handlers(self) -> list[tuple[str, str, Handler]]:
+        """Every address under /control/bank: method, path, handler."""
         table: list[tuple[str, str, Handler]] = [
             ("POST", "/control/bank/event", self._event),
             ("POST", "/control/bank/failure", self._failure),
@@ -111,7 +115,7 @@ class BankControl:
             ("DELETE", "/control/bank/events", self._reset_events),
             ("DELETE", "/control/bank/payments", self._reset_payments),
         ]
-        return [web.route(method, path, refusing_politely(handler)) for method, path, handler in table]
+        return [(method, path, refusing_politely(handler)) for method, path, handler in table]
 
     async def _event(self, request: web.Request) -> web.StreamResponse:
         data = await _fields(request)
@@ -211,6 +215,7 @@ class BankControl:
             taken_back = "disputed" if charge.get("disputed") else "refunded" if charge.get("refunded") else None
             row["status"] = taken_back or row["status"]
             row["reason"] = error.get("decline_code") or error.get("code")
+            row["payer"] = (self._ledger.find(str(intent.get("customer"))) or {}).get("name")
         return rows
 
     async def _payments(self, request: web.Request) -> web.StreamResponse:

@@ -107,7 +107,7 @@ def decline_message(decline_code: str | None) -> str:
 
 
 def fill(given: Json, told: Json, *, public_url: str) -> Debt:
-    """All that was told of a payment, the news in `given` included, over defaults. Raises `BankError` if it is wrong."""
+    """All that was told of a payment, the news in `given` included, over defaults. Raises `BankError` if wrong."""
     merged = dict(told)
     for field, prefix in (
         ("payment_intent", "pi_"),

@@ -117,7 +117,7 @@ class Ledger:
         return {**value, steps[0]: self._expand(child, steps[1:])}
 
     def record(self, record: Record) -> None:
-        """Remembers what was told of a debt. News older than what is known adds words, but does not change the state."""
+        """Remembers what was told of a debt. Older news adds words, but does not change the state."""
         before = self._debts.get(record.debt.payment_intent)
         if before is not None and (record.state is None or before.as_of_unix_s > record.as_of_unix_s):
             record = Record(record.told, record.debt, before.state, before.as_of_unix_s)

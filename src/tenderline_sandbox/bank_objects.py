@@ -246,7 +246,7 @@ def invoice_object(debt: Debt, state: State) -> Json:
             "payments": payments,
             "period_end": debt.created,
             "period_start": max(0, debt.created - _MONTH_S),
-            "status": "paid" if paid else "open",
+            "status": "paid" if paid else "void" if state is State.CANCELED else "open",
             "subtotal": debt.amount,
             "total": debt.amount,
         },

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-import jinja2
 from aiohttp import web
 from babel.numbers import format_currency, get_currency_precision
 
 from tenderline_sandbox.bank_api import MERCHANT
 from tenderline_sandbox.bank_checkout import CARDS, Bill, Checkout
-from tenderline_sandbox.bank_control import BankControl
+from tenderline_sandbox.bank_control import BankControl, Handler
 from tenderline_sandbox.bank_debts import decline_message
 from tenderline_sandbox.bank_relay import Relay
 from tenderline_sandbox.bank_teller import Teller
 from tenderline_sandbox.bank_wire import BankError, Json
+from tenderline_sandbox.screen import render
 
-_HERE: Final = Path(__file__).parent
 _ROWS_SHOWN: Final = 30
 _AMOUNT: Final = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,3})?")
 
@@ -35,8 +32,6 @@ REASONS: Final = {
     "revocation_of_authorization": "The payer cancelled the mandate",
 }
 CURRENCIES: Final = ("usd", "eur", "gbp", "jpy")
-
-Page = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def money(amount_minor: int | None, currency: str | None) -> str:
@@ -52,10 +47,10 @@ def minor_units(amount: str, currency: str) -> int:
     if not _AMOUNT.fullmatch(amount.strip()):
         raise BankError(400, "The amount takes a number such as 25 or 25.00.")
     whole, _, part = amount.strip().partition(".")
-    digits = get_currency_precision(currency.upper())
+    digits: int = get_currency_precision(currency.upper())
     if len(part) > digits and part.strip("0"):
         raise BankError(400, f"{currency.upper()} has {digits} digits after the point.")
-    return int(whole) * 10**digits + int((part + "000")[:digits] or "0")
+    return int(whole + (part + "000")[:digits])
 
 
 class BankPages:
@@ -66,31 +61,20 @@ class BankPages:
         self._checkout = checkout
         self._teller = teller
         self._control = control
-        self._templates = jinja2.Environment(
-            loader=jinja2.FileSystemLoader(_HERE / "templates"), autoescape=True, undefined=jinja2.StrictUndefined
-        )
-        self._templates.filters["money"] = lambda row: money(row["amount"], row["currency"])
-        self._templates.filters["clock"] = lambda unix_s: time.strftime("%H:%M:%S", time.localtime(unix_s))
 
-    def routes(self) -> list[web.RouteDef]:
-        """Every page."""
-        table: list[tuple[str, str, Page]] = [
+    def handlers(self) -> list[tuple[str, str, Handler]]:
+        """Every page: method, path, handler."""
+        table: list[tuple[str, str, Handler]] = [
             ("GET", "/pay/{id}", self._show_bill),
             ("POST", "/pay/{id}", self._pay),
             ("GET", "/bank", self._board),
-            ("GET", "/bank/rows", self._rows),
             ("POST", "/bank/failure", self._make_fail),
         ]
-        return [web.route(method, path, self._saying_sorry(page)) for method, path, page in table]
+        return [(method, path, self._saying_sorry(page)) for method, path, page in table]
 
-    def _saying_sorry(self, page: Page) -> Page:
+    def _saying_sorry(self, page: Handler) -> Handler:
         async def handle(request: web.Request) -> web.StreamResponse:
             try:
-                if request.method == "POST" and request.headers.get("Sec-Fetch-Site", "same-origin") not in (
-                    "same-origin",
-                    "none",
-                ):
-                    raise BankError(403, "This form was sent from another site.")
                 return await page(request)
             except BankError as error:
                 return self._page("bank/sorry.html", {"message": str(error)}, status=error.status)
@@ -98,32 +82,26 @@ class BankPages:
         return handle
 
     def _page(self, template: str, facts: Json, *, status: int = 200, leads_to: str | None = None) -> web.Response:
-        html = self._templates.get_template(template).render(merchant=MERCHANT, **facts)
-        # A browser applies form-action to where the form's answer redirects to as well: the merchant's own site.
-        target = ""
+        page = render(template, status=status, merchant=MERCHANT, **facts)
+        # A browser applies form-action to where a form's answer redirects to as well: the merchant's own site.
+        origin = ""
         if leads_to:
             parts = urlsplit(leads_to)
-            target = f" {parts.scheme}://{parts.netloc}"
-        policy = (
+            origin = f" {parts.scheme}://{parts.netloc}"
+        page.headers["Content-Security-Policy"] = (
             "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; font-src 'self'; "
-            f"connect-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'{target}"
+            f"connect-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'{origin}"
         )
-        headers = {
-            "Cache-Control": "no-store",
-            "Content-Security-Policy": policy,
-            "Referrer-Policy": "same-origin",
-            "X-Content-Type-Options": "nosniff",
-        }
-        return web.Response(text=html, content_type="text/html", status=status, headers=headers)
+        return page
 
-    def _bill_page(self, bill: Bill, decline_code: str | None, status: int = 200) -> web.Response:
+    def _bill_page(self, bill: Bill, decline_code: str | None) -> web.Response:
         facts = {
             "bill": bill,
             "amount": money(bill.amount, bill.currency),
             "cards": CARDS.values(),
             "decline": decline_message(decline_code) if decline_code else None,
         }
-        return self._page("bank/pay.html", facts, status=status, leads_to=bill.return_url)
+        return self._page("bank/pay.html", facts, leads_to=bill.return_url)
 
     async def _show_bill(self, request: web.Request) -> web.StreamResponse:
         return self._bill_page(self._checkout.bill(request.match_info["id"]), None)
@@ -132,22 +110,22 @@ class BankPages:
         form = await request.post()
         outcome = await self._checkout.pay(request.match_info["id"], form.get("card"))
         if outcome.decline_code:
-            return self._bill_page(outcome.bill, outcome.decline_code, status=402)
+            return self._bill_page(outcome.bill, outcome.decline_code)
         if outcome.already or outcome.bill.return_url is None:
             raise web.HTTPSeeOther(f"/pay/{outcome.bill.identity}")
         raise web.HTTPSeeOther(outcome.bill.return_url)
 
     def _board_facts(self) -> Json:
-        return {
-            "events": [delivery.summary() for delivery in self._relay.deliveries(_ROWS_SHOWN)],
-            "payments": self._control.payments(_ROWS_SHOWN),
-        }
+        events = [delivery.summary() for delivery in self._relay.deliveries(_ROWS_SHOWN)]
+        payments = self._control.payments(_ROWS_SHOWN)
+        for row in (*events, *payments):
+            row["at"] = time.strftime("%H:%M:%S", time.localtime(row["created"]))
+        for row in payments:
+            row["sum"] = money(row["amount"], row["currency"])
+        return {"events": events, "payments": payments}
 
     async def _board(self, request: web.Request) -> web.StreamResponse:
         return self._page("bank/board.html", {**self._board_facts(), "reasons": REASONS, "currencies": CURRENCIES})
-
-    async def _rows(self, request: web.Request) -> web.StreamResponse:
-        return self._page("bank/rows.html", self._board_facts())
 
     async def _make_fail(self, request: web.Request) -> web.StreamResponse:
         form = {name: value.strip() for name, value in (await request.post()).items() if isinstance(value, str)}

@@ -17,6 +17,7 @@ from typing import Final
 
 import aiohttp
 import stripe
+from yarl import URL
 
 from tenderline_sandbox.bank_wire import TIMEOUT_S, Answer
 
@@ -66,7 +67,10 @@ class Localstripe:
         return self._process.pid if self._process is not None and self._process.returncode is None else None
 
     async def start(self) -> None:
-        """Starts the process and waits until it answers. Raises `BankProcessError`; then nothing is left running."""
+        """Starts the process and waits until it answers. Raises `BankProcessError`; then nothing is left running.
+
+        The process lives no longer than the thread that calls this: on Linux the kernel sees to it.
+        """
         try:
             await self._spawn()
             async with asyncio.timeout(_START_S_MAX):
@@ -90,7 +94,7 @@ class Localstripe:
             # Somebody else's program: it gets none of our secrets.
             environment = {name: value for name, value in os.environ.items() if not name.startswith("TENDERLINE_")}
             self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-I", "-c", _LAUNCHER, str(os.getpid()), str(listener.fileno())),
+                *(sys.executable, "-P", "-c", _LAUNCHER, str(os.getpid()), str(listener.fileno())),
                 pass_fds=(listener.fileno(),),
                 env=environment,
                 stdin=asyncio.subprocess.DEVNULL,
@@ -140,7 +144,7 @@ class Localstripe:
             headers["Content-Type"] = "application/x-www-form-urlencoded"
         async with self._http.request(
             method,
-            self.url + path_and_query,
+            URL(self.url + path_and_query, encoded=True),  # as it came: not to be tidied into another address
             data=body or None,
             headers=headers,
             timeout=aiohttp.ClientTimeout(total=time_out_s),

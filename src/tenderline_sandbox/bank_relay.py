@@ -82,7 +82,7 @@ class Delivery:
 
 
 def signature(body: bytes, secrets: tuple[str, ...], at_unix_s: int) -> str:
-    """The `Stripe-Signature` header: one v1 for each secret, so that a receiver may know either while one is rotated."""
+    """The `Stripe-Signature` header: one v1 a secret, so that a receiver may know either of two."""
     signed = b"%d.%b" % (at_unix_s, body)
     digests = (hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest() for secret in secrets)
     return ",".join([f"t={at_unix_s}", *(f"v1={digest}" for digest in digests)])

@@ -1,4 +1,4 @@
-"""Checkout sessions, which the Stripe server behind the bank does not have: what is sold, and the object that says so."""
+"""Checkout sessions, which the Stripe server behind the bank does not have: what is sold, and the object."""
 
 from __future__ import annotations
 
@@ -188,7 +188,7 @@ def _session(identity: str, *, created: int, amount: int, currency: str, metadat
 
 def session_of_debt(debt: Debt, state: State) -> Json:
     """The session a made-up payment was paid through: complete, with the money arrived or (a bank debit) not."""
-    details = {"email": debt.email, "name": debt.name, "phone": debt.phone, "address": None, "tax_exempt": "none"}
+    details: Json = {"email": debt.email, "name": debt.name, "phone": debt.phone, "address": None, "tax_exempt": "none"}
     if debt.country:
         details["address"] = {
             **dict.fromkeys(("city", "line1", "line2", "postal_code", "state")),

@@ -46,7 +46,7 @@ class Teller:
         now_unix_s = int(time.time())
         kind, state = EVENTS.get(event_type, ("", None))
         created_unix_s = given.get("created", now_unix_s)
-        if type(created_unix_s) is not int or created_unix_s < 0:
+        if type(created_unix_s) is not int or not 0 <= created_unix_s < 2**36:
             raise BankError(400, "created takes an instant in unix seconds.", param="created")
         given = {name: value for name, value in given.items() if name != "created"}
         record, known = await self._known(given)

@@ -19,7 +19,6 @@ API_VERSION: Final = "2026-10-28.endive"
 """The version whose shapes the bank's own objects have; the official SDK of the product pins the same."""
 
 TIMEOUT_S: Final = 10.0
-REQUEST_BYTES_MAX: Final = 256 * 1024
 _FORM_FIELDS_MAX: Final = 1_000
 _FORM_DEPTH_MAX: Final = 8
 _ID_CHARACTERS: Final = string.ascii_letters + string.digits

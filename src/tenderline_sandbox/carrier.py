@@ -76,6 +76,11 @@ class Message:
         return segments(self.body)
 
     @property
+    def has_arrived(self) -> bool:
+        """Whether the person can see it."""
+        return not self.inbound and self.status in ("sent", "delivered")
+
+    @property
     def handset(self) -> str:
         """The person's number, whichever way the message went."""
         return (self.sender or "") if self.inbound else self.to

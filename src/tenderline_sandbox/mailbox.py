@@ -36,6 +36,10 @@ class MailboxError(ValueError):
     """The mailbox was asked for something that cannot be done; the text says why."""
 
 
+class MissingMailError(MailboxError):
+    """There is no such message; the mailbox keeps only the newest ones."""
+
+
 @dataclass
 class Mail:
     """One message as one recipient got it."""
@@ -96,10 +100,10 @@ class Mailbox:
         return mails
 
     def find(self, mail_id: str) -> Mail:
-        """The message with that id; `MailboxError` when there is none (any more)."""
+        """The message with that id; `MissingMailError` when there is none (any more)."""
         mail = self.mails.get(mail_id)
         if mail is None:
-            raise MailboxError("There is no such message; the mailbox keeps only the newest ones.")
+            raise MissingMailError(MissingMailError.__doc__)
         return mail
 
     def inbox(self, address: str) -> list[Mail]:
@@ -172,10 +176,11 @@ def _body(message: EmailMessage, kind: str) -> str:
     if part is None or part.get_content_maintype() != "text":
         return ""
     try:
-        return str(part.get_content())
+        text = str(part.get_content())
     except (LookupError, UnicodeError):
         payload = part.get_payload(decode=True)
-        return payload.decode("utf-8", "replace") if isinstance(payload, bytes) else str(payload)
+        text = payload.decode("utf-8", "replace") if isinstance(payload, bytes) else str(payload)
+    return text.replace("\r\n", "\n")
 
 
 def _has_scheme(url: str, scheme: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
@@ -116,7 +116,7 @@ class Pages:
             if tile is None:
                 continue
             tile.last = tile.last or message
-            tile.unread += not message.inbound and message.sequence > tile.handset.read_up_to
+            tile.unread += message.has_arrived and message.sequence > tile.handset.read_up_to
         for number in reversed(self._carrier.handsets):
             self._tile(tiles, number)
         return render(
@@ -180,9 +180,7 @@ class Pages:
         rejected = address in self._mailbox.rejected
         if not mails and not rejected:
             raise web.HTTPNotFound(text="Nothing was ever sent to this address.")
-        return render(
-            "inbox.html", address=address, mails=mails, rejected=rejected, live=self._live_address("mailbox")
-        )
+        return render("inbox.html", address=address, mails=mails, rejected=rejected, live=self._live_address("mailbox"))
 
     async def _inbox_reject(self, request: web.Request) -> web.Response:
         address = request.match_info["address"]
@@ -218,9 +216,7 @@ class Pages:
             for part, switches in self._faults.items()
         }
         status = 422 if problem else 200
-        return render(
-            "faults.html", status=status, parts=parts, switches=SWITCHES, problem=problem, changed=changed
-        )
+        return render("faults.html", status=status, parts=parts, switches=SWITCHES, problem=problem, changed=changed)
 
     async def _faults_form(self, request: web.Request) -> web.Response:
         """A browser's form; JSON goes to PUT on the same address."""
@@ -255,13 +251,13 @@ class Pages:
     async def _stream(self, request: web.Request, changes: Changes, version: int) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
         await response.prepare(request)
-        is_open: Callable[[], bool] = lambda: not self._closing  # noqa: E731  # read anew: close() changes it meanwhile
         try:
-            while is_open():
+            while not self._closing:
                 newest = await changes.newer_than(version, LIVE_KEEP_ALIVE_S)
-                if not is_open():
+                if self._closing:  # close() wakes everybody
                     break
-                await response.write(b": still here\n\n" if newest == version else b"event: change\ndata: %d\n\n" % newest)
+                news = b"event: change\ndata: %d\n\n" % newest
+                await response.write(b": still here\n\n" if newest == version else news)
                 version = newest
                 await asyncio.sleep(LIVE_PAUSE_S)
         except ConnectionError:

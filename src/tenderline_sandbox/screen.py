@@ -25,8 +25,6 @@ _LINK: Final = re.compile(r"https?://[^\s<>\"']+", re.IGNORECASE)
 _LINK_END: Final = ".,;:!?)]}"
 _UNKNOWN_ZONE: Final = "Etc/Unknown"
 
-NAVIGATION: list[tuple[str, str]] = [("/handsets", "Handsets"), ("/mailbox", "Mailbox")]
-
 
 def render(template: str, *, status: int = 200, **context: object) -> web.Response:
     """The page made from `template`, never cached: it shows what is true now."""
@@ -99,5 +97,4 @@ def _environment() -> Environment:
     )
     filters: dict[str, Any] = {"linked": linked, "links": links, "clock": clock, "day": day, "phone": phone}
     environment.filters.update(filters)
-    environment.globals["navigation"] = NAVIGATION
     return environment

@@ -8,17 +8,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hmac
+import logging
 import ssl
 import tempfile
 import weakref
 from pathlib import Path
 from typing import Any, Final
 
-from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session, TLSSetupException
 
 from tenderline_sandbox.certificate import server_context
 from tenderline_sandbox.mailbox import MAIL_BYTES_MAX, Mailbox, MailboxError
 from tenderline_sandbox.settings import LOOPBACK, SandboxSettings
+
+_log = logging.getLogger(__name__)
 
 IDLE_TIMEOUT_S: Final = 300.0
 RECIPIENTS_MAX: Final = 100
@@ -101,7 +104,7 @@ class _Handler:
         self._mailbox = mailbox
         self._login_required = login_required
 
-    async def handle_MAIL(  # noqa: N802  # the hook's name
+    async def handle_MAIL(
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
         """Where a busy server turns a message away: by turns for this message (451) and for this connection (421)."""
@@ -118,7 +121,7 @@ class _Handler:
         envelope.mail_options.extend(options)
         return "250 2.1.0 OK"
 
-    async def handle_RCPT(  # noqa: N802  # the hook's name
+    async def handle_RCPT(
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
         """Refuses mailboxes that are registered as gone."""
@@ -130,7 +133,7 @@ class _Handler:
         envelope.rcpt_options.extend(options)
         return "250 2.1.5 OK"
 
-    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         """Stores the message, unless a switch says otherwise; a slow answer comes after the deed."""
         faults = self._mailbox.faults
         if faults.take("fail_before_next"):
@@ -146,6 +149,12 @@ class _Handler:
         if faults.take("fail_after_success_next"):
             return "451 4.3.0 Local error in processing"
         return f"250 2.0.0 OK queued as {mails[0].id}"
+
+    async def handle_exception(self, error: Exception) -> str:
+        """A client that does not like our certificate goes away, which is its right; anything else is a defect here."""
+        if not isinstance(error, TLSSetupException | ConnectionError):
+            _log.error("an SMTP conversation failed", exc_info=error)
+        return "451 4.3.0 Internal error of the sandbox"
 
 
 async def _hang_up(server: SMTP, *, graceful: bool) -> str:

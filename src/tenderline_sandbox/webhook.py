@@ -95,5 +95,9 @@ async def post_form(
             timeout=aiohttp.ClientTimeout(total=POST_TIMEOUT_S),
         ) as answer:
             return Posted(http_status=answer.status, tries=tries)
-    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-        return Posted(error=f"{type(error).__name__}: {error}" if str(error) else type(error).__name__, tries=tries)
+    except aiohttp.ClientConnectorError:
+        return Posted(error="no connection", tries=tries)
+    except TimeoutError:
+        return Posted(error=f"no answer within {POST_TIMEOUT_S:g} s", tries=tries)
+    except (aiohttp.ClientError, ValueError) as error:
+        return Posted(error=f"{type(error).__name__} {error}".strip(), tries=tries)

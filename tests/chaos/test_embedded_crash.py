@@ -29,7 +29,6 @@ from support.processes import (
 from tenderline.store import embedded, embedded_host
 from tenderline.store.embedded import EmbeddedPostgres
 
-TESTS_FOLDER = str(Path(__file__).parents[1])
 # The stock launcher of the wheel gives up after 10 s, and so does one call of pg_ctl in ours.
 LONG_RECOVERY_S = 11.0
 # About 150 MB of log to replay: enough time to catch the recovery while it runs.
@@ -95,7 +94,7 @@ with EmbeddedPostgres(data_dir) as postgres:
     print("@answer", sql(postgres.url, "SELECT n FROM kept"), state(killed), flush=True)
 print("@stopped", state(killed), flush=True)
 """
-    with Launcher(data_dir, program=program, PYTHONPATH=TESTS_FOLDER) as launcher:
+    with Launcher(data_dir, program=program) as launcher:
         assert launcher.hear() == "answer 42 Z"
         assert launcher.hear() == "stopped Z"
 
@@ -207,6 +206,7 @@ def test_a_start_waits_for_a_recovery_of_more_than_ten_seconds(data_dir: Path) -
         recovery = eventually(lambda: server_child(data_dir, "startup"), "it recovers")
         os.kill(recovery, signal.SIGSTOP)
         try:
+            eventually(lambda: state(recovery) == "T", "the recovery stands still")
             held_until = time.monotonic() + LONG_RECOVERY_S
             while time.monotonic() < held_until:
                 assert state(recovery) == "T"
@@ -288,8 +288,6 @@ filler.unlink()
 with EmbeddedPostgres(data_dir) as postgres:
     print("@answer", sql(postgres.url, "SELECT n FROM kept"), flush=True)
 """
-    with Launcher(
-        folder / "data", prefix=small_disk(folder, 160), program=program, PYTHONPATH=TESTS_FOLDER
-    ) as launcher:
+    with Launcher(folder / "data", prefix=small_disk(folder, 160), program=program) as launcher:
         assert f"The disk that holds {folder / 'data' / 'postgres'} is full; free some space" in launcher.hear()
         assert launcher.hear() == "answer 42"

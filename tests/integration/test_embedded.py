@@ -19,6 +19,7 @@ import asyncpg
 import pytest
 
 from support.processes import (
+    TESTS_FOLDER,
     WAIT_S,
     Launcher,
     arguments,
@@ -223,7 +224,7 @@ def test_binaries_that_the_servers_user_cannot_reach_are_copied_once(folder: Pat
         shutil.copytree(part, site / part.name, ignore=ignored, symlinks=True)
     site.chmod(0o700)
     for _ in range(2):
-        with Launcher(data_dir, PYTHONPATH=str(site)) as launcher:
+        with Launcher(data_dir, imports_from=site) as launcher:
             assert launcher.hear().startswith("owner ")
             program = Path(arguments(postmaster_pid(data_dir))[0])
             # Who runs it without root can reach their own folder, so there is nothing to copy.
@@ -370,11 +371,23 @@ async def test_has_a_database_of_its_own(server, number):
 def run_with_two_workers(folder: Path, **environment: str) -> list[list[str]]:
     """Runs a small test file with pytest-xdist; returns (worker, server URL, server start, templates) of each test."""
     (folder / "test_run.py").write_text(TEST_OF_A_RUN)
-    (folder / "pytest.ini").write_text(f"[pytest]\nasyncio_mode = auto\npythonpath = {Path(__file__).parents[1]}\n")
+    (folder / "pytest.ini").write_text(f"[pytest]\nasyncio_mode = auto\npythonpath = {TESTS_FOLDER}\n")
     ours = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "TENDERLINE_"))}
     ours |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "OUT": str(folder / "out"), "TMPDIR": str(folder)}
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "xdist", "-p", "pytest_asyncio", "-n", "2", "test_run.py"],
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "xdist.plugin",
+            "-p",
+            "pytest_asyncio.plugin",
+            "-n",
+            "2",
+            "test_run.py",
+        ],
         cwd=folder,
         env={
             **ours,

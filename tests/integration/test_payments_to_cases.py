@@ -35,6 +35,7 @@ def failure(transaction, **more):
 def services(pool):
     return world_services.make(
         pool,
+        gateways=[world_services.KnowsNobody()],
         messengers=[world_services.message_class("sms"), world_services.message_class("email")],
         compliance__default_zone="Europe/London",
     )

@@ -22,6 +22,7 @@ from tenderline.store.embedded_cluster import path_digest
 T = TypeVar("T")
 WAIT_S = 60.0
 POLL_S = 0.01
+TESTS_FOLDER = Path(__file__).parents[1]
 
 # Lines that begin with @ are for the test; the rest is the log.
 _CHILD = """
@@ -127,14 +128,15 @@ class Launcher:
     """Another process that starts, or joins, the embedded database of a data_dir and holds it until told to stop."""
 
     def __init__(
-        self, data_dir: Path, *, prefix: tuple[str, ...] = (), program: str = _CHILD, **environment: str
+        self, data_dir: Path, *, prefix: tuple[str, ...] = (), program: str = _CHILD, imports_from: Path = TESTS_FOLDER
     ) -> None:
+        path = os.pathsep.join(part for part in (str(imports_from), os.environ.get("PYTHONPATH")) if part)
         self.process = subprocess.Popen(
             [*prefix, sys.executable, "-c", program, str(data_dir)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             encoding="utf-8",
-            env={**os.environ, **environment},
+            env={**os.environ, "PYTHONPATH": path},
         )
         self.said: list[str] = []
 

@@ -58,6 +58,14 @@ def test_any_changed_character_is_refused_even_where_base64_would_not_mind(paylo
         links.verify(KEY, "pay", token[:place] + other + token[place + 1 :], NOW)
 
 
+@pytest.mark.parametrize("length", range(16, 33))
+def test_the_bits_that_base64_leaves_unused_cannot_be_changed(length: int) -> None:
+    token = links.sign(KEY, "pay", b"x" * length, LATER)
+    for last in set(string.ascii_letters + string.digits + "-_") - {token[-1]}:
+        with pytest.raises(links.InvalidLinkError):
+            links.verify(KEY, "pay", token[:-1] + last, NOW)
+
+
 @given(payload=payloads, cut=st.integers(1, 69))
 def test_a_link_cut_short_or_made_longer_is_refused(payload: bytes, cut: int) -> None:
     token = links.sign(KEY, "pay", payload, LATER)

@@ -57,7 +57,12 @@ async def until_attempt(stage: Stage, transaction_id: str, channel: str, state: 
         attempts = case["attempts"] if case else []
         return next((one for one in attempts if (one["channel"], one["state"]) == (channel, state)), None)
 
-    found: dict[str, Any] = await stage.until(f"a contact by {channel} to be {state}", look)
+    try:
+        found: dict[str, Any] = await stage.until(f"a contact by {channel} to be {state}", look)
+    except BrokenPromiseError as error:
+        case = await case_of(stage, transaction_id)
+        seen = [one["sentence"] for one in case["timeline"]] if case else "no case"
+        raise BrokenPromiseError(f"{error.detail}; the timeline says {seen}") from error
     return found
 
 

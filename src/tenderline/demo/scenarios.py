@@ -111,7 +111,7 @@ async def at_night_it_waits_for_the_morning(stage: Stage) -> dict[str, Any]:
 
 async def what_is_unclear_is_held_and_shown(stage: Stage) -> dict[str, Any]:
     """An unknown currency, a negative amount, a payer without an address, a number nobody can dial: held, with why."""
-    wrong = {
+    wrong: dict[str, dict[str, Any]] = {
         "currency": {"email": "f1@example.org", "currency": "zzz"},
         "amount": {"email": "f2@example.org", "amount": -2500},
         "no address": {"name": "Nobody Known"},

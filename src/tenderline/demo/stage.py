@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import secrets
 import shutil
 import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -129,7 +130,19 @@ class Stage:
             await asyncio.sleep(LOOK_AGAIN_S)
 
 
-def _environment(product_port: int, data_dir: Path, sandbox: dict[str, Any], zone: str) -> dict[str, str]:
+@dataclass(frozen=True)
+class _Shared:
+    """What both sides know of each other, made anew for every demo."""
+
+    account_sid: str = field(default_factory=lambda: f"AC{secrets.token_hex(16)}")
+    auth_token: str = field(default_factory=lambda: secrets.token_hex(16))
+    api_key: str = field(default_factory=lambda: f"sk_test_{secrets.token_hex(12)}")
+    webhook_secret: str = field(default_factory=lambda: f"whsec_{secrets.token_hex(16)}")
+
+
+def _environment(
+    product_port: int, data_dir: Path, shared: _Shared, sandbox: dict[str, Any], zone: str
+) -> dict[str, str]:
     ours = {
         "ORGANISATION": ORGANISATION,
         "PUBLIC_URL": f"http://127.0.0.1:{product_port}",
@@ -137,12 +150,12 @@ def _environment(product_port: int, data_dir: Path, sandbox: dict[str, Any], zon
         "LOG_LEVEL": "error",
         "API__BIND_PORT": str(product_port),
         "API__REQUESTS_PER_MINUTE_MAX": "10000",
-        "STRIPE__API_KEY": sandbox["api_key"],
+        "STRIPE__API_KEY": shared.api_key,
         "STRIPE__API_URL": sandbox["url"],
-        "STRIPE__WEBHOOK_SECRETS": sandbox["webhook_secret"],
-        "TWILIO__ACCOUNT_SID": sandbox["account_sid"],
-        "TWILIO__AUTH_TOKEN": sandbox["auth_token"],
-        "TWILIO__FROM_NUMBER": sandbox["carrier_number"],
+        "STRIPE__WEBHOOK_SECRETS": shared.webhook_secret,
+        "TWILIO__ACCOUNT_SID": shared.account_sid,
+        "TWILIO__AUTH_TOKEN": shared.auth_token,
+        "TWILIO__FROM_NUMBER": sandbox["carrier_numbers"][0],
         "TWILIO__API_URL": sandbox["url"],
         "TWILIO__TIMEOUT_S": "5",
         "SMTP__HOST": "127.0.0.1",
@@ -161,10 +174,11 @@ def _environment(product_port: int, data_dir: Path, sandbox: dict[str, Any], zon
 
 
 @asynccontextmanager
-async def _sandbox(product_url: str) -> AsyncIterator[dict[str, Any]]:
+async def _sandbox(product_url: str, shared: _Shared) -> AsyncIterator[dict[str, Any]]:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tenderline_sandbox", "--port", "0", "--smtp-port", "0", "--smtp-starttls",
-        "--product-url", product_url, stdout=asyncio.subprocess.PIPE,
+        "--product-url", product_url, "--account-sid", shared.account_sid, "--auth-token", shared.auth_token,
+        "--api-key", shared.api_key, "--webhook-secret", shared.webhook_secret, stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
     assert process.stdout is not None
     try:
@@ -183,18 +197,23 @@ async def _sandbox(product_url: str) -> AsyncIterator[dict[str, Any]]:
                 await process.wait()
 
 
+def _throw_away_folder() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="tenderline-demo-"))
+    folder.chmod(0o755)  # our own folder: the database's user has to pass through it
+    return folder
+
+
 @asynccontextmanager
 async def open_stage(port: int) -> AsyncIterator[Stage]:
     """Starts both sides on loopback, on an empty database that is thrown away afterwards."""
     product_port = port or free_port()
     product_url = f"http://127.0.0.1:{product_port}"
-    data_dir = Path(tempfile.mkdtemp(prefix="tenderline-demo-"))
-    data_dir.chmod(0o755)  # our own folder: the database's user has to pass through it
-    numbers = Numbers()
+    data_dir = _throw_away_folder()
+    numbers, shared = Numbers(), _Shared()
     stop = asyncio.Event()
     try:
-        async with _sandbox(product_url) as sandbox, aiohttp.ClientSession() as http:
-            environment = _environment(product_port, data_dir, sandbox, numbers.by_day()[0])
+        async with _sandbox(product_url, shared) as sandbox, aiohttp.ClientSession() as http:
+            environment = _environment(product_port, data_dir, shared, sandbox, numbers.by_day()[0])
             settings = config.load({}, environment).settings
             prepared: asyncio.Future[tuple[str, str, str]] = asyncio.get_running_loop().create_future()
 
@@ -217,7 +236,7 @@ async def open_stage(port: int) -> AsyncIterator[Stage]:
                     secret,
                     data_dir,
                     numbers,
-                    sandbox["webhook_secret"],
+                    shared.webhook_secret,
                 )
                 await stage.until("the product to answer", lambda: _answers(http, product_url))
                 yield stage

@@ -23,10 +23,14 @@ PAGE_SIZE = 50
 CASE_STATES: Final = ("open", "held", "recovered", "stopped", "exhausted")
 ATTEMPT_STATES: Final = ("planned", "leased", "accepted", "delivered", "failed", "suppressed", "in_doubt")
 _GROUPS: Final = {
-    "cases": ("Cases", CASE_STATES),
-    "attempts": ("Contacts", ATTEMPT_STATES),
-    "inbox": ("Webhooks", ("unread", "dead")),
-    "jobs": ("Jobs", ("dead",)),
+    "Cases": tuple(("cases", state) for state in CASE_STATES),
+    "Contacts": tuple(("attempts", state) for state in ATTEMPT_STATES),
+    "Webhooks and jobs": (("inbox", "unread"), ("inbox", "dead"), ("jobs", "dead")),
+}
+_LABELS: Final = {
+    ("attempts", "leased"): "being sent",
+    ("inbox", "dead"): "dead webhooks",
+    ("jobs", "dead"): "dead jobs",
 }
 # Numbers that ask for somebody's attention as soon as they are not zero.
 _NEEDS_LOOK: Final = frozenset({("cases", "held"), ("attempts", "in_doubt"), ("inbox", "dead"), ("jobs", "dead")})
@@ -60,6 +64,7 @@ class EventLine:
     kind: str
     case_id: UUID | None
     attempt_id: UUID | None
+    person_name: str | None
     sentence: str
 
 
@@ -114,22 +119,15 @@ class AttemptPage:
     next_before: UUID | None
 
 
+def _tile(what: str, state: str, count: int) -> Tile:
+    label = _LABELS.get((what, state), words.reason(state))
+    return Tile(what, state, label, count, count > 0 and (what, state) in _NEEDS_LOOK)
+
+
 def _groups(counts: dict[tuple[str, str], int]) -> tuple[TileGroup, ...]:
     return tuple(
-        TileGroup(
-            label,
-            tuple(
-                Tile(
-                    what,
-                    state,
-                    words.reason(state),
-                    count := counts.get((what, state), 0),
-                    count > 0 and (what, state) in _NEEDS_LOOK,
-                )
-                for state in states
-            ),
-        )
-        for what, (label, states) in _GROUPS.items()
+        TileGroup(label, tuple(_tile(what, state, counts.get((what, state), 0)) for what, state in wanted))
+        for label, wanted in _GROUPS.items()
     )
 
 
@@ -142,7 +140,8 @@ def event_lines(found: Sequence[EventRow]) -> tuple[EventLine, ...]:
             row.kind,
             row.case_id,
             row.attempt_id,
-            f"{row.kind}, written by a newer version" if row.sentence is None else words.plain(row.sentence),
+            row.person_name,
+            f"{row.kind}, written by a newer version" if row.sentence is None else words.sentence(row.sentence),
         )
         for row in found
     )

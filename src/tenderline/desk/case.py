@@ -36,6 +36,7 @@ class CaseView:
     person_name: str
     amount: str
     reason: str
+    transaction: str
     held_why: str | None
     zones: tuple[str, ...]
     """Every time zone the payer may be in; the gate wants a lawful hour in all of them."""
@@ -69,6 +70,7 @@ async def read_case(
         person_name=case.person_name or "Unknown payer",
         amount=words.amount(case.amount_minor, case.currency),
         reason=words.reason(case.reason),
+        transaction=words.plain(case.transaction_id),
         held_why=words.plain(case.held_why) if case.held_why else None,
         zones=zones.candidates(case.zone, case.number_zones, default_zone),
         zone_is_self_stated=case.zone is not None,

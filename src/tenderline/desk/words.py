@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import phonenumbers
@@ -12,8 +13,11 @@ import phonenumbers
 from tenderline.core.errors import InvalidInputError
 from tenderline.core.money import Money
 from tenderline.core.pan import mask_card_numbers
+from tenderline.core.reasons import FailureReason
 
 DOTS = "•••"
+CHANNELS: Final = {"sms": "SMS", "email": "E-mail", "push": "Push", "call": "Call"}
+_CODE = re.compile(r"\b(?:" + "|".join(code for code in FailureReason if "_" in code) + r")\b")
 _PHONE = re.compile(r"\+[0-9]{7,15}(?![0-9])")
 _EMAIL = re.compile(r"[^\s@<>()\"',;:]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}")
 _DIGIT_RUN = re.compile(r"[0-9]{8,}([0-9]{4})")
@@ -60,6 +64,18 @@ def plain(text: str) -> str:
     text = _EMAIL.sub(lambda found: mask_email(found[0]), mask_card_numbers(text))
     text = _PHONE.sub(lambda found: mask_phone(found[0]), text)
     return _DIGIT_RUN.sub(lambda found: f"…{found[1]}", text)
+
+
+def sentence(text: str) -> str:
+    """The sentence of an event: `plain`, with codes and channels as people write them."""
+    head, space, rest = text.partition(" ")
+    text = _CODE.sub(lambda found: reason(found[0]), f"{CHANNELS.get(head, head)}{space}{rest}")
+    return plain(text)
+
+
+def channel(code: str) -> str:
+    """`SMS` for `sms`."""
+    return CHANNELS.get(code, code)
 
 
 def short_instant(at: datetime) -> str:

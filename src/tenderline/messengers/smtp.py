@@ -19,17 +19,10 @@ from email.message import EmailMessage
 from email.policy import EmailPolicy
 from email.utils import parseaddr
 from ipaddress import ip_address
-from typing import Final
+from typing import Final, cast
 
 import msgspec
-from aiosmtplib import (
-    SMTP,
-    SMTPException,
-    SMTPResponseException,
-    SMTPServerDisconnected,
-    SMTPTimeoutError,
-)
-from aiosmtplib.errors import SMTPConnectError
+from aiosmtplib import SMTP, SMTPException, SMTPResponseException, SMTPServerDisconnected
 
 from tenderline.config import SmtpSettings
 from tenderline.core.clock import utc_now
@@ -101,11 +94,10 @@ class _Unfolded(UnstructuredHeader, BaseHeader):
     """A header whose value is one long word. Python would fold such a word into encoded words, which break a link."""
 
     def fold(self, *, policy: object) -> str:
-        """The header in one line."""
         return f"{self.name}: {self}\r\n"
 
 
-def _policy(*, utf8: bool) -> EmailPolicy:
+def _policy(*, utf8: bool) -> EmailPolicy[EmailMessage]:
     headers = HeaderRegistry()
     for name in ("list-unsubscribe", "message-id"):
         headers.map_to_type(name, _Unfolded)
@@ -170,7 +162,7 @@ class Smtp:
             plain = _address(addr_spec)
         except UnwritableMailError:
             raise ConfigurationError("smtp.from_address is missing or no address; write give@example.org.") from None
-        if _UNSAFE.search(display_name):
+        if _UNSAFE.search(settings.from_address or ""):
             raise ConfigurationError("smtp.from_address holds a control character.")
         clear = settings.starttls == "never" and settings.port != TLS_PORT
         if clear and settings.password is not None and not _is_loopback(settings.host):
@@ -234,38 +226,43 @@ class Smtp:
         finds nothing but the dot left to write, and does not write it. A message without its dot is thrown away
         (RFC 5321, 4.1.1.4). Raises only what means "not sent".
         """
-        protocol, transport = client.protocol, client.transport
-        if protocol is None or not isinstance(transport, asyncio.WriteTransport):
+        # Not by isinstance: uvloop's transports do not inherit from asyncio's.
+        protocol, transport = client.protocol, cast("asyncio.WriteTransport | None", client.transport)
+        if protocol is None or transport is None:
             raise SMTPServerDisconnected("the connection was lost")
         if not may_send():
+            _drop(client)
             return LeaseLost()
         transport.set_write_buffer_limits(high=1, low=0)
         protocol.write(mail.content.replace(b"\r\n.", b"\r\n.."))
         async with asyncio.timeout(self._settings.timeout_s):
             await protocol._drain_helper()  # what StreamWriter.drain calls; aiosmtplib has no name of its own for it
         if not may_send():
+            _drop(client)
             return LeaseLost()
         protocol.write(b".\r\n")
         try:
             answer = await protocol.read_response(timeout=self._settings.timeout_s)
         except (SMTPException, OSError) as error:
+            _drop(client)
             return Unknown(why=f"the mail server did not say whether it took it ({type(error).__name__})")
         if answer.code == _OK:
             return Accepted(mail.message_id)
         if 400 <= answer.code < 600:
             return _negative(answer.code, answer.message, "end of DATA")
+        _drop(client)
         return Unknown(why=f"the mail server answered {answer.code} to the whole message")
 
     @contextlib.asynccontextmanager
     async def _connection(self) -> AsyncIterator[SMTP]:
         """A connection that waits for MAIL. It is kept only when the transaction on it came to a plain end."""
         client = await self._reused() or await self._connected()
-        waits = False
+        ended_plainly = False
         try:
             yield client
-            waits = client.protocol is not None and client.is_connected and not client.protocol._response_pending
+            ended_plainly = client.is_connected
         finally:
-            if waits and len(self._idle) < CONNECTIONS_MAX:
+            if ended_plainly and len(self._idle) < CONNECTIONS_MAX:
                 self._idle.append((client, asyncio.get_running_loop().time()))
             else:
                 _drop(client)
@@ -305,12 +302,10 @@ class Smtp:
 
     async def find(self, message: OutgoingMessage) -> Accepted | Refused | None:
         """Never called: `can_be_asked` says no."""
-        del message
         return None
 
     async def status(self, provider_reference: str) -> Receipt | None:
         """SMTP has nobody to ask; delivery notices come back as mail."""
-        del provider_reference
         return None
 
     async def check(self) -> str:
@@ -372,25 +367,21 @@ def _not_sent(error: Exception) -> Busy:
     if isinstance(cause, ssl.SSLError):
         detail = cause.verify_message if isinstance(cause, ssl.SSLCertVerificationError) else cause.reason
         why = f"TLS with the mail server failed ({detail}): check smtp.host and smtp.ca_file"
-    elif isinstance(error, SMTPResponseException) and 500 <= error.code < 600:
+    elif isinstance(error, SMTPResponseException):
+        if not 500 <= error.code < 600:
+            return Busy(why=f"the mail server asked us to come again ({error.code})")
         why = f"the mail server turned us away ({error.code}): check smtp.username and smtp.password"
-    elif isinstance(error, SMTPException | OSError) and not _is_plain(error):
+    elif type(error) is SMTPException:  # its subclasses are about one answer or one connection
         why = "the mail server offers no STARTTLS, or no login that we know: check smtp.*"
     else:
         return Busy(why=f"the mail server could not be reached ({type(error).__name__})")
     return Busy(why=why, retry_after_s=CONFIGURATION_RETRY_S)
 
 
-def _is_plain(error: Exception) -> bool:
-    """Whether an error passes by itself: a lost connection, a time-out, a 4xx."""
-    passing = (SMTPServerDisconnected, SMTPTimeoutError, SMTPConnectError, SMTPResponseException, OSError)
-    return isinstance(error, passing)
-
-
 def _drop(client: SMTP) -> None:
     """Ends a connection at once: what was not written yet is never written."""
-    if isinstance(client.transport, asyncio.WriteTransport):
-        client.transport.abort()
+    if client.transport is not None:
+        cast("asyncio.WriteTransport", client.transport).abort()
     client.close()
 
 

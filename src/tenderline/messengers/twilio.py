@@ -7,6 +7,7 @@ error codes. Nothing here puts a number, a text or a token into an error.
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -134,6 +135,8 @@ class Twilio:
             raise ConfigurationError("Set twilio.from_number or twilio.messaging_service_sid.")
         self._settings = settings
         self._token = settings.auth_token.get_secret_value()
+        login = f"{settings.account_sid}:{self._token}".encode()
+        self._login = f"Basic {base64.b64encode(login).decode('ascii')}"
         self._callback = f"{public_url}/webhooks/{self.name}?attempt="
         self._account = f"{settings.api_url.rstrip('/')}/2010-04-01/Accounts/{settings.account_sid}"
         self._opened: aiohttp.ClientSession | None = None
@@ -142,10 +145,9 @@ class Twilio:
     def _session(self) -> aiohttp.ClientSession:
         if self._opened is None:
             self._opened = aiohttp.ClientSession(
-                auth=aiohttp.BasicAuth(str(self._settings.account_sid), self._token),
                 connector=aiohttp.TCPConnector(limit=CONNECTIONS_MAX),
                 cookie_jar=aiohttp.DummyCookieJar(),
-                headers={"Accept": "application/json", "User-Agent": "Tenderline"},
+                headers={"Accept": "application/json", "Authorization": self._login, "User-Agent": "Tenderline"},
                 timeout=aiohttp.ClientTimeout(total=self._settings.timeout_s),
             )
         return self._opened

@@ -51,10 +51,10 @@ def practice_of(services: Services) -> Practice:
     return Practice(policy.default(), channels, settings.recovery.merge_hold_s, settings.compliance.default_zone)
 
 
-async def on_payment_failed(connection: Connection, practice: Practice, person_id: UUID, payment_id: UUID) -> None:
+async def on_payment_failed(connection: Connection, practice: Practice, payment_id: UUID) -> None:
     """Opens a case for a failed payment, or brings the open one up to date and releases it when it can go on."""
-    person = await people.lock(connection, person_id)
-    payment = await payments.get(connection, person_id, payment_id)
+    person, payment = await payments.get_with_person(connection, payment_id)
+    person_id = person.id
     if payment.status not in ("failed", "action_required"):
         return  # settled or stopped meanwhile
     known = await rows.of_transaction(connection, payment.gateway, payment.transaction_id)
@@ -183,10 +183,10 @@ def _choose(
     return None
 
 
-async def on_payment_settled(connection: Connection, person_id: UUID, payment_id: UUID, outcome: str) -> None:
+async def on_payment_settled(connection: Connection, payment_id: UUID, outcome: str) -> None:
     """Ends the case of a payment that was paid (`recovered`) or is not to be asked for any more (`stopped`)."""
-    await people.lock(connection, person_id)
-    payment = await payments.get(connection, person_id, payment_id)
+    person, payment = await payments.get_with_person(connection, payment_id)
+    person_id = person.id
     known = await rows.of_transaction(connection, payment.gateway, payment.transaction_id)
     if known is None or not await rows.close(connection, person_id, known.id, outcome):
         return

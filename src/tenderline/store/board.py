@@ -33,6 +33,7 @@ class EventRow:
     kind: str
     case_id: UUID | None
     attempt_id: UUID | None
+    person_name: str | None
     sentence: str | None
 
 
@@ -95,32 +96,29 @@ async def counts(connection: Connection) -> dict[tuple[str, str], int]:
     return {(row["what"], row["state"]): row["count"] for row in await connection.fetch(query("board", "counts"))}
 
 
-def _event(row: Any) -> EventRow:
+def _event(row: Any, case_id: UUID | None, person_name: str | None) -> EventRow:
     data = msgspec.json.decode(row["data"])
     try:
         sentence = core_events.sentence(core_events.decode(row["data"]))
     except msgspec.ValidationError:
         sentence = None  # while processes of two versions run side by side, the newer one's words are strange to us
-    case_id, attempt_id = data.get("case_id"), data.get("attempt_id")
+    attempt_id = data.get("attempt_id")
+    kind = data.get("kind", "?")
     return EventRow(
-        row["id"],
-        row["at"],
-        data.get("kind", "?"),
-        UUID(case_id) if case_id else None,
-        UUID(attempt_id) if attempt_id else None,
-        sentence,
+        row["id"], row["at"], kind, case_id, UUID(attempt_id) if attempt_id else None, person_name, sentence
     )
 
 
 async def newest_events(connection: Connection, limit: int) -> list[EventRow]:
-    """The newest events first."""
-    return [_event(row) for row in await connection.fetch(query("events", "newest"), min(limit, PAGE_MAX), None)]
+    """The newest events first, with whom they are about."""
+    rows = await connection.fetch(query("board", "newest_events"), min(limit, PAGE_MAX))
+    return [_event(row, row["case_id"], row["person_name"]) for row in rows]
 
 
 async def events_of_case(connection: Connection, case_id: UUID, person_id: UUID, payment_id: UUID) -> list[EventRow]:
     """Everything that concerns a case, oldest first."""
     rows = await connection.fetch(query("events", "of_case"), case_id, payment_id, person_id, TIMELINE_MAX)
-    return [_event(row) for row in rows]
+    return [_event(row, case_id, None) for row in rows]
 
 
 async def newest_cases(connection: Connection, limit: int) -> list[CaseRow]:

@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from tenderline.core.errors import InvalidInputError
+from tenderline.core.errors import DatabaseUnavailableError, InvalidInputError
 from tenderline.core.money import Money
+from tenderline.store import people
 from tenderline.store.db import Connection, query
+from tenderline.store.people import Person
+
+_MOVES_MAX = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +71,24 @@ async def find(connection: Connection, gateway: str, transaction_id: str) -> tup
     return (row["person_id"], row["id"]) if row else None
 
 
-async def get(connection: Connection, person_id: UUID, payment_id: UUID) -> PaymentRow:
+async def get(connection: Connection, payment_id: UUID) -> PaymentRow:
     """A payment as it stands."""
-    row = await connection.fetchrow(query("payments", "get"), payment_id, person_id)
+    row = await connection.fetchrow(query("payments", "get"), payment_id)
     assert row is not None, "payments are never deleted"
     return PaymentRow(**{key: row[key] for key in PaymentRow.__dataclass_fields__})
+
+
+async def get_with_person(connection: Connection, payment_id: UUID) -> tuple[Person, PaymentRow]:
+    """A payment and its person, whose row is locked.
+
+    Between looking and locking the payment may have moved to the person its payer turned out to be: then again.
+    """
+    for _ in range(_MOVES_MAX):
+        person = await people.lock(connection, (await get(connection, payment_id)).person_id)
+        payment = await get(connection, payment_id)
+        if payment.person_id == person.id:
+            return person, payment
+    raise DatabaseUnavailableError("The payment keeps moving between people; it is tried again.")
 
 
 async def save(connection: Connection, row: PaymentRow) -> None:

@@ -30,7 +30,7 @@ from tenderline.desk import words
 
 log = structlog.get_logger(__name__)
 
-HTML: Final = "text/html; charset=utf-8"
+HTML: Final = "text/html"
 CONTENT_SECURITY_POLICY: Final = (
     "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'; object-src 'none'"
 )
@@ -44,10 +44,10 @@ _HEADERS: Final = {
 }
 _HSTS: Final = "max-age=31536000"
 _MEDIA_TYPES: Final = {
-    ".css": "text/css; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css",
+    ".js": "text/javascript",
     ".svg": "image/svg+xml",
-    ".txt": "text/plain; charset=utf-8",
+    ".txt": "text/plain",
     ".json": "application/json",
 }
 _DATABASE_AWAY = (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError)
@@ -96,7 +96,8 @@ def _clock(at: datetime) -> str:
     return f"{at.astimezone(UTC):%H:%M:%S}"
 
 
-def _day(at: datetime) -> str:
+def day(at: datetime) -> str:
+    """`21 Nov 2026`, by UTC."""
     return f"{at.astimezone(UTC):%-d %b %Y}"
 
 
@@ -112,8 +113,8 @@ def environment() -> Environment:
         lstrip_blocks=True, auto_reload=False,
     )  # fmt: skip
     made.globals["static_url"] = static_url
-    made.filters |= {"clock": _clock, "day": _day, "machine": _machine, "short": words.short_instant}
-    made.filters["words"] = words.reason
+    made.filters |= {"clock": _clock, "day": day, "machine": _machine, "short": words.short_instant}
+    made.filters |= {"words": words.reason, "channel": words.channel}
     return made
 
 

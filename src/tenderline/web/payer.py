@@ -5,17 +5,17 @@ Opening a link changes nothing: mail scanners open links too. Paying and stoppin
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
+from urllib.parse import urlsplit
 from uuid import UUID
 
-from litestar import Request, Response, get, post
-from litestar.response import Redirect, Template
-from litestar.status_codes import HTTP_200_OK, HTTP_404_NOT_FOUND, HTTP_410_GONE, HTTP_503_SERVICE_UNAVAILABLE
+from litestar import Request, Response, Router, get, post
+from litestar.response import Redirect
 
 from tenderline.app import Services
 from tenderline.core import links
 from tenderline.core.clock import utc_now
-from tenderline.core.errors import ProviderError
+from tenderline.core.errors import InvalidInputError, ProviderError
 from tenderline.core.events import PaymentLinkOpened
 from tenderline.core.links import ExpiredLinkError, InvalidLinkError
 from tenderline.core.money import Money
@@ -25,18 +25,38 @@ from tenderline.people import consent
 from tenderline.store import cases, events, outcomes
 from tenderline.store.cases import Case
 from tenderline.store.db import Connection
+from tenderline.web.pages import CONTENT_SECURITY_POLICY, SecurityHeaders, page, services_of
 
-TEMPLATE = "payer.html"
+BODY_BYTES_MAX: Final = 4096
+_TITLES: Final = {
+    "pay": "Complete your payment",
+    "confirming": "Your payment is being confirmed",
+    "paid": "Paid, thank you",
+    "over": "Nothing to pay",
+    "expired": "This link has ended",
+    "invalid": "This link does not work",
+    "unavailable": "Please try again in a minute",
+    "stop": "Stop all messages",
+    "stopped": "Messages are stopped",
+}
+_STATUS: Final = {"expired": 410, "invalid": 404, "unavailable": 503}
+
+AnyRequest = Request[Any, Any, Any]
 
 
-def _page(services: Services, kind: str, *, status: int = HTTP_200_OK, **values: Any) -> Template:
-    context = {"kind": kind, "organisation": services.settings.organisation, "amount": "", "token": "", **values}
-    return Template(TEMPLATE, context=context, status_code=status)
+def _page(services: Services, kind: str, **values: Any) -> Response[str]:
+    # The form is answered by a redirect to the gateway's page, and browsers hold a form's redirects to form-action too.
+    # On a machine of one's own the gateway's stand-in has no TLS either.
+    is_local = urlsplit(services.settings.public_url).hostname in ("127.0.0.1", "localhost")
+    gateways = "https: http://127.0.0.1:* http://localhost:*" if is_local else "https:"
+    policy = CONTENT_SECURITY_POLICY.replace("form-action 'self'", f"form-action 'self' {gateways}")
+    shown = {"organisation": services.settings.organisation, "amount": "", "token": "", **values}
+    headers = {"content-security-policy": policy}
+    return page("payer.html", status=_STATUS.get(kind, 200), headers=headers, kind=kind, titles=_TITLES, **shown)
 
 
-def _subject(services: Services, purpose: str, token: str) -> UUID:
-    raw = links.verify(services.key_for(purpose), purpose, token, int(utc_now().timestamp()))
-    return UUID(bytes=raw)
+def _attempt_of(services: Services, purpose: str, token: str) -> UUID:
+    return UUID(bytes=links.verify(services.key_for(purpose), purpose, token, utc_now().timestamp()))
 
 
 async def _case_of(connection: Connection, attempt_id: UUID) -> Case | None:
@@ -44,50 +64,60 @@ async def _case_of(connection: Connection, attempt_id: UUID) -> Case | None:
     return await cases.get(connection, case_id) if case_id else None
 
 
-def _amount(case: Case) -> str:
-    return Money.parse(case.amount_minor, case.currency).format(case.locale or "en_US")
+def _standing(case: Case | None) -> str:
+    """Which page a case leads to. A debt that we gave up asking for may still be paid."""
+    if case is None:
+        return "invalid"
+    if case.transaction_status == "COMPLETED":
+        return "paid"
+    return "pay" if case.payment_status in ("failed", "action_required", "processing") else "over"
 
 
-@get("/pay/{token:str}", include_in_schema=False)
-async def show_pay(request: Request[Any, Any, Any], token: str) -> Template:
-    """What is asked, by whom, and a button."""
-    services: Services = request.app.state.services
+def _money(case: Case) -> Money | None:
     try:
-        attempt_id = _subject(services, PAY_LINK, token)
+        return Money.parse(case.amount_minor, case.currency)
+    except InvalidInputError:
+        return None
+
+
+@get("/pay/{token:str}")
+async def show_pay(request: AnyRequest, token: str) -> Response[str]:
+    """What is asked, by whom, and a button."""
+    services = services_of(request)
+    try:
+        attempt_id = _attempt_of(services, PAY_LINK, token)
     except ExpiredLinkError:
-        return _page(services, "expired", status=HTTP_410_GONE)
+        return _page(services, "expired")
     except InvalidLinkError:
-        return _page(services, "invalid", status=HTTP_404_NOT_FOUND)
+        return _page(services, "invalid")
     async with services.pool.acquire() as connection, connection.transaction():
         case = await _case_of(connection, attempt_id)
-        if case is None:
-            return _page(services, "invalid", status=HTTP_404_NOT_FOUND)
-        if case.transaction_status == "COMPLETED":
-            return _page(services, "paid")
-        if case.state in ("stopped", "exhausted") and case.payment_status != "failed":
-            return _page(services, "over")
-        opened = PaymentLinkOpened(person_id=case.person_id, case_id=case.id, attempt_id=attempt_id)
-        await events.append(connection, [opened])
-    if "done" in request.query_params:
-        return _page(services, "confirming", amount=_amount(case))
-    return _page(services, "pay", amount=_amount(case), token=token)
+        kind = _standing(case)
+        money = _money(case) if case else None
+        if case is None or money is None or kind != "pay":
+            return _page(services, "over" if kind == "pay" else kind)
+        if "done" not in request.query_params:
+            opened = PaymentLinkOpened(person_id=case.person_id, case_id=case.id, attempt_id=attempt_id)
+            await events.append(connection, [opened])
+    kind = "confirming" if "done" in request.query_params else "pay"
+    return _page(services, kind, amount=money.format(case.locale or "en_US"), token=token)
 
 
-@post("/pay/{token:str}", include_in_schema=False)
-async def start_pay(request: Request[Any, Any, Any], token: str) -> Response[Any]:
+@post("/pay/{token:str}")
+async def start_pay(request: AnyRequest, token: str) -> Response[Any]:
     """Leads to the gateway's own page: no card detail comes near us."""
-    services: Services = request.app.state.services
+    services = services_of(request)
     try:
-        attempt_id = _subject(services, PAY_LINK, token)
+        attempt_id = _attempt_of(services, PAY_LINK, token)
     except (ExpiredLinkError, InvalidLinkError):
         return Redirect(path=f"/pay/{token}", status_code=303)
     async with services.pool.acquire() as connection:
         case = await _case_of(connection, attempt_id)
-    if case is None or case.transaction_status == "COMPLETED":
+    money = _money(case) if case else None
+    if case is None or money is None or _standing(case) != "pay":
         return Redirect(path=f"/pay/{token}", status_code=303)
-    money = Money.parse(case.amount_minor, case.currency)
     wanted = PayRequest(
-        # One page for one debt and day, whichever message was opened: two open tabs cannot pay twice.
+        # One page for one debt and day, whichever message was opened: two open tabs lead to the same payment.
         key=f"pay-{case.id}-{utc_now():%Y%m%d}-{money.minor}",
         transaction_id=case.transaction_id,
         money=money,
@@ -96,35 +126,35 @@ async def start_pay(request: Request[Any, Any, Any], token: str) -> Response[Any
         known_url=case.pay_url,
     )
     try:
-        page = await services.gateways[case.gateway].pay_page(wanted)
+        found = await services.gateways[case.gateway].pay_page(wanted)
     except (ProviderError, KeyError):
-        return _page(services, "unavailable", status=HTTP_503_SERVICE_UNAVAILABLE, token=token)
-    return Redirect(path=page.url, status_code=303)
+        return _page(services, "unavailable", token=token)
+    return Redirect(path=found.url, status_code=303)
 
 
-@get("/stop/{token:str}", include_in_schema=False)
-async def show_stop(request: Request[Any, Any, Any], token: str) -> Template:
+@get("/stop/{token:str}")
+async def show_stop(request: AnyRequest, token: str) -> Response[str]:
     """Asks once, so that a mail scanner opening the link silences nobody."""
-    services: Services = request.app.state.services
+    services = services_of(request)
     try:
-        _subject(services, STOP_LINK, token)
+        _attempt_of(services, STOP_LINK, token)
     except (ExpiredLinkError, InvalidLinkError):
-        return _page(services, "invalid", status=HTTP_404_NOT_FOUND)
+        return _page(services, "invalid")
     return _page(services, "stop", token=token)
 
 
-@post("/stop/{token:str}", include_in_schema=False, status_code=HTTP_200_OK)
-async def stop(request: Request[Any, Any, Any], token: str) -> Template:
+@post("/stop/{token:str}", status_code=200)
+async def stop(request: AnyRequest, token: str) -> Response[str]:
     """Silence on every channel, before the page says so. Mail providers post here too (RFC 8058)."""
-    services: Services = request.app.state.services
+    services = services_of(request)
     try:
-        attempt_id = _subject(services, STOP_LINK, token)
+        attempt_id = _attempt_of(services, STOP_LINK, token)
     except (ExpiredLinkError, InvalidLinkError):
-        return _page(services, "invalid", status=HTTP_404_NOT_FOUND)
+        return _page(services, "invalid")
     async with services.pool.acquire() as connection, connection.transaction():
         address = await outcomes.address_of(connection, attempt_id)
         if address is None:
-            return _page(services, "invalid", status=HTTP_404_NOT_FOUND)
+            return _page(services, "invalid")
         await consent.opt_out(
             connection,
             address.person_id,
@@ -136,4 +166,12 @@ async def stop(request: Request[Any, Any, Any], token: str) -> Template:
     return _page(services, "stopped")
 
 
-route_handlers = [show_pay, start_pay, show_stop, stop]
+route_handlers = [
+    Router(
+        path="/",
+        route_handlers=[show_pay, start_pay, show_stop, stop],
+        middleware=[SecurityHeaders()],
+        include_in_schema=False,
+        request_max_body_size=BODY_BYTES_MAX,
+    )
+]

@@ -38,33 +38,30 @@ Reaction = Callable[[Services, Event], Awaitable[None]]
 
 async def open_case(services: Services, event: Event) -> None:
     """A failed payment becomes a case, or brings its open case up to date."""
-    assert event.person_id is not None
     assert event.payment_id is not None
     practice = cases.practice_of(services)
     async with services.pool.acquire() as connection, connection.transaction():
-        await cases.on_payment_failed(connection, practice, event.person_id, event.payment_id)
+        await cases.on_payment_failed(connection, practice, event.payment_id)
 
 
 async def close_case(services: Services, event: Event) -> None:
     """A payment that is settled, or not to be asked for any more, ends its case."""
-    assert event.person_id is not None
     assert event.payment_id is not None
     outcome = "recovered" if isinstance(event, PaymentSucceeded) else "stopped"
     async with services.pool.acquire() as connection, connection.transaction():
-        await cases.on_payment_settled(connection, event.person_id, event.payment_id, outcome)
+        await cases.on_payment_settled(connection, event.payment_id, outcome)
 
 
 async def ask_gateway_for_payer(services: Services, event: Event) -> None:
     """The gateway is asked how its customer can be reached; what it says is folded in like any other news."""
     assert isinstance(event, PayerContactMissing)
-    assert event.person_id is not None
     assert event.payment_id is not None
     gateway = services.gateways[event.gateway]
     payer = await gateway.read_payer(event.payer_reference)  # outside of any transaction: it may take seconds
     if not payer.has_contact():
         return
     async with services.pool.acquire() as connection, connection.transaction():
-        payment = await payments.get(connection, event.person_id, event.payment_id)
+        payment = await payments.get(connection, event.payment_id)
         fact = PaymentFact(
             kind=FactKind.FAILED if payment.status == "failed" else FactKind.ACTION_REQUIRED,
             transaction_id=payment.transaction_id,

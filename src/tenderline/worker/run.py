@@ -21,6 +21,7 @@ from tenderline.worker.read import read_some
 log = structlog.get_logger(__name__)
 
 HOUSEKEEPING_S = 60.0
+LISTEN_CHECK_S = 5.0
 LOOP_BACK_OFF_MAX_S = 30.0
 STOP_TIMEOUT_S = 30.0
 
@@ -87,14 +88,18 @@ class Worker:
         """Holds one connection that listens for hints; a lost hint costs one tick."""
         async with self._services.pool.acquire() as connection:
             lost = asyncio.Event()
+
+            def on_hint(*_: object) -> None:
+                self._inbox_hint.set()
+
             connection.add_termination_listener(lambda _: lost.set())
-            await connection.add_listener(inbox.CHANNEL, lambda *_: self._inbox_hint.set())
+            await connection.add_listener(inbox.CHANNEL, on_hint)
             try:
                 while not self._stopping.is_set() and not lost.is_set():
-                    await self._sleep(5.0, lost)
+                    await self._sleep(LISTEN_CHECK_S, lost)
             finally:
                 if not lost.is_set():
-                    await connection.reset_listeners() if hasattr(connection, "reset_listeners") else None
+                    await connection.remove_listener(inbox.CHANNEL, on_hint)
         return 0
 
     async def _read(self) -> int:

@@ -1,25 +1,28 @@
-// Keeps the bank's tables fresh. The rows come from the server, escaped; nothing is built from data here.
+// Keeps the bank's tables fresh. Rows come from the server, escaped; nothing is built from data here, and a table that
+// has not changed is left alone, so that focus, selection and scrolling survive.
 "use strict";
 (() => {
   const EVERY_MS = 1500;
-  const rows = document.getElementById("bank-rows");
-  if (!rows) return;
-  let before = rows.innerHTML;
-  const refresh = async () => {
+  const TIMEOUT_MS = 10000;
+  const bodies = document.querySelectorAll("tbody[data-fresh]");
+
+  async function refresh() {
     try {
       if (!document.hidden) {
-        const answer = await fetch(rows.dataset.source, { signal: AbortSignal.timeout(10000) });
-        const html = answer.ok ? await answer.text() : before;
-        // Untouched while nothing changed, so that a selection or a scroll position survives.
-        if (html !== before && !rows.contains(document.activeElement)) {
-          before = html;
-          rows.innerHTML = html;
+        const answer = await fetch("/bank", { signal: AbortSignal.timeout(TIMEOUT_MS) });
+        if (answer.ok) {
+          const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+          for (const body of bodies) {
+            const fresh = page.getElementById(body.id);
+            if (fresh && fresh.innerHTML !== body.innerHTML) body.replaceChildren(...fresh.children);
+          }
         }
       }
     } catch {
-      // The sandbox is being restarted; the next round will tell.
+      // The sandbox is down or restarting; the next round tells.
     }
     setTimeout(refresh, EVERY_MS);
-  };
-  setTimeout(refresh, EVERY_MS);
+  }
+
+  if (bodies.length) setTimeout(refresh, EVERY_MS);
 })();

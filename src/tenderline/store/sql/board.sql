@@ -8,6 +8,16 @@ SELECT 'inbox', state, count(*) FROM inbox WHERE state IN ('unread', 'dead') GRO
 UNION ALL
 SELECT 'jobs', 'dead', count(*) FROM pgqueuer WHERE status = 'failed'
 
+-- name: newest_events
+-- With whom they are about. News of a payment leads to the case that it is about.
+SELECT e.id, e.at, e.data, p.name AS person_name,
+    coalesce(e.case_id, (
+        SELECT c.id FROM recovery_case c WHERE c.payment_id = e.payment_id ORDER BY c.opened_at DESC LIMIT 1
+    )) AS case_id
+FROM (SELECT id, at, data, person_id, payment_id, case_id FROM event ORDER BY id DESC LIMIT $1) e
+LEFT JOIN person p ON p.id = e.person_id
+ORDER BY e.id DESC
+
 -- name: newest_cases
 -- Those that wait for a person come first, then the newest: both ends are short walks along an index.
 WITH wanted AS (

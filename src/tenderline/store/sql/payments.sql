@@ -8,7 +8,7 @@ SELECT person_id, id FROM payment WHERE gateway = $1 AND transaction_id = $2
 -- name: get
 SELECT person_id, id, gateway, transaction_id, status, transaction_status, amount_minor, currency, reason,
     invoice_reference, subscription_reference, payer_conflict, observed, created_at, updated_at
-FROM payment WHERE id = $1 AND person_id = $2
+FROM payment WHERE id = $1
 
 -- name: save
 INSERT INTO payment (

@@ -90,6 +90,7 @@ CREATE TABLE payment (
     updated_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (person_id, id)
 );
+CREATE INDEX payment_id ON payment (id);
 CREATE UNIQUE INDEX payment_transaction ON payment (gateway, transaction_id);
 CREATE INDEX payment_subscription ON payment (gateway, subscription_reference)
     WHERE subscription_reference IS NOT NULL;
@@ -124,6 +125,7 @@ CREATE TABLE recovery_case (
     closed_at timestamptz,
     PRIMARY KEY (person_id, id)
 );
+CREATE INDEX recovery_case_id ON recovery_case (id);
 CREATE UNIQUE INDEX recovery_case_open ON recovery_case (gateway, transaction_id) WHERE state IN ('open', 'held');
 CREATE INDEX recovery_case_payment ON recovery_case (payment_id);
 CREATE INDEX recovery_case_newest ON recovery_case (opened_at DESC, id DESC);

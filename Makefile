@@ -1,0 +1,58 @@
+# `make` lists the targets. Each installs what it needs, and says so.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-unit lint format bench docs lock clean
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+ARGS   ?=
+# Real parts that the tests drive; a missing one is an error, never a skipped test.
+TEST_PACKAGES := chromium sip-tester espeak-ng
+TEST_COMMANDS := chromium sipp espeak-ng
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(VENV)/.installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Tenderline needs Python 3.11 or later; set PYTHON=…"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || scripts/install-packages python3-venv
+	@echo "Installing Tenderline and what it needs into $(VENV) (pinned by requirements.lock) …"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip -q
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+install: $(VENV)/.installed ## Install into .venv
+
+demo: $(VENV)/.installed ## Run the whole product with a simulated bank, carrier and mailbox (ARGS="--once --json" plays it through)
+	@$(BIN)/tenderline demo $(ARGS)
+
+test: $(VENV)/.installed ## Run every test
+	@for command in $(TEST_COMMANDS); do command -v $$command >/dev/null || { scripts/install-packages $(TEST_PACKAGES); break; }; done
+	@$(BIN)/python -m pytest -n auto --dist loadgroup $(ARGS)
+
+test-unit: $(VENV)/.installed ## Run the unit tests only
+	@$(BIN)/python -m pytest tests/unit $(ARGS)
+
+lint: $(VENV)/.installed ## Check style, types and the direction of imports
+	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports
+
+format: $(VENV)/.installed ## Put the code into its form
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+bench: $(VENV)/.installed ## Measure speed as ratios inside one run, and write docs/benchmarks.md
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+docs: $(VENV)/.installed ## Write the generated pages: settings and the API's description
+	@$(BIN)/tenderline config default > tenderline.default.toml
+	@$(BIN)/python scripts/write-openapi.py docs/reference/openapi.json
+
+lock: ## Pin every dependency anew into requirements.lock
+	@$(BIN)/python -m pip install -q uv
+	@$(BIN)/uv pip compile -q pyproject.toml --extra sandbox --group dev --universal --generate-hashes --no-emit-index-url --no-header -o requirements.lock
+
+clean: ## Remove what was installed and built
+	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache dist build

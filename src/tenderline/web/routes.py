@@ -1,0 +1,59 @@
+"""What the screens consist of, for whoever composes the application."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from litestar import Request, Response, Router
+from litestar.types import ControllerRouterHandler
+
+from tenderline.web import board, case, lists, sign_in
+from tenderline.web.pages import SecurityHeaders, error_page, static_file, template_config, wants_page
+from tenderline.web.stream import close_streams
+
+__all__ = ["close_streams", "pages_or", "route_handlers", "security_headers", "template_config"]
+
+security_headers = SecurityHeaders()
+"""The strict headers, for pages that others add."""
+
+_screens = Router(
+    path="/",
+    route_handlers=[
+        sign_in.show_sign_in,
+        sign_in.sign_in,
+        sign_in.sign_out,
+        sign_in.still_here,
+        board.show_board,
+        board.poll_board,
+        board.stream_board,
+        lists.show_cases,
+        lists.show_attempts,
+        lists.show_inbox,
+        lists.show_dead_letters,
+        lists.replay,
+        case.show_case,
+        case.poll_case,
+        case.stream_case,
+        case.hold,
+        case.release,
+        static_file,
+    ],
+    guards=[sign_in.guard],
+    middleware=[security_headers],
+    exception_handlers=sign_in.ERROR_PAGES,
+    request_max_body_size=64 * 1024,
+)
+
+route_handlers: list[ControllerRouterHandler] = [_screens]
+
+Handler = Callable[[Request[Any, Any, Any], Exception], Response[Any]]
+
+
+def pages_or(problems: Handler) -> Handler:
+    """For the whole application, where no route was found: a page for people with a browser, a problem for programs."""
+
+    def handle(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+        return error_page(request, error) if wants_page(request) else problems(request, error)
+
+    return handle
