@@ -1,4 +1,4 @@
-"""`python -m tenderline_sandbox`: runs the sandbox until it is told to stop, and says on one line where everything is."""
+"""`python -m tenderline_sandbox`: runs the sandbox until told to stop, and says on one line where everything is."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from tenderline_sandbox.app import Sandbox, SandboxSettings
+from tenderline_sandbox.bank import BankProcessError
 
 
 def settings_of(arguments: Sequence[str]) -> SandboxSettings:
@@ -83,6 +84,9 @@ def main() -> int:
         asyncio.run(run(settings))
     except OSError as error:
         print(f"The sandbox could not start: {error}. Is another one running? Choose other ports.", file=sys.stderr)
+        return 1
+    except BankProcessError as error:
+        print(f"The sandbox could not start: {error}", file=sys.stderr)
         return 1
     return 0
 

@@ -1,4 +1,4 @@
-"""The simulated carrier: takes messages, moves them to handsets, tells the product how far they got, brings replies back.
+"""The simulated carrier: takes messages, moves them to handsets, tells how far they got, and brings replies back.
 
 This is what it knows and does; `carrier_api.py` is its wire. Everything lives in memory and is bounded.
 """

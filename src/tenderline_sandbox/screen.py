@@ -1,4 +1,4 @@
-"""How the sandbox's pages are rendered: Jinja with everything escaped, and nothing in a page that a policy must allow."""
+"""How the sandbox's pages are rendered: Jinja with everything escaped, and nothing inline that a policy must allow."""
 
 from __future__ import annotations
 

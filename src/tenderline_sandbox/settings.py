@@ -1,4 +1,4 @@
-"""What a sandbox is told at its start; nothing is read from the environment, so two of them never surprise each other."""
+"""What a sandbox is told at its start; nothing comes from the environment, so two of them never surprise each other."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class SandboxSettings:
     callback_delay_ms: int = 300
     """How long a message stays in each state on its way to the handset."""
     carrier_keeps_opt_outs: bool = False
-    """Whether the carrier itself refuses numbers that wrote STOP. Off, so that it is the product's silence that shows."""
+    """Whether the carrier itself refuses numbers that wrote STOP. Off: it is the product's silence that counts."""
 
     smtp_username: str | None = None
     smtp_password: str | None = field(default=None, repr=False)

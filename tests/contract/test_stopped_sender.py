@@ -25,11 +25,12 @@ from tenderline_sandbox.certificate import server_context
 
 HOST = "127.0.0.1"
 WAIT_S = 20.0
-LEASE_S = 1.0
+LEASE_S = 1.5
 
 SENDER = """
-import asyncio, sys
+import sys
 from datetime import UTC, datetime
+import uvloop
 from pydantic import SecretStr
 from tenderline.config import SmtpSettings, TwilioSettings
 from tenderline.core.clock import steady_s
@@ -55,7 +56,7 @@ async def main():
     print(type(await one.send(message, lambda: steady_s() < until)).__name__, flush=True)
     await one.close()
 
-asyncio.run(main())
+uvloop.run(main())
 """
 
 

@@ -13,8 +13,8 @@ from typing import Any
 import aiosmtplib
 import pytest
 import pytest_asyncio
-from support.sandbox_world import World, open_world, until
 
+from support.sandbox_world import World, open_world, until
 from tenderline_sandbox import mailbox as mailbox_module
 from tenderline_sandbox.app import SandboxSettings
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -135,23 +136,29 @@ class Launcher:
             [*prefix, sys.executable, "-c", program, str(data_dir)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            encoding="utf-8",
             env={**os.environ, "PYTHONPATH": path},
         )
-        self.said: list[str] = []
+        self._unread = b""
 
     def hear(self) -> str:
         """The next line meant for the test: `owner URL`, `joined URL`, `error CODE TEXT` or `stopped`."""
         assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self.said.append(line)
-            if line.startswith("@"):
-                return line[1:].strip()
-        raise AssertionError(f"the launcher ended: {self.said}")
+        while True:
+            line, found, rest = self._unread.partition(b"\n")
+            if not found:
+                ready, _, _ = select.select([self.process.stdout], [], [], WAIT_S)
+                assert ready, f"the launcher said nothing for {WAIT_S} s"
+                more = os.read(self.process.stdout.fileno(), 65536)
+                assert more, "the launcher ended without a word"
+                self._unread += more
+                continue
+            self._unread = rest
+            if line.startswith(b"@"):
+                return line[1:].decode("utf-8").strip()
 
     def tell_to_stop(self) -> str:
         assert self.process.stdin is not None
-        self.process.stdin.write("\n")
+        self.process.stdin.write(b"\n")
         self.process.stdin.flush()
         heard = self.hear()
         self.process.wait(WAIT_S)
@@ -165,5 +172,7 @@ class Launcher:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.process.kill()
-        self.process.communicate(timeout=WAIT_S)
+        self.kill()
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                pipe.close()

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import msgspec
 from litestar import Request, get, post
-from litestar.params import Parameter
+from litestar.params import FromPath, JSONBody, QueryParameter
 from litestar.status_codes import HTTP_200_OK
 
 from tenderline.api.auth import SCOPE, grant_of
@@ -272,10 +272,12 @@ def _before(cursor: str) -> tuple[datetime, UUID]:
 )
 async def list_cases(
     request: Request[Any, Any, Any],
-    wanted_state: Annotated[CaseState | None, Parameter(query="state", description="Only cases in this state.")] = None,
-    page_size: Annotated[int, Parameter(query="pageSize", ge=1, le=cases.PAGE_MAX)] = PAGE_SIZE_DEFAULT,
+    wanted_state: Annotated[
+        CaseState | None, QueryParameter(name="state", description="Only cases in this state.")
+    ] = None,
+    page_size: Annotated[int, QueryParameter(name="pageSize", ge=1, le=cases.PAGE_MAX)] = PAGE_SIZE_DEFAULT,
     cursor: Annotated[
-        str | None, Parameter(query="cursor", max_length=128, description="nextCursor of the page before.")
+        str | None, QueryParameter(name="cursor", max_length=128, description="nextCursor of the page before.")
     ] = None,
 ) -> CaseListing:
     """Newest first, a page at a time."""
@@ -297,7 +299,7 @@ async def list_cases(
     security=[{"oauth2": ["outbound:read"]}],
     responses=documented(400, 401, 403, 404, 429),
 )
-async def get_case(request: Request[Any, Any, Any], case_id: UUID) -> CaseDetail:
+async def get_case(request: Request[Any, Any, Any], case_id: FromPath[UUID]) -> CaseDetail:
     """The case, every contact with the gate's decision on it, and everything that happened."""
     services: Services = request.app.state.services
     default_zone = services.settings.compliance.default_zone
@@ -355,7 +357,7 @@ async def dead_letters(request: Request[Any, Any, Any]) -> DeadLetters:
     security=[{"oauth2": ["outbound:write"]}],
     responses=documented(400, 401, 403, 413, 429),
 )
-async def replay(request: Request[Any, Any, Any], data: ReplayRequest) -> ReplayAnswer:
+async def replay(request: Request[Any, Any, Any], data: JSONBody[ReplayRequest]) -> ReplayAnswer:
     """Puts them back with all their tries before them. What is not dead (any more) is left alone."""
     services: Services = request.app.state.services
     async with services.pool.acquire() as connection, connection.transaction():

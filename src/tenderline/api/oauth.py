@@ -10,10 +10,9 @@ from urllib.parse import unquote_plus
 import msgspec
 from litestar import Request, Response, post
 from litestar.datastructures import ResponseHeader
-from litestar.enums import RequestEncodingType
 from litestar.exceptions import HTTPException
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import Body
+from litestar.params import URLEncodedBody
 from litestar.status_codes import HTTP_200_OK
 
 from tenderline.api import errors
@@ -148,7 +147,7 @@ async def _count(connection: Connection, request: Request[Any, Any, Any], client
 )
 async def token(
     request: Request[Any, Any, Any],
-    data: Annotated[TokenRequest, Body(media_type=RequestEncodingType.URL_ENCODED)],
+    data: URLEncodedBody[TokenRequest],
 ) -> Response[TokenAnswer]:
     """An opaque bearer token with the scopes asked for, or all of the client's."""
     services: Services = request.app.state.services

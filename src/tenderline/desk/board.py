@@ -28,7 +28,6 @@ _GROUPS: Final = {
     "Webhooks and jobs": (("inbox", "unread"), ("inbox", "dead"), ("jobs", "dead")),
 }
 _LABELS: Final = {
-    ("attempts", "leased"): "being sent",
     ("inbox", "dead"): "dead webhooks",
     ("jobs", "dead"): "dead jobs",
 }
@@ -120,7 +119,7 @@ class AttemptPage:
 
 
 def _tile(what: str, state: str, count: int) -> Tile:
-    label = _LABELS.get((what, state), words.reason(state))
+    label = _LABELS.get((what, state), words.state_name(state))
     return Tile(what, state, label, count, count > 0 and (what, state) in _NEEDS_LOOK)
 
 

@@ -17,6 +17,7 @@ from tenderline.core.reasons import FailureReason
 
 DOTS = "•••"
 CHANNELS: Final = {"sms": "SMS", "email": "E-mail", "push": "Push", "call": "Call"}
+STATE_NAMES: Final = {"leased": "being sent"}
 _CODE = re.compile(r"\b(?:" + "|".join(code for code in FailureReason if "_" in code) + r")\b")
 _PHONE = re.compile(r"\+[0-9]{7,15}(?![0-9])")
 _EMAIL = re.compile(r"[^\s@<>()\"',;:]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}")
@@ -76,6 +77,11 @@ def sentence(text: str) -> str:
 def channel(code: str) -> str:
     """`SMS` for `sms`."""
     return CHANNELS.get(code, code)
+
+
+def state_name(state: str) -> str:
+    """`being sent` for `leased`: what a state means to somebody who does not run the machine."""
+    return STATE_NAMES.get(state, reason(state))
 
 
 def short_instant(at: datetime) -> str:

@@ -6,6 +6,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from litestar import Request, Response, get, post
+from litestar.params import FromPath
 from litestar.response import Redirect, Stream
 
 from tenderline.core.clock import utc_now
@@ -55,20 +56,20 @@ async def _draw(request: Request[Any, Any, Any], case_id: UUID) -> tuple[str, st
 
 
 @get("/cases/{case_id:uuid}", include_in_schema=False)
-async def show_case(request: Request[Any, Any, Any], case_id: UUID) -> Response[str]:
+async def show_case(request: Request[Any, Any, Any], case_id: FromPath[UUID]) -> Response[str]:
     """The whole page."""
     title, live = await _draw(request, case_id)
     return page("case.html", title=title, live=live, case_id=case_id, **shell(request))
 
 
 @get("/cases/{case_id:uuid}/live", include_in_schema=False, opt={BACKGROUND: True})
-async def poll_case(request: Request[Any, Any, Any], case_id: UUID) -> Response[str]:
+async def poll_case(request: Request[Any, Any, Any], case_id: FromPath[UUID]) -> Response[str]:
     """The live part alone, for tabs that hold no stream."""
     return Response((await _draw(request, case_id))[1], media_type=HTML)
 
 
 @get("/stream/cases/{case_id:uuid}", include_in_schema=False, opt={BACKGROUND: True})
-async def stream_case(request: Request[Any, Any, Any], case_id: UUID) -> Stream:
+async def stream_case(request: Request[Any, Any, Any], case_id: FromPath[UUID]) -> Stream:
     """The live part as a stream."""
     services = services_of(request)
     token = request.cookies.get(SESSION_COOKIE, "")
@@ -91,7 +92,7 @@ async def _person_of(connection: Connection, case_id: UUID) -> UUID:
 
 
 @post("/cases/{case_id:uuid}/hold", include_in_schema=False, opt={PERMISSION: Permission.HOLD})
-async def hold(request: Request[Any, Any, Any], case_id: UUID) -> Redirect:
+async def hold(request: Request[Any, Any, Any], case_id: FromPath[UUID]) -> Redirect:
     """Nothing is sent for the case until a person releases it."""
     services = services_of(request)
     why = field(await request.form(), "why", length_max=HOLD_WHY_LENGTH_MAX)
@@ -105,7 +106,7 @@ async def hold(request: Request[Any, Any, Any], case_id: UUID) -> Redirect:
 
 
 @post("/cases/{case_id:uuid}/release", include_in_schema=False, opt={PERMISSION: Permission.HOLD})
-async def release(request: Request[Any, Any, Any], case_id: UUID) -> Redirect:
+async def release(request: Request[Any, Any, Any], case_id: FromPath[UUID]) -> Redirect:
     """The case goes on; its contacts are planned when they were not."""
     services = services_of(request)
     practice = recovery.practice_of(services)

@@ -19,6 +19,7 @@ from litestar.datastructures import MutableScopeHeaders
 from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException
 from litestar.middleware import ASGIMiddleware
+from litestar.params import FromPath
 from litestar.plugins.jinja import JinjaTemplateEngine
 from litestar.template import TemplateConfig
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
@@ -82,7 +83,7 @@ def static_url(name: str) -> str:
 
 
 @get("/static/{name:path}", include_in_schema=False, opt={"public": True})
-async def static_file(request: Request[Any, Any, Any], name: str) -> Response[bytes]:
+async def static_file(request: Request[Any, Any, Any], name: FromPath[str]) -> Response[bytes]:
     """One static file."""
     asset = assets().get(str(name).lstrip("/"))
     if asset is None:
@@ -114,7 +115,7 @@ def environment() -> Environment:
     )  # fmt: skip
     made.globals["static_url"] = static_url
     made.filters |= {"clock": _clock, "day": day, "machine": _machine, "short": words.short_instant}
-    made.filters |= {"words": words.reason, "channel": words.channel}
+    made.filters |= {"words": words.reason, "channel": words.channel, "state_name": words.state_name}
     return made
 
 
