@@ -232,7 +232,7 @@ def audit_verify(as_json: Json = False) -> None:
         from tenderline.store import audit
 
         heads = audit.read_heads(services.audit_head_file)
-        key = audit.load_or_make_key(services.audit_key_file).public_key()
+        key = audit.load_public_key(services.audit_key_file)
         verdict = await audit.verify(services.pool, heads, key)
         text = f"{verdict.why} ({verdict.rows} rows, {len(heads)} signed heads)"
         _say({"rows": verdict.rows, "badNumber": verdict.bad_number, "why": verdict.why}, as_json, text)

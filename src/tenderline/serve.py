@@ -22,12 +22,14 @@ from tenderline.api.errors import problem_of
 from tenderline.api.webhooks import PREFIX, Webhooks
 from tenderline.app import Services, open_services
 from tenderline.config import Settings
-from tenderline.store import db
+from tenderline.core.errors import TenderlineError
+from tenderline.store import db, events
 from tenderline.store.embedded import EmbeddedPostgres
 from tenderline.store.inbox import Inbox
 from tenderline.store.jobs import back_off_s
 from tenderline.web import payer
 from tenderline.web import routes as web_routes
+from tenderline.worker import reactions
 from tenderline.worker import run as worker
 
 log = structlog.get_logger(__name__)
@@ -35,6 +37,7 @@ log = structlog.get_logger(__name__)
 CHILD_STOP_TIMEOUT_S = 40.0
 CHILD_STEADY_S = 30.0
 BACKLOG = 1024
+DATABASE_CHECK_S = 5.0
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -94,6 +97,7 @@ def stop_on_signals() -> asyncio.Event:
 async def run_api(settings: Settings, database_url: str) -> None:
     """One API process, until a signal."""
     stop = stop_on_signals()
+    events.subscribe(reactions.subscriptions())  # what a page changes has its reactions too
     async with open_services(settings, database_url) as services:
         await db.require_current_schema(services.pool)
         async with open_edge(services) as edge:
@@ -111,7 +115,7 @@ async def run_api(settings: Settings, database_url: str) -> None:
             log.info("api ready", url=f"http://{settings.api.bind_host}:{settings.api.bind_port}")
             await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
             if not serving.done():
-                server.stop()
+                server.stop()  # type: ignore[no-untyped-call]
             await serving
             stopping.cancel()
 
@@ -168,10 +172,24 @@ async def database(settings: Settings) -> AsyncIterator[str]:
         return
     embedded = EmbeddedPostgres(settings.data_dir)
     url = await asyncio.to_thread(embedded.start)
+    watching = asyncio.create_task(_keep_up(embedded))
     try:
         yield url
     finally:
+        watching.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watching
         await asyncio.to_thread(embedded.stop)
+
+
+async def _keep_up(embedded: EmbeddedPostgres) -> None:
+    """Starts the embedded database again when it died."""
+    while True:
+        await asyncio.sleep(DATABASE_CHECK_S)
+        try:
+            await asyncio.to_thread(embedded.start)
+        except TenderlineError as error:
+            log.error("embedded database does not start", why=error.detail)
 
 
 async def run_everything(

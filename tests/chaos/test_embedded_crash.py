@@ -9,8 +9,9 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -31,6 +32,7 @@ from tenderline.store.embedded import EmbeddedPostgres
 
 # The stock launcher of the wheel gives up after 10 s, and so does one call of pg_ctl in ours.
 LONG_RECOVERY_S = 11.0
+MB = 1024 * 1024
 # About 150 MB of log to replay: enough time to catch the recovery while it runs.
 MANY_ROWS = "CREATE TABLE big AS SELECT g, repeat('x', 600) FROM generate_series(1, 200000) g"
 
@@ -108,7 +110,9 @@ def test_a_stale_pid_that_now_belongs_to_somebody_else_is_seen_through(folder: P
     with EmbeddedPostgres(folder / "other") as other:
         account = embedded_host.server_account()
         # As the server's own user: a process of anybody else PostgreSQL sees through by itself.
-        become = {"user": account.uid, "group": account.gid, "extra_groups": []} if account.switch else {}
+        become: dict[str, Any] = (
+            {"user": account.uid, "group": account.gid, "extra_groups": []} if account.switch else {}
+        )
         with subprocess.Popen(["sleep", "600"], **become) as stranger:
             try:
                 pid = stranger.pid if who == "a stranger" else postmaster_pid(folder / "other")
@@ -245,25 +249,40 @@ def test_a_server_that_recovers_for_a_dead_launcher_is_waited_for_and_adopted(da
     assert postgres_processes(data_dir) == []
 
 
-def small_disk(folder: Path, size_mb: int) -> tuple[str, ...]:
-    """A command prefix under which `folder` is a small disk of its own, in a mount namespace that ends with it."""
+@contextmanager
+def small_disk(size_mb: int) -> Iterator[tuple[tuple[str, ...], Path]]:
+    """A command prefix, and a folder that under this prefix is on a disk of that size (or a little smaller).
+
+    A file system in a mount namespace, which ends with the command. Where that is not permitted, as in a container,
+    the container's own small /dev/shm, filled until so much is left.
+    """
     mount = f'mount -t tmpfs -o size={size_mb}m,mode=0755 tmpfs "$0" && exec "$@"'
     as_user = ("unshare", "--user", "--mount", "--map-current-user", "--keep-caps")
     unshare = ("unshare", "--mount") if os.geteuid() == 0 else as_user
-    prefix = (*unshare, "/bin/sh", "-c", mount, str(folder))
-    probe = subprocess.run([*prefix, "true"], capture_output=True, encoding="utf-8", check=False)
-    assert probe.returncode == 0, f"needs a disk to fill: run as root, or allow user namespaces ({probe.stderr})"
-    return prefix
+    with open_folder() as place:
+        prefix = (*unshare, "/bin/sh", "-c", mount, str(place))
+        probe = subprocess.run([*prefix, "true"], capture_output=True, encoding="utf-8", check=False)
+        if probe.returncode == 0:
+            yield prefix, place
+            return
+    shared = os.statvfs("/dev/shm")
+    excess_bytes = shared.f_bavail * shared.f_frsize - size_mb * MB
+    assert excess_bytes < 1024 * MB, f"found no disk to fill: run as root, or allow user namespaces ({probe.stderr})"
+    with open_folder("/dev/shm") as place:
+        if excess_bytes > 0:
+            with (place / "excess").open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, excess_bytes)
+        yield (), place
 
 
-def test_a_disk_too_full_for_a_new_cluster_is_named(folder: Path) -> None:
-    with Launcher(folder / "data", prefix=small_disk(folder, 20)) as launcher:
+def test_a_disk_too_full_for_a_new_cluster_is_named() -> None:
+    with small_disk(20) as (prefix, folder), Launcher(folder / "data", prefix=prefix) as launcher:
         heard = launcher.hear()
     assert heard.startswith("error embedded_database.disk_full ")
     assert f"The disk that holds {folder / 'data' / 'postgres'} is full; free some space" in heard
 
 
-def test_a_full_disk_is_named_and_the_start_works_again_once_there_is_room(folder: Path) -> None:
+def test_a_full_disk_is_named_and_the_start_works_again_once_there_is_room() -> None:
     program = """
 import sys
 from pathlib import Path
@@ -288,6 +307,6 @@ filler.unlink()
 with EmbeddedPostgres(data_dir) as postgres:
     print("@answer", sql(postgres.url, "SELECT n FROM kept"), flush=True)
 """
-    with Launcher(folder / "data", prefix=small_disk(folder, 160), program=program) as launcher:
+    with small_disk(160) as (prefix, folder), Launcher(folder / "data", prefix=prefix, program=program) as launcher:
         assert f"The disk that holds {folder / 'data' / 'postgres'} is full; free some space" in launcher.hear()
         assert launcher.hear() == "answer 42"

@@ -9,8 +9,8 @@ from uuid import UUID
 
 import httpx
 import pytest
-from support import edge, services, world
 
+from support import edge, services, world
 from tenderline.core.events import CaseOpened
 from tenderline.store import events, inbox, jobs, limits
 from tenderline.store.inbox import Inbox

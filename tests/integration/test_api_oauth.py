@@ -8,8 +8,8 @@ from typing import Any
 
 import httpx
 import pytest
-from support import edge, services
 
+from support import edge, services
 from tenderline.store import oauth
 
 FORM = {"grant_type": "client_credentials"}

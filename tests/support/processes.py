@@ -67,9 +67,9 @@ def sql(url: str, statement: str) -> Any:
 
 
 @contextmanager
-def open_folder() -> Iterator[Path]:
+def open_folder(above: str = "/tmp") -> Iterator[Path]:
     """A folder that the server's user can enter (pytest's own are closed to it). No server outlives it."""
-    folder = Path(tempfile.mkdtemp(prefix="tl-", dir="/tmp"))
+    folder = Path(tempfile.mkdtemp(prefix="tl-", dir=above))
     folder.chmod(0o755)
     try:
         yield folder

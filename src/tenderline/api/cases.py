@@ -277,7 +277,10 @@ async def list_cases(
     ] = None,
     page_size: Annotated[int, QueryParameter(name="pageSize", ge=1, le=cases.PAGE_MAX)] = PAGE_SIZE_DEFAULT,
     cursor: Annotated[
-        str | None, QueryParameter(name="cursor", max_length=128, description="nextCursor of the page before.")
+        str | None,
+        QueryParameter(
+            name="cursor", max_length=128, pattern="^[A-Za-z0-9_-]*$", description="nextCursor of the page before."
+        ),
     ] = None,
 ) -> CaseListing:
     """Newest first, a page at a time."""

@@ -1,4 +1,4 @@
-"""Webhooks of gateways and carriers, on a bare ASGI route: this path takes billing-day spikes, so nothing is in its way.
+"""Webhooks of gateways and carriers, on a bare ASGI route: it takes billing-day spikes, so nothing is in its way.
 
 Raw bytes, verified, in the inbox and committed: then 2xx, and not before. What cannot be trusted is refused with a
 reason and counted, and never stored.

@@ -81,9 +81,7 @@ def _denies(rule: Rule, person: PersonFacts, contact_point: ContactPointFacts, h
             return False
 
 
-def _not_before(
-    rule: Rule, instant: datetime, now: datetime, person: PersonFacts, history: History
-) -> datetime | None:
+def _not_before(rule: Rule, instant: datetime, now: datetime, person: PersonFacts, history: History) -> datetime | None:
     """The first instant from `instant` on at which the rule is content; None when there is none in sight."""
     match rule.kind:
         case RuleKind.HOURS:
@@ -97,6 +95,8 @@ def _not_before(
         case RuleKind.DISTRESS:
             if person.distress_until is not None:
                 return max(instant, person.distress_until)
+        case RuleKind.PROCESSING if history.processing:
+            return max(instant, now + timedelta(seconds=rule.again_after_s or 0))
         case RuleKind.HELD if history.held:
             return max(instant, now + timedelta(seconds=rule.again_after_s or 0))
         case RuleKind.UNREAD_NEWS if history.unread_news:

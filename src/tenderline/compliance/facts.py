@@ -45,6 +45,8 @@ class History:
     """The money arrived, by any path."""
     closed: bool = False
     """The matter is over: stopped, refunded, disputed, taken back."""
+    processing: bool = False
+    """A payment is on its way and has not arrived: a bank debit takes days."""
     held: bool = False
     """A person is looking at the case."""
     unread_news: bool = False

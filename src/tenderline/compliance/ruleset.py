@@ -22,6 +22,7 @@ class RuleKind(StrEnum):
     OPTED_OUT = "opted_out"
     SETTLED = "settled"
     CLOSED = "closed"
+    PROCESSING = "processing"
     HELD = "held"
     DISTRESS = "distress"
     UNUSABLE_ADDRESS = "unusable_address"
@@ -31,6 +32,7 @@ class RuleKind(StrEnum):
 
 
 _NEEDS: dict[RuleKind, frozenset[str]] = {
+    RuleKind.PROCESSING: frozenset({"again_after_s"}),
     RuleKind.HELD: frozenset({"again_after_s"}),
     RuleKind.UNREAD_NEWS: frozenset({"again_after_s"}),
     RuleKind.HOURS: frozenset({"opens", "closes"}),

@@ -198,6 +198,13 @@ class MessageReceived(Event, frozen=True):
     text: str
 
 
+class ReplyUnclear(Event, frozen=True):
+    """The person wrote something that may mean stop: her cases wait until somebody has read it."""
+
+    summary = "A reply by {channel} needs to be read by a person"
+    channel: str
+
+
 class ContactPointRejected(Event, frozen=True):
     """An address cannot be used, with the reason."""
 
@@ -243,6 +250,7 @@ AnyEvent = (
     | PersonOptedOut
     | PersonOptedIn
     | MessageReceived
+    | ReplyUnclear
     | ContactPointRejected
     | CarrierHoldsOptOut
     | PaymentLinkOpened

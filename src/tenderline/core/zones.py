@@ -6,11 +6,16 @@ the account's default. Nothing known is an answer too: the empty tuple, on which
 
 from __future__ import annotations
 
+import zoneinfo
 from datetime import UTC, datetime, time, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 LOOK_AHEAD_DAYS = 8
+
+# Zone rules come from the pinned tzdata package, never from the host: a host a release behind is an hour wrong
+# somewhere, and a decision could not be made again elsewhere.
+zoneinfo.reset_tzpath(to=())
 
 
 def is_known(zone: str) -> bool:

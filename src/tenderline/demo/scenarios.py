@@ -1,4 +1,4 @@
-"""The demo's scenarios. Each is a promise, kept on real protocols or broken out loud; the docstring is what it shows."""
+"""The demo's scenarios: promises, kept on real protocols or broken out loud; the docstring is what each shows."""
 
 from __future__ import annotations
 
@@ -194,7 +194,7 @@ async def audit_log_is_whole(stage: Stage) -> dict[str, Any]:
     """Everything that was done is in the audit chain, and the chain verifies."""
     async with db.open_pool(stage.database_url, size_max=2) as pool:
         heads = audit.read_heads(stage.data_dir / "audit_heads.jsonl")
-        key = audit.load_or_make_key(stage.data_dir / "audit_signing_key.pem").public_key()
+        key = audit.load_public_key(stage.data_dir / "audit_signing_key.pem")
         verdict = await audit.verify(pool, heads, key)
         require(verdict.bad_number is None, verdict.why)
         require(verdict.rows > 0, "The opt-outs are in the log.")

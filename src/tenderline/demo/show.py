@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import sys
 import time
 
@@ -15,18 +16,25 @@ from tenderline.core.errors import TenderlineError
 from tenderline.demo import moves, stage
 from tenderline.demo.scenarios import SCENARIOS, Scenario
 from tenderline.demo.stage import Stage
-from tenderline.serve import stop_on_signals
 
 
 async def run(*, once: bool, as_json: bool, port: int) -> int:
     """The exit code: 0 when every promise was kept."""
     console = Console(stderr=True)
     console.print("Starting the database, the product and the simulated bank, carrier and mailbox …", style="dim")
-    async with stage.open_stage(port) as opened:
-        if once:
-            return await _play(opened, as_json, console)
-        await _open_house(opened, console)
-        return 0
+    playing = asyncio.current_task()
+    assert playing is not None
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, playing.cancel)
+    try:
+        async with stage.open_stage(port) as opened:
+            if once:
+                return await _play(opened, as_json, console)
+            await _open_house(opened, console)
+    except asyncio.CancelledError:
+        return 1 if once else 0  # asked to stop: both sides were taken down on the way here
+    return 0
 
 
 async def _play(opened: Stage, as_json: bool, console: Console) -> int:
@@ -56,7 +64,6 @@ async def _report(opened: Stage, scenario: Scenario) -> dict[str, object]:
 
 
 async def _open_house(opened: Stage, console: Console) -> None:
-    stop = stop_on_signals()
     _, ann = opened.numbers.by_day()
     _, edda = opened.numbers.by_night()
     await moves.decline_live(opened, name="Ann Ashdown", phone=ann, email="ann@example.org")
@@ -64,7 +71,8 @@ async def _open_house(opened: Stage, console: Console) -> None:
     await moves.fail_renewal(opened, name="Edda East", phone=edda, decline_code="expired_card")
     console.print(
         Panel(
-            f"The board        [b]{opened.product_url}[/]   sign in as [b]{stage.EMAIL}[/], password [b]{stage.PASSWORD}[/]\n"
+            f"The board        [b]{opened.product_url}[/]\n"
+            f"                 sign in as [b]{stage.EMAIL}[/], password [b]{stage.PASSWORD}[/]\n"
             f"The other side   [b]{opened.sandbox_url}[/]   bank, handsets, mailbox, faults\n\n"
             f"1  Open Ann's handset ({opened.sandbox_url}/handset/{ann}), follow the link, pay; watch the board.\n"
             f"2  Make a payment fail for a number of your own making ({opened.sandbox_url}/bank), answer STOP on its "
@@ -74,4 +82,4 @@ async def _open_house(opened: Stage, console: Console) -> None:
             title="Tenderline demo",
         )
     )
-    await asyncio.wait_for(stop.wait(), None)
+    await asyncio.Event().wait()

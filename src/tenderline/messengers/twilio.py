@@ -44,6 +44,7 @@ CONNECTIONS_MAX: Final = 500  # as many as worker.send_concurrency may ask for
 ANSWER_BYTES_MAX: Final = 4 * 1024 * 1024
 RETRY_AFTER_S_MAX: Final = 3600.0
 CONFIGURATION_RETRY_S: Final = 300.0
+VALIDITY_S: Final = 900
 PAGE_SIZE: Final = 200
 PAGES_MAX: Final = 20
 TRIAL_PREFIX: Final = "Sent from your Twilio trial account - "
@@ -163,6 +164,8 @@ class Twilio:
                 "Body": message.text,
                 "StatusCallback": callback,
                 "SmartEncoded": "false",
+                # Twilio must not keep it for later: what is lawful now may not be in an hour.
+                "ValidityPeriod": str(VALIDITY_S),
             },
             may_send,
         )

@@ -150,7 +150,7 @@ async def _record(services: Services, leased: Leased, outcome: Outcome, messenge
                     opted_out=outcome.opted_out,
                 )
             case Busy(why=why, retry_after_s=retry_after_s):
-                again = back_off_s(0, first_s=BACK_OFF_FIRST_S) if retry_after_s is None else retry_after_s
+                again = back_off_s(leased.tries, first_s=BACK_OFF_FIRST_S) if retry_after_s is None else retry_after_s
                 recorded = await outcomes.record_not_sent(
                     connection, leased, why, again_after_s=again, tries_max=settings.attempt_tries_max
                 )

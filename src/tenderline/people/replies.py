@@ -5,7 +5,7 @@ from __future__ import annotations
 from tenderline.compliance.keywords import ReplyKind, read_reply
 from tenderline.core import phone
 from tenderline.core.errors import InvalidInputError
-from tenderline.core.events import MessageReceived
+from tenderline.core.events import MessageReceived, ReplyUnclear
 from tenderline.core.pan import mask_card_numbers
 from tenderline.messengers.base import IncomingMessage
 from tenderline.people import consent
@@ -37,3 +37,5 @@ async def on_message(connection: Connection, message: IncomingMessage) -> None:
         await consent.opt_out(connection, person_id, channel=channel, address=sender, how="reply", evidence=text)
     elif reply.kind is ReplyKind.OPT_IN:
         await consent.opt_in(connection, person_id, channel=channel, address=sender, evidence=text)
+    elif reply.kind is ReplyKind.UNCLEAR or reply.needs_review:
+        await events.append(connection, [ReplyUnclear(person_id=person_id, channel=channel)])

@@ -31,6 +31,8 @@ HELD_NO_CONTACT = "no way to reach the payer is known"
 HELD_CONFLICT = "the payer's addresses belong to two different people"
 HELD_ZONE = "the payer's time zone is not known"
 TEMPLATE = "recovery"
+REVIEW = "review"
+"""Who holds a case that somebody must look at: only a person releases it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +197,14 @@ async def on_payment_settled(connection: Connection, payment_id: UUID, outcome: 
     await events.append(
         connection, [CaseClosed(person_id=person_id, payment_id=payment_id, case_id=known.id, outcome=outcome)]
     )
+
+
+async def hold_for_review(connection: Connection, person_id: UUID, *, why: str) -> None:
+    """Holds every open case of a person until somebody has looked: when unsure, hold and show it."""
+    await people.lock(connection, person_id)
+    for case_id in await rows.open_of_person(connection, person_id):
+        if await rows.hold(connection, person_id, case_id, why, by=REVIEW):
+            await events.append(connection, [CaseHeld(person_id=person_id, case_id=case_id, why=why)])
 
 
 async def hold_by_hand(connection: Connection, person_id: UUID, case_id: UUID, *, by: str, why: str) -> bool:

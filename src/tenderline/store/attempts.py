@@ -63,6 +63,7 @@ class Leased:
     address: str
     template: str
     fence: int
+    tries: int
     person_name: str | None
     locale: str | None
     amount_minor: int | None
@@ -181,6 +182,7 @@ def _decide(attempt: Any, person: Any, fact: Any, rules: Ruleset, default_zone: 
             settled=fact["transaction_status"] == "COMPLETED" or fact["case_state"] == "recovered",
             closed=fact["case_state"] in ("stopped", "exhausted") or fact["payment_status"] in _OVER,
             held=fact["case_state"] == "held",
+            processing=fact["payment_status"] == "processing",
             unread_news=fact["unread_news"],
         ),
         (),
@@ -266,6 +268,7 @@ def _leased(attempt: Any, fact: Any, person: Any, fence: int, lease_ends_steady_
         address=fact["address"],
         template=attempt["template"],
         fence=fence,
+        tries=attempt["tries"],
         person_name=person["name"],
         locale=person["locale"],
         amount_minor=fact["amount_minor"],

@@ -110,6 +110,11 @@ def _signature_ok(head: AuditHead, public_key: Ed25519PublicKey) -> bool:
     return True
 
 
+def load_public_key(path: Path) -> Ed25519PublicKey | None:
+    """The public half of the key that signs heads; None when there is no key, as before the first head."""
+    return load_or_make_key(path).public_key() if path.exists() else None
+
+
 def load_or_make_key(path: Path) -> Ed25519PrivateKey:
     """The key that signs heads: made once, readable by its owner only, never in the database."""
     if path.exists():

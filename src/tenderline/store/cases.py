@@ -122,6 +122,11 @@ async def hold(connection: Connection, person_id: UUID, case_id: UUID, why: str,
     return await connection.fetchval(query("cases", "hold"), person_id, case_id, why, by) is not None
 
 
+async def open_of_person(connection: Connection, person_id: UUID) -> list[UUID]:
+    """The open cases of a person."""
+    return [row["id"] for row in await connection.fetch(query("cases", "open_of_person"), person_id)]
+
+
 async def release(connection: Connection, person_id: UUID, case_id: UUID) -> bool:
     """Lets it go on. True when it was held."""
     return await connection.fetchval(query("cases", "release"), person_id, case_id) is not None

@@ -325,11 +325,15 @@ class EmbeddedPostgres:
         children = [process for process in found.values() if process.argv[0].startswith(title)]
         # Somebody may have started it by hand with another spelling of the folder, but a child knows its parent.
         parents = {child.parent_pid for child in children}
-        for process in found.values():
-            named = str(self.cluster_dir) in process.argv or process.pid in parents
-            if named and Path(process.argv[0]).name == "postgres":
-                return process, children
-        return None, children
+        named = {
+            process.pid: process
+            for process in found.values()
+            if Path(process.argv[0]).name == "postgres"
+            and (str(self.cluster_dir) in process.argv or process.pid in parents)
+        }
+        # A child has its parent's command line until it has set its title.
+        postmaster = next((process for process in named.values() if process.parent_pid not in named), None)
+        return postmaster, children
 
     def _stop_server(self) -> None:
         postmaster, _ = self._server_processes()
@@ -379,7 +383,7 @@ def _processes(uid: int) -> Iterator[_Process]:
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             continue  # it ended while we looked, or it is hidden from us and so not ours
         fields = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
-        if argv != [b""] and int(fields["Uid"].split()[0]) == uid:
+        if argv != [b""] and fields.get("Uid", "").split()[:1] == [str(uid)]:
             yield _Process(int(entry.name), int(fields["PPid"]), tuple(os.fsdecode(word) for word in argv))
 
 

@@ -28,7 +28,7 @@ log = structlog.get_logger(__name__)
 
 REDRAW_GAP_S: Final = 0.25
 REDRAW_GAP_MAX_S: Final = 5.0
-REDRAW_REST: Final = 4.0
+REDRAW_REST_RATIO: Final = 4.0
 """A redraw is followed by a rest of so many times its own length: drawing takes a fifth of the time at most."""
 TICK_S: Final = 3.0
 HEARTBEAT_S: Final = 15.0
@@ -113,7 +113,7 @@ class Hub:
             if drawn is None or drawn.version != self._version or clock() - drawn.at_s >= self._gap_s:
                 version, began_s = self._version, clock()
                 text = await draw()
-                self._gap_s = min(REDRAW_GAP_MAX_S, max(REDRAW_GAP_S, REDRAW_REST * (clock() - began_s)))
+                self._gap_s = min(REDRAW_GAP_MAX_S, max(REDRAW_GAP_S, REDRAW_REST_RATIO * (clock() - began_s)))
                 drawn = self._shared[name] = _Drawn(text, version, clock())
             return drawn.text
 

@@ -23,6 +23,7 @@ from tenderline.core.events import (
     PaymentLookupWanted,
     PaymentStopped,
     PaymentSucceeded,
+    ReplyUnclear,
 )
 from tenderline.core.facts import FactKind, PaymentFact
 from tenderline.gateways.base import GatewayUnavailableError
@@ -104,6 +105,13 @@ async def silence_person(services: Services, event: Event) -> None:
         )
 
 
+async def hold_cases(services: Services, event: Event) -> None:
+    """What a person wrote may mean stop: her cases wait until somebody has read it."""
+    assert event.person_id is not None
+    async with services.pool.acquire() as connection, connection.transaction():
+        await cases.hold_for_review(connection, event.person_id, why="the payer wrote something that must be read")
+
+
 REACTIONS: dict[type[Event], tuple[Reaction, ...]] = {
     PaymentFailed: (open_case,),
     PaymentActionRequired: (open_case,),
@@ -112,6 +120,7 @@ REACTIONS: dict[type[Event], tuple[Reaction, ...]] = {
     PayerContactMissing: (ask_gateway_for_payer,),
     PaymentLookupWanted: (look_payment_up,),
     CarrierHoldsOptOut: (silence_person,),
+    ReplyUnclear: (hold_cases,),
 }
 
 

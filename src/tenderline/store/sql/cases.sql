@@ -22,6 +22,9 @@ UPDATE recovery_case SET state = 'held', held_why = $3, held_by = $4
 WHERE person_id = $1 AND id = $2 AND (state = 'open' OR (state = 'held' AND (held_why, held_by) IS DISTINCT FROM ($3, $4)))
 RETURNING id
 
+-- name: open_of_person
+SELECT id FROM recovery_case WHERE person_id = $1 AND state = 'open' ORDER BY id LIMIT 200
+
 -- name: release
 UPDATE recovery_case SET state = 'open', held_why = NULL, held_by = NULL
 WHERE person_id = $1 AND id = $2 AND state = 'held'
@@ -67,6 +70,7 @@ SELECT c.person_id, c.id FROM recovery_case c
 WHERE c.state = 'open' AND c.opened_at < now() - make_interval(days => $1)
   AND NOT EXISTS (
       SELECT FROM attempt a WHERE a.person_id = c.person_id AND a.case_id = c.id
-        AND (a.state IN ('planned', 'leased', 'in_doubt') OR a.updated_at > now() - make_interval(days => $1))
+        -- A doubt that nobody can settle (SMTP cannot be asked) does not keep a case open for ever.
+        AND (a.state IN ('planned', 'leased') OR a.updated_at > now() - make_interval(days => $1))
   )
 ORDER BY c.opened_at LIMIT $2

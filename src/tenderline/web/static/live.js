@@ -92,7 +92,9 @@ if (region) {
   document.addEventListener("htmx:sse:after:message", () => say("live", "Live"));
   document.addEventListener("htmx:sse:error", (event) => { if (isStream(event)) lost(event.detail.status); });
   document.addEventListener("htmx:sse:close", (event) => { if (isStream(event)) giveUp(); });
-  document.addEventListener("htmx:after:swap", () => { if (!holder) say("poll", "Asks every 2 s"); });
+  document.addEventListener("htmx:after:request", (event) => {
+    if (!holder && event.detail.ctx.response.status < 400) say("poll", "Asks every 2 s");
+  });
   document.addEventListener("htmx:response:error", (event) => {
     const busy = isStream(event) && event.detail.ctx.response.status === 503;
     if (!busy) lost(event.detail.ctx.response.status);

@@ -1,0 +1,51 @@
+"""How much each benchmark does: enough to mean something, or just enough to see that everything still runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """Bounds in count and time."""
+
+    repeats: int
+    inbox_run_s: float
+    inbox_warm_s: float
+    gate_rows: int
+    gate_batches: int
+    spike_payers: int
+    spike_bound_s: float
+    calls: int
+    """Calls in one timing of a small function."""
+    starts: int
+    """Starts of the command line in one repeat."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the figures are good enough to be written down."""
+        return self == FULL
+
+
+FULL = Sizes(
+    repeats=3,
+    inbox_run_s=5.0,
+    inbox_warm_s=2.0,
+    gate_rows=500_000,
+    gate_batches=40,
+    spike_payers=10_000,
+    spike_bound_s=240.0,
+    calls=20_000,
+    starts=5,
+)
+QUICK = Sizes(
+    repeats=1,
+    inbox_run_s=0.4,
+    inbox_warm_s=0.1,
+    gate_rows=4_000,
+    gate_batches=2,
+    spike_payers=60,
+    spike_bound_s=30.0,
+    calls=200,
+    starts=1,
+)
