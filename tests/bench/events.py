@@ -86,14 +86,20 @@ def _intent(number: str) -> dict[str, Any]:
 
 def _invoice(number: str) -> dict[str, Any]:
     """An invoice that could not be charged, in the shape that names its payment intent."""
+    line = {
+        "id": "il_@serial@", "object": "line_item", "amount": 2500, "currency": "usd", "description": "Monthly gift",
+        "discountable": True, "discounts": [], "livemode": True, "metadata": {}, "quantity": 1,
+        "period": {"end": 1_769_904_000, "start": 1_767_225_600}, "taxes": [],
+    }  # fmt: skip
     return {
         "id": "in_@serial@", "object": "invoice", "account_country": "US", "amount_due": 2500, "amount_paid": 0,
         "amount_remaining": 2500, "attempt_count": 1, "attempted": True, "auto_advance": True,
         "billing_reason": "subscription_cycle", "collection_method": "charge_automatically", "currency": "usd",
         "customer": "cus_@serial@", "customer_email": None, "customer_name": "Payer @serial@",
-        "customer_phone": number, "due_date": None, "livemode": True, "metadata": {}, "number": "B-@serial@",
+        "customer_phone": number, "due_date": None, "lines": {"object": "list", "data": [line]},
+        "livemode": True, "metadata": {}, "number": "B-@serial@",
         "parent": {"type": "subscription_details", "subscription_details": {"subscription": "sub_@serial@"}},
-        "payment_intent": _intent(number) | {"id": "pi_@serial@"}, "status": "open", "total": 2500,
+        "payment_intent": _intent(number), "status": "open", "total": 2500,
     }  # fmt: skip
 
 
@@ -103,7 +109,7 @@ def _template(event: dict[str, Any]) -> bytes:
 
 _TEMPLATES: Final[dict[Shape, tuple[bytes, ...]]] = {
     "small": (_template(_small()),),
-    "large": (_template(_event("payment_intent.payment_failed", _intent("+12025550100"))),),
+    "large": (_template(_event("invoice.payment_failed", _invoice("+12025550100"))),),
     "payer": (
         _template(_event("payment_intent.payment_failed", _intent(_NUMBER.decode()))),
         _template(_event("invoice.payment_failed", _invoice(_NUMBER.decode()))),

@@ -36,15 +36,22 @@ class BenchmarkError(RuntimeError):
 
 
 class Ground:
-    """Use as `with Ground() as ground`. The database starts when it is first asked for, with fsync on."""
+    """Use as `with Ground(durable=True) as ground`. The database starts when it is first asked for.
 
-    def __init__(self) -> None:
+    Without durability (no fsync) it only shows that everything runs: nothing that it measures means anything.
+    """
+
+    def __init__(self, *, durable: bool) -> None:
         self.folder = Path()
+        self._durable = durable
         self._embedded: EmbeddedPostgres | None = None
 
     def __enter__(self) -> Ground:
         self.folder = Path(tempfile.mkdtemp(prefix="tenderline-bench-"))
         self.folder.chmod(0o755)  # our own folder: the database's user has to pass through it
+        # As in an installation: compiled once, not at every start, whatever the caller's shell says.
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        os.environ["PYTHONPYCACHEPREFIX"] = str(self.folder / "bytecode")
         return self
 
     def __exit__(
@@ -57,7 +64,7 @@ class Ground:
     async def server_url(self) -> str:
         """A superuser's URL of the run's own server."""
         if self._embedded is None:
-            self._embedded = EmbeddedPostgres(self.folder / "data", durable=True)
+            self._embedded = EmbeddedPostgres(self.folder / "data", durable=self._durable)
         return await asyncio.to_thread(self._embedded.start)
 
     async def server_version(self) -> str:

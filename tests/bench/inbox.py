@@ -79,7 +79,7 @@ async def run(ground: Ground, sizes: Sizes, say: Say) -> Result:
         for server in (GROUPED, EACH):
             say(f"inbox: warming up, {server}")
             await runs.run(server, "small", "warm", sizes.inbox_warm_s)
-        for shape in SHAPES:
+        for shape in SHAPES[: sizes.inbox_shapes]:
             for number in range(sizes.repeats):
                 for server in (GROUPED, EACH):
                     say(f"inbox: peak, {server}, {shape} bodies, run {number + 1} of {sizes.repeats}")
@@ -90,7 +90,7 @@ async def run(ground: Ground, sizes: Sizes, say: Say) -> Result:
                 await runs.run(GROUPED, shape, HALF, sizes.inbox_run_s, rates[GROUPED])
                 await runs.run(GROUPED, shape, SAME, sizes.inbox_run_s, rates[EACH])
                 await runs.run(EACH, shape, SAME, sizes.inbox_run_s, rates[EACH])
-    figures = [figure for shape in SHAPES for figure in _figures(runs, shape)]
+    figures = [figure for shape in SHAPES[: sizes.inbox_shapes] for figure in _figures(runs, shape)]
     stored = sum(load.acknowledged for loads in runs.loads.values() for load in loads)
     figures.append(
         Figure(what=f"lost of {stored:,} acknowledged webhooks", value=0, kind="count", bar="0", met=True)

@@ -10,6 +10,8 @@ class Sizes:
     """Bounds in count and time."""
 
     repeats: int
+    inbox_shapes: int
+    """How many sizes of webhooks."""
     inbox_run_s: float
     inbox_warm_s: float
     gate_rows: int
@@ -29,6 +31,7 @@ class Sizes:
 
 FULL = Sizes(
     repeats=3,
+    inbox_shapes=2,
     inbox_run_s=5.0,
     inbox_warm_s=2.0,
     gate_rows=500_000,
@@ -40,11 +43,12 @@ FULL = Sizes(
 )
 QUICK = Sizes(
     repeats=1,
-    inbox_run_s=0.4,
+    inbox_shapes=1,
+    inbox_run_s=0.3,
     inbox_warm_s=0.1,
-    gate_rows=4_000,
-    gate_batches=2,
-    spike_payers=60,
+    gate_rows=3_500,
+    gate_batches=1,
+    spike_payers=50,
     spike_bound_s=30.0,
     calls=200,
     starts=1,

@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
+from litestar import Litestar, Response, get, post
+from litestar.datastructures import State
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
 from support import edge, postgres, services, world
@@ -25,6 +27,7 @@ from tenderline.core.webhooks import Envelope, Urgency
 from tenderline.store import db, events, jobs
 from tenderline.store.inbox import Inbox
 from tenderline.web import stream
+from tenderline.web.pages import SecurityHeaders, lead_to
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -367,3 +370,19 @@ async def test_targets_are_large_enough_to_hit(desk: Desk) -> None:
             await watched.go(path)
             small = await watched.page.evaluate(SMALL)
             assert not small, (path, small)
+
+
+async def test_a_posted_form_can_lead_to_another_site_under_the_strict_policy(desk: Desk) -> None:
+    @get("/", media_type="text/html")
+    async def form() -> str:
+        return '<form method="post"><button>Pay</button></form>'
+
+    @post("/", status_code=200)
+    async def go() -> Response[str]:
+        return lead_to(f"{desk.base}/sign-in")
+
+    app = Litestar([form, go], middleware=[SecurityHeaders()], state=State({"services": desk.app.state.services}))
+    async with edge.serving(app, port=edge.free_port()) as base, desk.visitor() as watched:
+        await watched.page.goto(base)
+        await watched.page.click("button")
+        await watched.page.wait_for_url(f"{desk.base}/sign-in")

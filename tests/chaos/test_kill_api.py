@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from pathlib import Path
 
 import pytest
+from support.processes import open_folder
 from support.product import failed_payment, open_town, succeeded_payment, until
 
 from tenderline.store import db
@@ -73,7 +73,9 @@ async def test_two_api_processes_given_the_same_event_make_one_case(town):
     assert await town.fetchval("SELECT count(*) FROM recovery_case") == 1
 
 
-@pytest.mark.parametrize("step", ["kill:before:read", "kill:after:read", "kill:before:open_case", "kill:after:open_case"])
+@pytest.mark.parametrize(
+    "step", ["kill:before:read", "kill:after:read", "kill:before:open_case", "kill:after:open_case"]
+)
 async def test_a_worker_killed_while_it_reads_or_reacts_makes_one_case_all_the_same(town, step):
     await town.start("api")
     doomed = await town.start("work", fatal=step)
@@ -100,58 +102,54 @@ async def test_a_payment_that_arrives_while_a_worker_is_down_silences_the_messag
     await town.fetch(connection_sql)
     await town.start("work")
     await until(
-        lambda: town.fetchval("SELECT count(*) FROM recovery_case WHERE state = 'recovered'"), "the case to be recovered"
+        lambda: town.fetchval("SELECT count(*) FROM recovery_case WHERE state = 'recovered'"),
+        "the case to be recovered",
     )
     assert await town.fetchval("SELECT count(*) FROM attempt WHERE state = 'planned'") == 0
     assert len(town.texts()) == sent
 
 
 async def test_postgres_killed_under_load_keeps_everything_that_was_acknowledged(tmp_path):
-    tmp_path.chmod(0o755)
-    for parent in tmp_path.parents:
-        if parent == Path("/tmp"):
-            break
-        parent.chmod(0o755)  # pytest's own folders: the database's user passes through them
-    postgres = EmbeddedPostgres(tmp_path / "data")
-    url = await asyncio.to_thread(postgres.start)
-    try:
-        await db.migrate(url)
-        async with open_town(url, tmp_path) as town:
-            await town.start("api")
-            await town.start("work")
-            acknowledged: set[str] = set()
-            stop = asyncio.Event()
+    with open_folder() as folder:
+        postgres = EmbeddedPostgres(folder / "data")
+        url = await asyncio.to_thread(postgres.start)
+        try:
+            await db.migrate(url)
+            async with open_town(url, tmp_path) as town:
+                await town.start("api")
+                await town.start("work")
+                acknowledged: set[str] = set()
+                stop = asyncio.Event()
 
-            async def sender(number):
-                for serial in range(400):
-                    transaction = f"pi_{number}_{serial}"
-                    if await town.post(failed_payment(transaction, email=f"{transaction}@example.org")) == 200:
-                        acknowledged.add(f"evt_{transaction}_failed")
-                    if stop.is_set():
-                        return
+                async def sender(number):
+                    for serial in range(4000):
+                        transaction = f"pi_{number}_{serial}"
+                        if await town.post(failed_payment(transaction, email=f"{transaction}@example.org")) == 200:
+                            acknowledged.add(f"evt_{transaction}_failed")
+                        if stop.is_set():
+                            return
 
-            senders = [asyncio.create_task(sender(number)) for number in range(8)]
-            for _ in range(2):
-                before = len(acknowledged)
-                await until(lambda before=before: len(acknowledged) > before + 100, "some load")
-                _kill_postmaster(tmp_path / "data")
-                postgres = EmbeddedPostgres(tmp_path / "data")
-                await asyncio.to_thread(postgres.start)
-            await until(lambda before=len(acknowledged): len(acknowledged) > before + 50, "service to go on")
-            stop.set()
-            await asyncio.gather(*senders)
-            stored = {row["event_id"] for row in await town.fetch("SELECT event_id FROM inbox")}
-            assert acknowledged <= stored
-            await until(
-                lambda: town.fetchval("SELECT count(*) = 0 FROM inbox WHERE state = 'unread'"),
-                "the worker to read on after the database came back",
-            )
-            repeated = await town.fetchval(
-                "SELECT count(*) FROM (SELECT transaction_id FROM recovery_case GROUP BY 1 HAVING count(*) > 1) x"
-            )
-            assert repeated == 0
-    finally:
-        await asyncio.to_thread(postgres.stop)
+                senders = [asyncio.create_task(sender(number)) for number in range(8)]
+                for _ in range(2):
+                    before = len(acknowledged)
+                    await until(lambda before=before: len(acknowledged) > before + 100, "some load")
+                    _kill_postmaster(folder / "data")
+                    await asyncio.to_thread(postgres.start)
+                await until(lambda before=len(acknowledged): len(acknowledged) > before + 50, "service to go on")
+                stop.set()
+                await asyncio.gather(*senders)
+                stored = {row["event_id"] for row in await town.fetch("SELECT event_id FROM inbox")}
+                assert acknowledged <= stored
+                await until(
+                    lambda: town.fetchval("SELECT count(*) = 0 FROM inbox WHERE state = 'unread'"),
+                    "the worker to read on after the database came back",
+                )
+                repeated = await town.fetchval(
+                    "SELECT count(*) FROM (SELECT transaction_id FROM recovery_case GROUP BY 1 HAVING count(*) > 1) x"
+                )
+                assert repeated == 0
+        finally:
+            await asyncio.to_thread(postgres.stop)
 
 
 def _kill_postmaster(data_dir):

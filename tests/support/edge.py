@@ -40,17 +40,24 @@ async def client(services: Any, **options: Any) -> AsyncIterator[httpx.AsyncClie
 async def server(services: Any, *, port: int) -> AsyncIterator[tuple[str, Any]]:
     """(address, application) of the application behind the real server."""
     app = serve.litestar_app(services)
+    async with serving(app, port=port) as base:
+        yield base, app
+
+
+@asynccontextmanager
+async def serving(app: Any, *, port: int) -> AsyncIterator[str]:
+    """The address of an application behind the real server."""
     running = Server(
         app, address="127.0.0.1", port=port, interface=Interfaces.ASGI, log_enabled=False, websockets=False
     )
-    serving = asyncio.create_task(running.serve())
+    task = asyncio.create_task(running.serve())
     try:
-        await _answers(port, serving)
-        yield f"http://127.0.0.1:{port}", app
+        await _answers(port, task)
+        yield f"http://127.0.0.1:{port}"
     finally:
         await web_routes.close_streams(app)
         running.stop()
-        await serving
+        await task
 
 
 async def _answers(port: int, serving: asyncio.Task[Any]) -> None:

@@ -134,9 +134,7 @@ class Town:
 
     def texts(self, number: str | None = None) -> list[Any]:
         """What the carrier took for a number, or for all."""
-        return [
-            one for one in self.sandbox.carrier.newest_first() if not one.inbound and number in (None, one.to)
-        ]
+        return [one for one in self.sandbox.carrier.newest_first() if not one.inbound and number in (None, one.to)]
 
     async def fetch(self, sql: str, *values: Any) -> list[Any]:
         """Rows of the product's database."""
@@ -187,7 +185,13 @@ def failed_payment(transaction_id: str, *, phone: str | None = None, email: str 
 
 def succeeded_payment(transaction_id: str) -> bytes:
     """The same payment, paid."""
-    intent = {"id": transaction_id, "object": "payment_intent", "amount": 2500, "currency": "usd", "status": "succeeded"}
+    intent = {
+        "id": transaction_id,
+        "object": "payment_intent",
+        "amount": 2500,
+        "currency": "usd",
+        "status": "succeeded",
+    }
     return event(f"evt_{transaction_id}_succeeded", "payment_intent.succeeded", intent)
 
 

@@ -60,6 +60,7 @@ def test_what_denies_names_its_rule(changes, rule):
     ("changes", "rule", "until"),
     [
         ({"history": History(held=True)}, "OWN-HELD", NOON_IN_NEW_YORK + timedelta(seconds=300)),
+        ({"history": History(processing=True)}, "OWN-PROCESSING", NOON_IN_NEW_YORK + timedelta(hours=1)),
         ({"history": History(unread_news=True)}, "OWN-UNREAD", NOON_IN_NEW_YORK + timedelta(seconds=2)),
         (
             {"person": PersonFacts(zones=NEW_YORK, distress_until=NOON_IN_NEW_YORK + timedelta(hours=2))},
@@ -148,3 +149,15 @@ def test_next_open_is_open_and_nothing_before_it_is(now, where, probe_s):
 def test_a_rule_that_cannot_be_right_is_refused_by_name(text, said):
     with pytest.raises(InvalidRuleError, match=said):
         ruleset.parse({"test.toml": text})
+
+
+def test_zone_rules_come_from_the_pinned_package_and_not_from_the_host():
+    import zoneinfo
+
+    from tenderline.store.attempts import TZDATA_VERSION
+
+    assert zoneinfo.TZPATH == ()
+    assert TZDATA_VERSION >= "2026"
+    # British Columbia keeps one time all year from 2026 on (tzdata 2026a and later): a host's older copy says otherwise.
+    winter = datetime(2027, 1, 15, 12, tzinfo=UTC).astimezone(ZoneInfo("America/Vancouver"))
+    assert winter.utcoffset() == timedelta(hours=-7)

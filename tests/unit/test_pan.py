@@ -41,6 +41,16 @@ def test_instants_telephone_numbers_and_other_digits_pass(text):
     assert mask_card_numbers(text) == text
 
 
+def test_a_telephone_number_is_none_even_when_its_digits_would_pass_for_a_card():
+    """One German mobile number in ten has a Visa's prefix and a right checksum: its owner's STOP must be heard."""
+    number = next(f"4915{rest:09d}" for rest in range(100_000_000, 100_000_100) if luhn_ok(f"4915{rest:09d}"))
+    assert holds_card_number(number.encode())
+    for text in (f"+{number}", f'{{"phone":"+{number}"}}', f"From=+{number}&Body=STOP", "+49 151 2345 67890"):
+        assert not holds_card_number(text.encode())
+        assert mask_card_numbers(text) == text
+    assert holds_card_number(f"+{NUMBERS[0]}".encode()), "sixteen digits are no telephone number"
+
+
 @given(st.text(max_size=30), st.sampled_from(NUMBERS), st.text(max_size=30))
 def test_what_was_masked_holds_no_card_number_any_more(before, number, after):
     masked = mask_card_numbers(f"{before} {number} {after}")

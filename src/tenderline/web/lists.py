@@ -61,7 +61,7 @@ async def show_cases(request: Request[Any, Any, Any]) -> Response[str]:
     async with services_of(request).pool.acquire() as connection, connection.transaction(readonly=True):
         found = await list_cases(connection, state=state, before=before)
     more = found.next_before and f"{round(found.next_before[0].timestamp() * 1_000_000)}_{found.next_before[1]}"
-    values = {"cases": found.cases, "state": state, "states": CASE_STATES, "is_first": before is None}
+    values: dict[str, Any] = {"cases": found.cases, "state": state, "states": CASE_STATES, "is_first": before is None}
     return page("cases.html", **values, more=_next("/cases", state, more), **shell(request))
 
 
@@ -74,7 +74,12 @@ async def show_attempts(request: Request[Any, Any, Any]) -> Response[str]:
     async with services.pool.acquire() as connection, connection.transaction(readonly=True):
         found = await list_attempts(connection, services.rules, state=state, before=before)
     more = str(found.next_before) if found.next_before else None
-    values = {"attempts": found.attempts, "state": state, "states": ATTEMPT_STATES, "is_first": before is None}
+    values: dict[str, Any] = {
+        "attempts": found.attempts,
+        "state": state,
+        "states": ATTEMPT_STATES,
+        "is_first": before is None,
+    }
     return page("attempts.html", **values, more=_next("/attempts", state, more), **shell(request))
 
 

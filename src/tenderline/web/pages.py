@@ -132,6 +132,15 @@ def page(name: str, *, status: int = 200, headers: dict[str, str] | None = None,
     return Response(render(name, **values), status_code=status, media_type=HTML, headers=headers)
 
 
+def lead_to(url: str) -> Response[str]:
+    """A page that leads on to another site, after a form of ours was posted.
+
+    A redirect would not get there: `form-action 'self'` holds for where a form's redirects end, too (in Chromium).
+    """
+    assert url.startswith(("https://", "http://")), url
+    return page("leaving.html", url=url)
+
+
 def services_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Services:
     """The running system's parts."""
     services: Services = connection.app.state.services

@@ -88,8 +88,7 @@ async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRou
     session = await live_session(services, token, touch=not handler.opt.get(BACKGROUND))
     if session is None:
         raise SignedOutError()
-    if connection.scope["type"] == "http" and connection.scope["method"] not in _SAFE_METHODS:
-        assert isinstance(connection, Request)
+    if isinstance(connection, Request) and connection.method not in _SAFE_METHODS:
         _require_same_site(connection, services)
         if not _same(await _csrf_token(connection), session.csrf_token):
             raise CrossSiteError()
