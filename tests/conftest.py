@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
-from support import postgres
 
+from support import postgres
 from tenderline.store import db
 
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])

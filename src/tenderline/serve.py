@@ -52,7 +52,6 @@ def litestar_app(services: Services) -> Litestar:
         exception_handlers={Exception: web_routes.pages_or(problem_of)},
         openapi_config=api_routes.openapi_config,
         template_config=web_routes.template_config,
-        on_shutdown=[web_routes.close_streams],
         debug=False,
     )
 
@@ -62,13 +61,13 @@ class Edge:
 
     def __init__(self, webhooks: Webhooks, rest: Litestar) -> None:
         self._webhooks = webhooks
-        self._rest = rest
+        self.rest = rest
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"].startswith(PREFIX):
             await self._webhooks(scope, receive, send)
         else:
-            await self._rest(scope, receive, send)  # type: ignore[arg-type]  # the same protocol, other words
+            await self.rest(scope, receive, send)  # type: ignore[arg-type]  # the same protocol, other words
 
 
 @asynccontextmanager
@@ -115,6 +114,8 @@ async def run_api(settings: Settings, database_url: str) -> None:
             log.info("api ready", url=f"http://{settings.api.bind_host}:{settings.api.bind_port}")
             await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
             if not serving.done():
+                # The server waits for open answers, and an open board never ends by itself.
+                await web_routes.close_streams(edge.rest)
                 server.stop()  # type: ignore[no-untyped-call]
             await serving
             stopping.cancel()

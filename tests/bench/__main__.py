@@ -15,7 +15,6 @@ import uvloop
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
-
 from tests.bench import decide, gate, inbox, spike, start, verify
 from tests.bench.ground import ROOT, Ground, Say
 from tests.bench.render import number, page

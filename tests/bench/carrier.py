@@ -46,9 +46,7 @@ async def _watch(sandbox: Sandbox, arrived: list[tuple[float, int]]) -> None:
 
 
 async def _serve(product_url: str) -> None:
-    settings = SandboxSettings(
-        product_url=product_url, account_sid=ACCOUNT, auth_token=TOKEN, carrier_numbers=(FROM,)
-    )
+    settings = SandboxSettings(product_url=product_url, account_sid=ACCOUNT, auth_token=TOKEN, carrier_numbers=(FROM,))
     async with Sandbox(settings) as sandbox:
         arrived: list[tuple[float, int]] = []
         watching = asyncio.create_task(_watch(sandbox, arrived))

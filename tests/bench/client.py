@@ -14,7 +14,6 @@ import time
 from collections import Counter
 
 import msgspec
-
 from tests.bench import events
 
 STALL_TIMEOUT_S = 60.0
@@ -76,7 +75,9 @@ class _Connection:
         return head[9:12].decode("ascii")
 
 
-def _closed_loop(connections: list[_Connection], requests: list[bytes], seconds_max: float) -> tuple[Counter[str], list[float]]:
+def _closed_loop(
+    connections: list[_Connection], requests: list[bytes], seconds_max: float
+) -> tuple[Counter[str], list[float]]:
     statuses: Counter[str] = Counter()
     latencies_ms: list[float] = []
     waiting = {connection.socket.fileno(): connection for connection in connections}
@@ -109,7 +110,9 @@ def _closed_loop(connections: list[_Connection], requests: list[bytes], seconds_
     return statuses, latencies_ms
 
 
-def _open_loop(connections: list[_Connection], requests: list[bytes], rate_per_s: float) -> tuple[Counter[str], list[float]]:
+def _open_loop(
+    connections: list[_Connection], requests: list[bytes], rate_per_s: float
+) -> tuple[Counter[str], list[float]]:
     """Posts at a constant rate, whatever the answers do; a request that finds no free connection waits, and counts
     from the instant at which it should have left."""
     statuses: Counter[str] = Counter()

@@ -9,12 +9,12 @@ from datetime import UTC, datetime, time
 from pathlib import Path
 
 import msgspec
-
-from tenderline.core import zones
 from tests.bench.gate_worker import Job, Outcome, Variant
 from tests.bench.ground import BenchmarkError, Ground, Say, child, hear, tell
 from tests.bench.report import Figure, Result, middle
 from tests.bench.sizes import Sizes
+
+from tenderline.core import zones
 
 BATCH = 500
 WARM_BATCHES = 2
@@ -66,7 +66,9 @@ async def run(ground: Ground, sizes: Sizes, say: Say) -> Result:
     figures = [figure for processes in PROCESSES for figure in _figures(outcomes, processes)]
     figures += [middle(f"time of our own process for each contact: {one}", cpu[one], unit="µs") for one in VARIANTS]
     claimed = sum(len(runs) * processes for (_, processes), runs in outcomes.items()) * sizes.gate_batches * BATCH
-    figures.append(Figure(what=f"claimed twice or not at all, of {claimed:,}", value=0, kind="count", bar="0", met=True))
+    figures.append(
+        Figure(what=f"claimed twice or not at all, of {claimed:,}", value=0, kind="count", bar="0", met=True)
+    )
     return Result(name="gate", title="Claims through the gate", how=HOW.format(rows=sizes.gate_rows), figures=figures)
 
 

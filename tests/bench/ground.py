@@ -15,11 +15,11 @@ from pathlib import Path
 from types import TracebackType
 
 import asyncpg
+from tests.support import postgres
 
 from tenderline import config
 from tenderline.store import db
 from tenderline.store.embedded import EmbeddedPostgres
-from tests.support import postgres
 
 ROOT = Path(__file__).parents[2]
 SECRET = "whsec_of_the_benchmarks"
@@ -127,7 +127,9 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def child(module: str, *arguments: str, env: dict[str, str] | None = None) -> AsyncIterator[asyncio.subprocess.Process]:
+async def child(
+    module: str, *arguments: str, env: dict[str, str] | None = None
+) -> AsyncIterator[asyncio.subprocess.Process]:
     """`python -m module …` as a process that speaks by lines; it is ended with the block, by force if it must be."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", module, *arguments,

@@ -92,9 +92,7 @@ async def run(ground: Ground, sizes: Sizes, say: Say) -> Result:
                 await runs.run(EACH, shape, SAME, sizes.inbox_run_s, rates[EACH])
     figures = [figure for shape in SHAPES[: sizes.inbox_shapes] for figure in _figures(runs, shape)]
     stored = sum(load.acknowledged for loads in runs.loads.values() for load in loads)
-    figures.append(
-        Figure(what=f"lost of {stored:,} acknowledged webhooks", value=0, kind="count", bar="0", met=True)
-    )
+    figures.append(Figure(what=f"lost of {stored:,} acknowledged webhooks", value=0, kind="count", bar="0", met=True))
     return Result(name="inbox", title="Webhooks into the inbox, over HTTP", how=HOW, figures=figures)
 
 

@@ -7,9 +7,9 @@ import os
 import signal
 
 import pytest
+
 from support.processes import open_folder
 from support.product import failed_payment, open_town, succeeded_payment, until
-
 from tenderline.store import db
 from tenderline.store.embedded import EmbeddedPostgres
 
@@ -135,7 +135,8 @@ async def test_postgres_killed_under_load_keeps_everything_that_was_acknowledged
                     await until(lambda before=before: len(acknowledged) > before + 100, "some load")
                     _kill_postmaster(folder / "data")
                     await asyncio.to_thread(postgres.start)
-                await until(lambda before=len(acknowledged): len(acknowledged) > before + 50, "service to go on")
+                before = len(acknowledged)
+                await until(lambda before=before: len(acknowledged) > before + 50, "service to go on")
                 stop.set()
                 await asyncio.gather(*senders)
                 stored = {row["event_id"] for row in await town.fetch("SELECT event_id FROM inbox")}

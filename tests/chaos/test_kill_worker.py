@@ -7,9 +7,9 @@ import os
 import signal
 
 import pytest
+
 from support import world
 from support.product import open_town, until
-
 from tenderline.store import db
 
 KILLED = -signal.SIGKILL

@@ -5,8 +5,8 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from support import world
 
+from support import world
 from tenderline.core.webhooks import Envelope, Urgency
 from tenderline.people import consent
 from tenderline.store import inbox, people

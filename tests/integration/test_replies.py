@@ -1,9 +1,9 @@
 """What people write back: STOP in any form silences everything, START takes back only its own, doubt holds."""
 
 import pytest
+
 from support import services as world_services
 from support import world
-
 from tenderline.messengers.base import Channel, IncomingMessage
 from tenderline.people import replies
 
@@ -38,8 +38,9 @@ async def test_start_takes_back_a_stop_from_the_same_number_and_no_other(pool):
     debtor = await world.make_debtor(pool)
     await write(pool, debtor.address, "STOP")
     await pool.execute(
-        "INSERT INTO contact_point (person_id, id, kind, value) VALUES ($1, gen_random_uuid(), 'phone', '+442079460999')",
+        "INSERT INTO contact_point (person_id, id, kind, value) VALUES ($1, gen_random_uuid(), 'phone', $2)",
         debtor.person_id,
+        "+442079460999",
     )
     await write(pool, "+442079460999", "START")
     assert await is_silent(pool, debtor)

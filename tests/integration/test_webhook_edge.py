@@ -4,6 +4,7 @@ import asyncio
 import json
 
 import pytest
+
 from support.product import SECRET, event, failed_payment, open_town
 
 CARD = "4242424242" + "424242"

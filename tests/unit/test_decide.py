@@ -1,6 +1,6 @@
 """The gate's decision: what denies, what defers, and that nothing passes outside any candidate window."""
 
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -81,9 +81,11 @@ def test_what_defers_names_its_rule_and_the_instant(changes, rule, until):
     assert decision.until == until
 
 
-@pytest.mark.parametrize(("at", "allowed"), [("07:59:59", False), ("08:00:00", True), ("20:59:59", True), ("21:00:00", False)])
+@pytest.mark.parametrize(
+    ("at", "allowed"), [("07:59:59", False), ("08:00:00", True), ("20:59:59", True), ("21:00:00", False)]
+)
 def test_the_window_opens_inclusive_and_closes_exclusive(at, allowed):
-    local = datetime.combine(datetime(2026, 11, 20), time.fromisoformat(at), tzinfo=ZoneInfo("America/New_York"))
+    local = datetime.combine(date(2026, 11, 20), time.fromisoformat(at), tzinfo=ZoneInfo("America/New_York"))
     assert isinstance(ask(now=local.astimezone(UTC)), Allow) is allowed
 
 
@@ -102,7 +104,7 @@ def test_zones_that_never_share_a_lawful_hour_are_denied_with_the_reason():
     assert "no hour" in decision.why
 
 
-instants = st.datetimes(datetime(2026, 1, 1), datetime(2027, 12, 31), timezones=st.just(UTC))
+instants = st.integers(1_767_225_600, 1_830_000_000).map(lambda unix_s: datetime.fromtimestamp(unix_s, UTC))
 zone_sets = st.lists(st.sampled_from(AWKWARD_ZONES), min_size=1, max_size=3, unique=True).map(tuple)
 
 
@@ -158,6 +160,6 @@ def test_zone_rules_come_from_the_pinned_package_and_not_from_the_host():
 
     assert zoneinfo.TZPATH == ()
     assert TZDATA_VERSION >= "2026"
-    # British Columbia keeps one time all year from 2026 on (tzdata 2026a and later): a host's older copy says otherwise.
+    # British Columbia keeps one time all year from 2026 on: a host with older zone rules says otherwise.
     winter = datetime(2027, 1, 15, 12, tzinfo=UTC).astimezone(ZoneInfo("America/Vancouver"))
     assert winter.utcoffset() == timedelta(hours=-7)

@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from tenderline.core.pan import MASK, holds_card_number, luhn_ok, mask_card_numbers
 
 # Published test numbers, kept apart so that no run of digits in this file is one.
-PARTS = [("4242424242", "424242"), ("5555555555", "554444"), ("378282246", "310005"), ("22230031", "22003222"),
-         ("60111111", "11111117"), ("3056930", "9025904"), ("35660020", "20360505"), ("62000000", "00000005")]  # fmt: skip
+PARTS = [
+    ("4242424242", "424242"), ("5555555555", "554444"), ("378282246", "310005"), ("22230031", "22003222"),
+    ("60111111", "11111117"), ("3056930", "9025904"), ("35660020", "20360505"), ("62000000", "00000005"),
+]  # fmt: skip
 NUMBERS = [first + last for first, last in PARTS]
 
 

@@ -74,6 +74,6 @@ async def newest(connection: Connection, *, limit: int = 50, after: UUID | None 
 
 
 async def of_case(connection: Connection, case_id: UUID, person_id: UUID, payment_id: UUID) -> list[StoredEvent]:
-    """Everything that concerns a case, oldest first: its own events, its payment's, and its person's own."""
+    """What concerns a case, oldest first: its own events, its payment's, and its person's own; the newest of them."""
     rows = await connection.fetch(query("events", "of_case"), case_id, payment_id, person_id, LISTED_MAX)
-    return [_stored(row) for row in rows]
+    return [_stored(row) for row in reversed(rows)]

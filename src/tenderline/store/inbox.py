@@ -33,13 +33,16 @@ WAITING_BYTES_MAX = 64 * 1024 * 1024
 TRIES_MAX = 10
 ERROR_LENGTH_MAX = 500
 
-# The whole batch fails, and so would each of its rows: nothing is known to be wrong with any of them.
+# What is wrong with a row. Everything else is wrong with the database or with the way to it.
+_POISON = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, ValueError, OverflowError)
 _UNAVAILABLE = (
     OSError,
     TimeoutError,
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
 )
 
 
@@ -126,16 +129,16 @@ class Inbox:
     async def _flush(self, batch: list[_Waiting]) -> None:
         try:
             fresh = await self._insert(batch)
-        except _UNAVAILABLE as error:
-            self._fail(batch, DatabaseUnavailableError(), error)
-            return
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, ValueError, OverflowError) as error:
+        except _POISON as error:
             if len(batch) == 1:
                 self._fail(batch, UnstorableWebhookError(), error)
                 return
             # One poison row must not fail its batch: each row on its own, so that only the poison fails.
             for item in batch:
                 await self._flush([item])
+            return
+        except Exception as error:  # noqa: BLE001  # a flusher that dies would leave every sender waiting for ever
+            self._fail(batch, DatabaseUnavailableError(), error)
             return
         for item in batch:
             if not item.done.done():

@@ -90,13 +90,20 @@ class JobRunner:
     """Runs jobs by name until `stop`."""
 
     def __init__(self, pool: Pool, handlers: dict[str, Handler], *, concurrency_max: int = 20) -> None:
+        self._pool = pool
+        self._handlers = handlers
         self._concurrency_max = concurrency_max
-        self._manager = QueueManager(Queries(AsyncpgPoolDriver(pool)))
-        for name, handler in handlers.items():
-            self._manager.entrypoint(name, on_failure="hold", executor_factory=_JitteredRetry)(_adapt(handler))
+        self._manager: QueueManager | None = None
+        self._stopped = False
 
     async def run(self) -> None:
-        """Until `stop` is called; jobs under way are finished."""
+        """Until `stop` is called; jobs under way are finished. May be called again after it failed."""
+        if self._stopped:
+            return
+        # Anew each time: a manager that lost its database keeps a connection that is none any more.
+        self._manager = QueueManager(Queries(AsyncpgPoolDriver(self._pool)))
+        for name, handler in self._handlers.items():
+            self._manager.entrypoint(name, on_failure="hold", executor_factory=_JitteredRetry)(_adapt(handler))
         await self._manager.run(
             batch_size=self._concurrency_max // 2,
             max_concurrent_tasks=self._concurrency_max,
@@ -106,7 +113,9 @@ class JobRunner:
 
     def stop(self) -> None:
         """Lets `run` come to its end."""
-        self._manager.shutdown.set()
+        self._stopped = True
+        if self._manager is not None:
+            self._manager.shutdown.set()
 
 
 def _adapt(handler: Handler) -> Callable[[Job], Awaitable[None]]:

@@ -6,10 +6,10 @@ Opening a link changes nothing: mail scanners open links too. Paying and stoppin
 from __future__ import annotations
 
 from typing import Any, Final
-from urllib.parse import urlsplit
 from uuid import UUID
 
 from litestar import Request, Response, Router, get, post
+from litestar.params import FromPath
 from litestar.response import Redirect
 
 from tenderline.app import Services
@@ -25,7 +25,7 @@ from tenderline.people import consent
 from tenderline.store import cases, events, outcomes
 from tenderline.store.cases import Case
 from tenderline.store.db import Connection
-from tenderline.web.pages import CONTENT_SECURITY_POLICY, SecurityHeaders, page, services_of
+from tenderline.web.pages import SecurityHeaders, lead_to, page, services_of
 
 BODY_BYTES_MAX: Final = 4096
 _TITLES: Final = {
@@ -45,17 +45,11 @@ AnyRequest = Request[Any, Any, Any]
 
 
 def _page(services: Services, kind: str, **values: Any) -> Response[str]:
-    # The form is answered by a redirect to the gateway's page, and browsers hold a form's redirects to form-action too.
-    # On a machine of one's own the gateway's stand-in has no TLS either.
-    is_local = urlsplit(services.settings.public_url).hostname in ("127.0.0.1", "localhost")
-    gateways = "https: http://127.0.0.1:* http://localhost:*" if is_local else "https:"
-    policy = CONTENT_SECURITY_POLICY.replace("form-action 'self'", f"form-action 'self' {gateways}")
     shown = {"organisation": services.settings.organisation, "amount": "", "token": "", **values}
-    headers = {"content-security-policy": policy}
-    return page("payer.html", status=_STATUS.get(kind, 200), headers=headers, kind=kind, titles=_TITLES, **shown)
+    return page("payer.html", status=_STATUS.get(kind, 200), kind=kind, titles=_TITLES, **shown)
 
 
-def _attempt_of(services: Services, purpose: str, token: str) -> UUID:
+def _attempt_of(services: Services, purpose: str, token: FromPath[str]) -> UUID:
     return UUID(bytes=links.verify(services.key_for(purpose), purpose, token, utc_now().timestamp()))
 
 
@@ -81,7 +75,7 @@ def _money(case: Case) -> Money | None:
 
 
 @get("/pay/{token:str}")
-async def show_pay(request: AnyRequest, token: str) -> Response[str]:
+async def show_pay(request: AnyRequest, token: FromPath[str]) -> Response[str]:
     """What is asked, by whom, and a button."""
     services = services_of(request)
     try:
@@ -104,7 +98,7 @@ async def show_pay(request: AnyRequest, token: str) -> Response[str]:
 
 
 @post("/pay/{token:str}")
-async def start_pay(request: AnyRequest, token: str) -> Response[Any]:
+async def start_pay(request: AnyRequest, token: FromPath[str]) -> Response[Any]:
     """Leads to the gateway's own page: no card detail comes near us."""
     services = services_of(request)
     try:
@@ -129,11 +123,11 @@ async def start_pay(request: AnyRequest, token: str) -> Response[Any]:
         found = await services.gateways[case.gateway].pay_page(wanted)
     except (ProviderError, KeyError):
         return _page(services, "unavailable", token=token)
-    return Redirect(path=found.url, status_code=303)
+    return lead_to(found.url)
 
 
 @get("/stop/{token:str}")
-async def show_stop(request: AnyRequest, token: str) -> Response[str]:
+async def show_stop(request: AnyRequest, token: FromPath[str]) -> Response[str]:
     """Asks once, so that a mail scanner opening the link silences nobody."""
     services = services_of(request)
     try:
@@ -144,7 +138,7 @@ async def show_stop(request: AnyRequest, token: str) -> Response[str]:
 
 
 @post("/stop/{token:str}", status_code=200)
-async def stop(request: AnyRequest, token: str) -> Response[str]:
+async def stop(request: AnyRequest, token: FromPath[str]) -> Response[str]:
     """Silence on every channel, before the page says so. Mail providers post here too (RFC 8058)."""
     services = services_of(request)
     try:

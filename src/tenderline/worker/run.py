@@ -25,6 +25,17 @@ LISTEN_CHECK_S = 5.0
 LOOP_BACK_OFF_MAX_S = 30.0
 STOP_TIMEOUT_S = 30.0
 
+# What passes by itself: the database or a provider went away, or a turn met a conflict.
+_PASSING = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    TenderlineError,
+    ExceptionGroup,
+)
+
 Step = Callable[[], Awaitable[int]]
 
 
@@ -67,7 +78,7 @@ class Worker:
             hint.clear()
             try:
                 did = await step()
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, TenderlineError) as error:
+            except _PASSING as error:
                 failures += 1
                 log.warning("loop failed", loop=name, error=type(error).__name__, detail=str(error)[:300])
                 await self._sleep(back_off_s(failures, max_s=LOOP_BACK_OFF_MAX_S), asyncio.Event())

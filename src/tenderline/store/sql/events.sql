@@ -15,4 +15,4 @@ SELECT id, at, data FROM event WHERE payment_id = $2
 UNION
 SELECT id, at, data FROM event
 WHERE person_id = $3 AND case_id IS NULL AND payment_id IS NULL
-ORDER BY id LIMIT $4
+ORDER BY id DESC LIMIT $4
