@@ -61,4 +61,5 @@ def configure(level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(_RedactFilter())
     handler.setFormatter(logging.Formatter('{"logger": "%(name)s", "level": "%(levelname)s", "event": "%(message)s"}'))
+    logging.getLogger("stripe").setLevel(logging.WARNING)  # it tells every request on info
     logging.basicConfig(level=max(number, logging.WARNING), handlers=[handler], force=True)

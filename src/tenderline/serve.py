@@ -51,6 +51,7 @@ def litestar_app(services: Services) -> Litestar:
         state=State({"services": services}),
         exception_handlers={Exception: web_routes.pages_or(problem_of)},
         openapi_config=api_routes.openapi_config,
+        logging_config=None,  # ours stands already, with its net under it
         template_config=web_routes.template_config,
         debug=False,
     )

@@ -32,7 +32,7 @@ from tenderline.store.embedded import EmbeddedPostgres
 
 # The stock launcher of the wheel gives up after 10 s, and so does one call of pg_ctl in ours.
 LONG_RECOVERY_S = 11.0
-MB = 1024 * 1024
+MIB_BYTES = 1024 * 1024
 # About 150 MB of log to replay: enough time to catch the recovery while it runs.
 MANY_ROWS = "CREATE TABLE big AS SELECT g, repeat('x', 600) FROM generate_series(1, 200000) g"
 
@@ -266,8 +266,8 @@ def small_disk(size_mb: int) -> Iterator[tuple[tuple[str, ...], Path]]:
             yield prefix, place
             return
     shared = os.statvfs("/dev/shm")
-    excess_bytes = shared.f_bavail * shared.f_frsize - size_mb * MB
-    assert excess_bytes < 1024 * MB, f"found no disk to fill: run as root, or allow user namespaces ({probe.stderr})"
+    excess_bytes = shared.f_bavail * shared.f_frsize - size_mb * MIB_BYTES
+    assert excess_bytes < 1024 * MIB_BYTES, f"found no disk to fill: run as root, or allow user namespaces ({probe.stderr})"
     with open_folder("/dev/shm") as place:
         if excess_bytes > 0:
             with (place / "excess").open("wb") as file:

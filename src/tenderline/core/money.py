@@ -44,7 +44,7 @@ class Money:
             raise InvalidMoneyError("The amount must be a whole number of minor units (cents).")
         if not 0 < minor <= AMOUNT_MINOR_MAX:
             raise InvalidMoneyError(
-                f"The amount {minor} is outside 1 to {AMOUNT_MINOR_MAX} minor units: check the sender's units."
+                f"The amount {str(minor)[:20]} is not between 1 cent and ten billion dollars: check the sender's units."
             )
         return cls(minor, currency.upper())
 

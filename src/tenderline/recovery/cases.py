@@ -35,6 +35,13 @@ REVIEW = "review"
 """Who holds a case that somebody must look at: only a person releases it."""
 
 
+class UnreleasableCaseError(InvalidInputError):
+    """The case cannot go on as it is; put right what it is held for, and it goes on by itself."""
+
+    code = "case_not_releasable"
+    status = 409
+
+
 @dataclass(frozen=True, slots=True)
 class Practice:
     """How this installation recovers: what it needs to know to plan an attempt."""
@@ -112,14 +119,23 @@ async def _bring_up_to_date(
 
 
 def _why_held(payment: PaymentRow, person: Person, points: Sequence[ContactPoint], practice: Practice) -> str | None:
-    try:
-        Money.parse(payment.amount_minor, payment.currency)
-    except InvalidInputError as error:
-        return error.detail
+    if impossible := _why_impossible(payment, person, points, practice):
+        return impossible
     if payment.payer_conflict:
         return HELD_CONFLICT
     if FailureReason(payment.reason or FailureReason.UNKNOWN).failure_class is FailureClass.HUMAN_REVIEW:
         return f"the payment failed as {payment.reason}: a person decides"
+    return None
+
+
+def _why_impossible(
+    payment: PaymentRow, person: Person, points: Sequence[ContactPoint], practice: Practice
+) -> str | None:
+    """What no person's decision can put right: without it there is nothing to send, or nowhere to send it."""
+    try:
+        Money.parse(payment.amount_minor, payment.currency)
+    except InvalidInputError as error:
+        return error.detail
     kinds = {CONTACT_KINDS[channel] for channel in practice.channels if channel in CONTACT_KINDS}
     if not any(point.usable and point.kind in kinds for point in points):
         return HELD_NO_CONTACT
@@ -199,6 +215,13 @@ async def on_payment_settled(connection: Connection, payment_id: UUID, outcome: 
     )
 
 
+async def on_opt_out(connection: Connection, person_id: UUID) -> None:
+    """What is planned for somebody who wants silence is taken back at once; the gate would refuse it anyway."""
+    await people.lock(connection, person_id)
+    for case_id in await rows.open_of_person(connection, person_id):
+        await attempts.cancel_planned(connection, case_id, "the person asked not to be contacted")
+
+
 async def hold_for_review(connection: Connection, person_id: UUID, *, why: str) -> None:
     """Holds every open case of a person until somebody has looked: when unsure, hold and show it."""
     await people.lock(connection, person_id)
@@ -222,11 +245,14 @@ async def release_by_hand(
 ) -> bool:
     """A person lets a case go on; its attempts are planned when they were not."""
     person = await people.lock(connection, person_id)
-    if not await rows.release(connection, person_id, case_id):
-        return False
     case = await rows.get(connection, case_id)
-    assert case is not None
+    if case is None or case.state != "held":
+        return False
     points = await people.contact_points(connection, person_id)
+    payment = await payments.get(connection, case.payment_id)
+    if blocked := _why_impossible(payment, person, points, practice):
+        raise UnreleasableCaseError(f"The case cannot go on: {blocked.rstrip('.')}. Put that right first.")
+    await rows.release(connection, person_id, case_id)
     await events.append(connection, [CaseReleased(person_id=person_id, case_id=case_id, why=f"released by {by}")])
     await _plan(connection, practice, person, points, case_id, case.payment_id)
     await audit.append(connection, actor=by, action="case.release", subject=f"case:{case_id}", data={})

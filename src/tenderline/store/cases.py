@@ -169,11 +169,6 @@ async def page(
     return [_case(row) for row in rows]
 
 
-async def counts(connection: Connection) -> dict[str, int]:
-    """How many cases there are in each state."""
-    return {row["state"]: row["count"] for row in await connection.fetch(query("cases", "counts"))}
-
-
 async def spent(connection: Connection, *, patience_days: int, limit: int = 200) -> list[tuple[UUID, UUID]]:
     """(person id, case id) of open cases that have nothing left to do."""
     rows = await connection.fetch(query("cases", "spent"), patience_days, limit)

@@ -221,10 +221,3 @@ async def dead(connection: Connection, *, limit: int = 200) -> list[DeadWebhook]
 async def replay(connection: Connection, ids: list[int]) -> int:
     """Puts webhooks back to be read again, dead ones and read ones alike: reading is idempotent."""
     return len(await connection.fetch(query("inbox", "replay"), ids))
-
-
-async def counts(connection: Connection) -> dict[str, int]:
-    """How many webhooks are unread and dead."""
-    row = await connection.fetchrow(query("inbox", "counts"))
-    assert row is not None
-    return dict(row)

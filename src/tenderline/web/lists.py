@@ -14,7 +14,7 @@ from tenderline.core.clock import utc_now
 from tenderline.core.errors import InvalidInputError, NotFoundError
 from tenderline.desk import words
 from tenderline.desk.board import ATTEMPT_STATES, CASE_STATES, list_attempts, list_cases
-from tenderline.store import audit, board, events, inbox, jobs
+from tenderline.store import audit, board, counters, events, inbox, jobs
 from tenderline.store.users import Permission
 from tenderline.web.pages import page, services_of
 from tenderline.web.sign_in import PERMISSION, session_of, shell
@@ -88,8 +88,9 @@ async def show_inbox(request: Request[Any, Any, Any]) -> Response[str]:
     """What was received and is not read yet, in the order in which it will be."""
     async with services_of(request).pool.acquire() as connection:
         unread = await board.unread(connection, UNREAD_SHOWN)
+        counted = await counters.read(connection)
     shown = [(one, words.plain(one.error) if one.error else None) for one in unread]
-    return page("inbox.html", unread=shown, shown_max=UNREAD_SHOWN, **shell(request))
+    return page("inbox.html", unread=shown, shown_max=UNREAD_SHOWN, counted=counted, **shell(request))
 
 
 @get("/dead-letters", include_in_schema=False)

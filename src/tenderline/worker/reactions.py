@@ -23,6 +23,7 @@ from tenderline.core.events import (
     PaymentLookupWanted,
     PaymentStopped,
     PaymentSucceeded,
+    PersonOptedOut,
     ReplyUnclear,
 )
 from tenderline.core.facts import FactKind, PaymentFact
@@ -105,6 +106,13 @@ async def silence_person(services: Services, event: Event) -> None:
         )
 
 
+async def take_back_contacts(services: Services, event: Event) -> None:
+    """Somebody who opted out has nothing planned any more."""
+    assert event.person_id is not None
+    async with services.pool.acquire() as connection, connection.transaction():
+        await cases.on_opt_out(connection, event.person_id)
+
+
 async def hold_cases(services: Services, event: Event) -> None:
     """What a person wrote may mean stop: her cases wait until somebody has read it."""
     assert event.person_id is not None
@@ -121,6 +129,7 @@ REACTIONS: dict[type[Event], tuple[Reaction, ...]] = {
     PaymentLookupWanted: (look_payment_up,),
     CarrierHoldsOptOut: (silence_person,),
     ReplyUnclear: (hold_cases,),
+    PersonOptedOut: (take_back_contacts,),
 }
 
 

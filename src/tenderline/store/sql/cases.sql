@@ -58,9 +58,6 @@ WHERE ($1::text IS NULL OR c.state = $1)
   AND ($2::timestamptz IS NULL OR (c.opened_at, c.id) < ($2, $3))
 ORDER BY c.opened_at DESC, c.id DESC LIMIT $4
 
--- name: counts
-SELECT state, count(*) AS count FROM recovery_case GROUP BY state
-
 -- name: count_contact
 UPDATE recovery_case SET attempt_count = attempt_count + 1 WHERE person_id = $1 AND id = $2
 

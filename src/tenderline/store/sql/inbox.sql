@@ -41,7 +41,3 @@ WHERE state = 'dead' ORDER BY id DESC LIMIT $1
 
 -- name: replay
 UPDATE inbox SET state = 'unread', tries = 0, next_try_at = now() WHERE id = ANY($1::bigint[]) RETURNING id
-
--- name: counts
-SELECT (SELECT count(*) FROM inbox WHERE state = 'unread') AS unread,
-       (SELECT count(*) FROM inbox WHERE state = 'dead') AS dead
