@@ -18,7 +18,12 @@ from tenderline.core.errors import TenderlineError
 if TYPE_CHECKING:
     from tenderline.app import Services
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Takes, confirms and recovers payments.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # it prints the values of variables, and some are secrets
+    help="Takes, confirms and recovers payments.",
+)
 config_app = typer.Typer(no_args_is_help=True, help="Show and check the settings.")
 audit_app = typer.Typer(no_args_is_help=True, help="The tamper-evident log.")
 new_app = typer.Typer(no_args_is_help=True, help="Make users and API clients.")

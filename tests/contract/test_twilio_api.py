@@ -94,6 +94,7 @@ async def test_a_message_is_posted_with_its_attempt_in_the_callback() -> None:
         "Body": MESSAGE.text,
         "StatusCallback": f"https://pay.example.org/webhooks/twilio?attempt={MESSAGE.reference}",
         "SmartEncoded": "false",
+        "ValidityPeriod": "900",
     }
 
 

@@ -14,7 +14,7 @@ from support import edge, services, world
 from tenderline.core.events import AttemptPlanned, CaseOpened, PaymentFailed
 from tenderline.core.webhooks import Envelope, Urgency
 from tenderline.desk import words
-from tenderline.store import cases, events, inbox, jobs, people
+from tenderline.store import cases, events, jobs, people
 from tenderline.store.inbox import Inbox
 
 SMS = services.message_class("sms")
@@ -221,8 +221,8 @@ async def test_ticked_dead_letters_are_replayed_and_the_others_stay(http, pool):
     (webhook,) = re.findall(r'name="webhook" value="(\d+)"', page.text)
     data = {"csrf_token": edge.csrf_of(page.text), "webhook": [webhook]}
     assert (await http.post("/dead-letters/replay", data=data)).status_code == 303
-    async with pool.acquire() as connection:
-        assert (await inbox.counts(connection)) == {"unread": 2, "dead": 0}
+    states = {row["state"]: row["n"] for row in await pool.fetch("SELECT state, count(*) AS n FROM inbox GROUP BY 1")}
+    assert (states.get("unread"), states.get("dead")) == (2, None)
     assert len(await jobs.dead(pool)) == 1
     bad = await http.post("/dead-letters/replay", data={**data, "job": ["1; DROP"]})
     assert bad.status_code == 422

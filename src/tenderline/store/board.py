@@ -116,9 +116,9 @@ async def newest_events(connection: Connection, limit: int) -> list[EventRow]:
 
 
 async def events_of_case(connection: Connection, case_id: UUID, person_id: UUID, payment_id: UUID) -> list[EventRow]:
-    """Everything that concerns a case, oldest first."""
-    rows = await connection.fetch(query("events", "of_case"), case_id, payment_id, person_id, TIMELINE_MAX)
-    return [_event(row, case_id, None) for row in rows]
+    """What concerns a case, oldest first; the newest of it when there is too much."""
+    rows = await connection.fetch(query("board", "events_of_case"), case_id, payment_id, person_id, TIMELINE_MAX)
+    return [_event(row, case_id, None) for row in reversed(rows)]
 
 
 async def newest_cases(connection: Connection, limit: int) -> list[CaseRow]:

@@ -99,3 +99,13 @@ SELECT id FROM pgqueuer WHERE status = 'failed' AND id = ANY($1::bigint[]) ORDER
 
 -- name: lock_dead_webhooks
 SELECT id FROM inbox WHERE state = 'dead' AND id = ANY($1::bigint[]) ORDER BY id FOR UPDATE
+
+-- name: events_of_case
+-- A person's own words (opt-outs, replies) belong into every timeline of hers. The newest, when there are too many.
+SELECT id, at, data FROM event WHERE case_id = $1
+UNION
+SELECT id, at, data FROM event WHERE payment_id = $2
+UNION
+SELECT id, at, data FROM event
+WHERE person_id = $3 AND case_id IS NULL AND payment_id IS NULL
+ORDER BY id DESC LIMIT $4
