@@ -267,7 +267,8 @@ def small_disk(size_mb: int) -> Iterator[tuple[tuple[str, ...], Path]]:
             return
     shared = os.statvfs("/dev/shm")
     excess_bytes = shared.f_bavail * shared.f_frsize - size_mb * MIB_BYTES
-    assert excess_bytes < 1024 * MIB_BYTES, f"found no disk to fill: run as root, or allow user namespaces ({probe.stderr})"
+    found = excess_bytes < 1024 * MIB_BYTES
+    assert found, f"found no disk to fill: run as root, or allow user namespaces ({probe.stderr})"
     with open_folder("/dev/shm") as place:
         if excess_bytes > 0:
             with (place / "excess").open("wb") as file:
