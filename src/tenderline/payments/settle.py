@@ -82,9 +82,10 @@ async def apply(connection: Connection, gateway: str, fact: PaymentFact, find_pa
         payer_conflict=conflict,
         observed=session.encode(state),
     )
-    await rows.save(connection, row)
-    learnt = resolved is not None and resolved.learnt_address
     changed = _changed(known, row)
+    if changed or state != before:
+        await rows.save(connection, row)
+    learnt = resolved is not None and resolved.learnt_address
     if resolved is not None and resolved.addresses.rejected and (known is None or changed):
         await events.append(connection, _told_rejected(row, resolved))
     await events.append(connection, _told(row, changed=changed, learnt=learnt))
