@@ -157,7 +157,9 @@ async def _plan(
         return
     first_due = utc_now() + timedelta(seconds=practice.merge_hold_s)
     planned: list[Planned] = []
-    for step in practice.policy.step:
+    # For somebody who wants silence one contact is planned, for the gate to refuse it with its rule; no more.
+    steps = practice.policy.step[: 1 if person.opted_out_at else None]
+    for step in steps:
         chosen = _choose(step.channels, practice.channels, points)
         if chosen is None:
             continue
