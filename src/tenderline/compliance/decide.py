@@ -44,25 +44,38 @@ def decide(
     """
     del consents  # no rule shipped so far rests on a consent; the argument is the gate's contract
     binding = rules.binding(now.date(), channel, purpose)
-    denying = [rule for rule in binding if _denies(rule, person, contact_point, history)]
+    denying = [rule for rule in binding.denying if _denies(rule, person, contact_point, history)]
     if denying:
         return Deny(tuple(rule.id for rule in denying), _why_denied(denying[0]))
-    deferring: dict[str, Rule] = {}
-    instant = now
-    for _ in range(_PASSES_MAX):
-        moved = False
-        for rule in binding:
-            later = _not_before(rule, instant, now, person, history)
-            if later is None:
-                return Deny((rule.id,), _no_opening(person))
-            if later > instant:
-                instant, moved = later, True
-                deferring[rule.id] = rule
-        if not moved:
-            break
+    instant, deferring = _content(binding.deferring, now, now, person, history)
+    if instant is None:
+        return Deny((deferring[-1].id,), _no_opening(person))
     if not deferring:
-        return Allow(tuple(rule.id for rule in binding))
-    return Defer(instant, tuple(deferring), next(iter(deferring.values())).why)
+        return Allow(binding.ids)
+    for _ in range(_PASSES_MAX):
+        later, more = _content(binding.deferring, instant, now, person, history)
+        if later is None:
+            return Deny((more[-1].id,), _no_opening(person))
+        if later == instant:
+            break
+        instant = later
+        deferring += [rule for rule in more if rule not in deferring]
+    return Defer(instant, tuple(rule.id for rule in deferring), deferring[0].why)
+
+
+def _content(
+    rules: Sequence[Rule], instant: datetime, now: datetime, person: PersonFacts, history: History
+) -> tuple[datetime | None, list[Rule]]:
+    """One pass over the rules: how far they push the instant, and which of them did. None: the last one sees no end."""
+    pushing: list[Rule] = []
+    for rule in rules:
+        later = _not_before(rule, instant, now, person, history)
+        if later is None:
+            return None, [*pushing, rule]
+        if later > instant:
+            instant = later
+            pushing.append(rule)
+    return instant, pushing
 
 
 def _denies(rule: Rule, person: PersonFacts, contact_point: ContactPointFacts, history: History) -> bool:

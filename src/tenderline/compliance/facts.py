@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+
+import msgspec
 
 
 class Purpose(StrEnum):
@@ -18,8 +19,7 @@ class Purpose(StrEnum):
     OPT_OUT_CONFIRMATION = "opt_out_confirmation"
 
 
-@dataclass(frozen=True, slots=True)
-class PersonFacts:
+class PersonFacts(msgspec.Struct, frozen=True, gc=False):
     """The person, as her locked row says. Instants are aware UTC."""
 
     opted_out_at: datetime | None = None
@@ -29,16 +29,14 @@ class PersonFacts:
     """Every zone not ruled out (`core.zones.candidates`); empty when nothing is known."""
 
 
-@dataclass(frozen=True, slots=True)
-class ContactPointFacts:
+class ContactPointFacts(msgspec.Struct, frozen=True, gc=False):
     """The address a contact would go to."""
 
     usable: bool = True
     why_not: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class History:
+class History(msgspec.Struct, frozen=True, gc=False):
     """What happened in the matter that the contact is about."""
 
     settled: bool = False
@@ -53,8 +51,7 @@ class History:
     """Something about this person or debt was received and has not been read yet."""
 
 
-@dataclass(frozen=True, slots=True)
-class Consent:
+class Consent(msgspec.Struct, frozen=True, gc=False):
     """One thing the person agreed to or took back. The list is append-only; the latest wins."""
 
     channel: str
@@ -62,15 +59,13 @@ class Consent:
     at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Allow:
+class Allow(msgspec.Struct, frozen=True, gc=False):
     """The contact may leave now. `rules` are all that were asked."""
 
     rules: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Defer:
+class Defer(msgspec.Struct, frozen=True, gc=False):
     """Not now: ask again at `until`. `rules` are those that said so."""
 
     until: datetime
@@ -78,8 +73,7 @@ class Defer:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class Deny:
+class Deny(msgspec.Struct, frozen=True, gc=False):
     """Never. `rules` are those that said so."""
 
     rules: tuple[str, ...]

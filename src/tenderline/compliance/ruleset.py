@@ -31,6 +31,13 @@ class RuleKind(StrEnum):
     CAP = "cap"
 
 
+DEFERRING = frozenset(
+    {RuleKind.PROCESSING, RuleKind.HELD, RuleKind.DISTRESS, RuleKind.UNREAD_NEWS, RuleKind.HOURS, RuleKind.CAP}
+)
+"""The kinds that put a contact off."""
+DENYING = frozenset({RuleKind.OPTED_OUT, RuleKind.SETTLED, RuleKind.CLOSED, RuleKind.UNUSABLE_ADDRESS, RuleKind.HOURS})
+"""The kinds that refuse it for good; hours do so when nobody knows where the person's day is."""
+
 _NEEDS: dict[RuleKind, frozenset[str]] = {
     RuleKind.PROCESSING: frozenset({"again_after_s"}),
     RuleKind.HELD: frozenset({"again_after_s"}),
@@ -74,6 +81,15 @@ class Rule:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """The rules in force for one kind of contact on one day, sorted once into what each can answer."""
+
+    ids: tuple[str, ...]
+    denying: tuple[Rule, ...]
+    deferring: tuple[Rule, ...]
+
+
 class Ruleset:
     """All rules, with a version that names exactly these rows."""
 
@@ -82,12 +98,17 @@ class Ruleset:
         self.version = version
         self._by_contact = lru_cache(maxsize=512)(self._select)
 
-    def binding(self, day: date, channel: str, purpose: str) -> tuple[Rule, ...]:
+    def binding(self, day: date, channel: str, purpose: str) -> Binding:
         """The rules in force for such a contact, in the order of the files."""
         return self._by_contact(day, channel, purpose)
 
-    def _select(self, day: date, channel: str, purpose: str) -> tuple[Rule, ...]:
-        return tuple(rule for rule in self.rules if rule.binds(day, channel, purpose))
+    def _select(self, day: date, channel: str, purpose: str) -> Binding:
+        rules = tuple(rule for rule in self.rules if rule.binds(day, channel, purpose))
+        return Binding(
+            ids=tuple(rule.id for rule in rules),
+            denying=tuple(rule for rule in rules if rule.kind in DENYING),
+            deferring=tuple(rule for rule in rules if rule.kind in DEFERRING),
+        )
 
     def find(self, rule_id: str) -> Rule | None:
         """The row of that id, for explaining a decision."""

@@ -51,8 +51,7 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
     not_after: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Leased:
+class Leased(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An attempt that the gate let pass, held by this worker until `lease_ends_steady_s` on its own steady clock."""
 
     person_id: UUID
@@ -138,9 +137,11 @@ async def claim(
             [row["case_id"] for row in due],
         )
         decisions: list[tuple[Any, Any, Decision]] = []
+        made: dict[tuple[Any, ...], Decision] = {}
         for fact in facts:
             attempt = due[fact["n"]]
-            decisions.append((attempt, fact, _decide(attempt, people[attempt["person_id"]], fact, rules, default_zone)))
+            decision = _decide(attempt, people[attempt["person_id"]], fact, rules, default_zone, made)
+            decisions.append((attempt, fact, decision))
         fences = await _record(connection, decisions, people, rules, lease_s, default_zone)
         leased = [
             _leased(attempt, fact, people[attempt["person_id"]], fences[attempt["id"]], lease_ends_steady_s)
@@ -163,12 +164,33 @@ def _zones(person: Any, default_zone: str | None) -> tuple[str, ...]:
     return zones.candidates(person["zone"], tuple(person["number_zones"]), default_zone)
 
 
-def _decide(attempt: Any, person: Any, fact: Any, rules: Ruleset, default_zone: str | None) -> Decision:
+def _decide(
+    attempt: Any,
+    person: Any,
+    fact: Any,
+    rules: Ruleset,
+    default_zone: str | None,
+    made: dict[tuple[Any, ...], Decision],
+) -> Decision:
+    """The gate's answer for one attempt. `made` keeps those of this batch: like facts at one instant, like answer."""
     now = fact["now"]
     if attempt["not_after"] <= now:
         return Deny(("OWN-TOO-LATE",), "it is too late for this contact")
+    # Everything that `decide` is told below, and nothing else.
+    facts = (
+        person["opted_out_at"], person["distress_until"], person["last_contacted_at"], person["zone"],
+        tuple(person["number_zones"]), attempt["purpose"], attempt["channel"], fact["usable"], fact["state_why"],
+        fact["transaction_status"], fact["case_state"], fact["payment_status"], fact["unread_news"], now,
+    )  # fmt: skip
+    known = made.get(facts)
+    if known is None:
+        known = made[facts] = _ask(attempt, person, fact, rules, default_zone)
+    return known
+
+
+def _ask(attempt: Any, person: Any, fact: Any, rules: Ruleset, default_zone: str | None) -> Decision:
     return decide(
-        now,
+        fact["now"],
         PersonFacts(
             opted_out_at=person["opted_out_at"],
             distress_until=person["distress_until"],
@@ -201,45 +223,54 @@ async def _record(
     lease_s: float,
     default_zone: str | None,
 ) -> dict[UUID, int]:
+    """Writes every answer before anything leaves; returns the fences of the new leases."""
     told: list[Event] = []
-    columns: tuple[list[Any], ...] = ([], [], [], [], [], [], [])
+    allowed: list[tuple[UUID, UUID, datetime | None, int]] = []
+    others: list[tuple[UUID, UUID, str, datetime | None, str, str]] = []
+    alike: dict[tuple[tuple[str, ...], tuple[str, ...]], int] = {}
+    records: list[str] = []
     for attempt, fact, decision in decisions:
         person = people[attempt["person_id"]]
-        record = _DecisionRecord(
-            type(decision).__name__.lower(),
-            decision.rules,
-            fact["now"],
-            rules.version,
-            TZDATA_VERSION,
-            _zones(person, default_zone),
-        )
-        state, due_at, why = "leased", None, None
+        where = _zones(person, default_zone)
+        key = (attempt["person_id"], attempt["id"])
         match decision:
-            case Defer():
-                state, due_at, why = "planned", decision.until, decision.why
-            case Deny():
-                state, why = "suppressed", decision.why
-        record.until, record.why = due_at, why
-        row = (
-            attempt["person_id"],
-            attempt["id"],
-            state,
-            due_at,
-            person["last_contacted_at"],
-            msgspec.json.encode(record).decode(),
-            why,
-        )
-        for column, value in zip(columns, row, strict=True):
-            column.append(value)
+            case Allow():
+                place = alike.get((where, decision.rules))
+                if place is None:
+                    records.append(_record_of(decision, fact["now"], rules, where))
+                    alike[where, decision.rules] = place = len(records)
+                allowed.append((*key, person["last_contacted_at"], place))
+            case Defer(until=until, why=why):
+                others.append((*key, "planned", until, _record_of(decision, fact["now"], rules, where), why))
+            case Deny(why=why):
+                others.append((*key, "suppressed", None, _record_of(decision, fact["now"], rules, where), why))
         if event := _told(attempt, decision):
             told.append(event)
-    contacted_at = decisions[0][1]["now"]
-    fences = await connection.fetch(query("attempts", "record_decisions"), *columns, lease_s, contacted_at)
-    allowed = [attempt["person_id"] for attempt, _, decision in decisions if isinstance(decision, Allow)]
+    fences: dict[UUID, int] = {}
     if allowed:
-        await connection.execute(query("attempts", "mark_contacted"), allowed, contacted_at)
+        contacted_at = decisions[0][1]["now"]
+        rows = await connection.fetch(
+            query("attempts", "record_allowed"), *_columns(allowed), records, lease_s, contacted_at
+        )
+        fences = {row["id"]: row["fence"] for row in rows}
+        await connection.execute(query("attempts", "mark_contacted"), [row[0] for row in allowed], contacted_at)
+    if others:
+        await connection.execute(query("attempts", "record_refused_or_deferred"), *_columns(others))
     await events.append(connection, told)
-    return {row["id"]: row["fence"] for row in fences}
+    return fences
+
+
+def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def _record_of(decision: Decision, at: datetime, rules: Ruleset, where: tuple[str, ...]) -> str:
+    record = _DecisionRecord(type(decision).__name__.lower(), decision.rules, at, rules.version, TZDATA_VERSION, where)
+    if not isinstance(decision, Allow):
+        record.why = decision.why
+    if isinstance(decision, Defer):
+        record.until = decision.until
+    return msgspec.json.encode(record).decode()
 
 
 def _told(attempt: Any, decision: Decision) -> Event | None:

@@ -23,7 +23,7 @@ ORDER BY id FOR UPDATE
 -- Read after the people are locked, in a statement of its own: it sees all that was committed before the locks.
 -- LIMIT 1 keeps each look-up a walk down an index: without it the planner may read whole tables for a batch.
 SELECT
-    a.n, clock_timestamp() AS now,
+    a.n, statement_timestamp() AS now,  -- of this statement: after the locks, and one instant for the whole batch
     p.value AS address, p.state = 'usable' AS usable, p.state_why,
     c.state AS case_state, y.status AS payment_status, y.transaction_status,
     c.amount_minor, c.currency,
@@ -43,22 +43,24 @@ LEFT JOIN LATERAL (
 LEFT JOIN LATERAL (SELECT * FROM recovery_case WHERE person_id = a.person_id AND id = a.case_id LIMIT 1) c ON true
 LEFT JOIN LATERAL (SELECT * FROM payment WHERE person_id = c.person_id AND id = c.payment_id LIMIT 1) y ON true
 
--- name: record_decisions
+-- name: record_allowed
+-- Most decisions of a batch are alike: each distinct one is sent once ($5), and rows name theirs by its place ($4).
+WITH j AS MATERIALIZED (SELECT decision, n FROM unnest($5::jsonb[]) WITH ORDINALITY AS x (decision, n))
 UPDATE attempt t SET
-    state = d.state,
-    due_at = coalesce(d.due_at, t.due_at),
-    lease_until = CASE WHEN d.state = 'leased' THEN clock_timestamp() + make_interval(secs => $8) END,
-    fence = t.fence + CASE WHEN d.state = 'leased' THEN 1 ELSE 0 END,
-    handed_over_at = NULL,
-    contacted_before = d.contacted_before,
-    contacted_at = CASE WHEN d.state = 'leased' THEN $9::timestamptz END,
-    decision = d.decision,
-    why = d.why,
+    state = 'leased', lease_until = clock_timestamp() + make_interval(secs => $6), fence = t.fence + 1,
+    handed_over_at = NULL, contacted_before = d.contacted_before, contacted_at = $7, decision = j.decision, why = NULL,
     updated_at = now()
-FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::jsonb[], $7::text[])
-    AS d (person_id, id, state, due_at, contacted_before, decision, why)
+FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::int[]) AS d (person_id, id, contacted_before, n)
+JOIN j ON j.n = d.n
 WHERE t.person_id = d.person_id AND t.id = d.id
 RETURNING t.id, t.fence
+
+-- name: record_refused_or_deferred
+UPDATE attempt t SET
+    state = d.state, due_at = coalesce(d.due_at, t.due_at), decision = d.decision, why = d.why, updated_at = now()
+FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::timestamptz[], $5::jsonb[], $6::text[])
+    AS d (person_id, id, state, due_at, decision, why)
+WHERE t.person_id = d.person_id AND t.id = d.id
 
 -- name: mark_contacted
 UPDATE person SET last_contacted_at = $2 WHERE id = ANY($1::uuid[])
