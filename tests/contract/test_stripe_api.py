@@ -224,6 +224,7 @@ from localstripe import resources, server
 resources.Store.dump_to_disk = lambda self: None  # it would write where other servers of its kind read
 listener = socket.socket()
 listener.bind(("127.0.0.1", 0))
+listener.listen()  # who connects before the server runs waits, instead of being refused
 print(listener.getsockname()[1], flush=True)
 web.run_app(server.app, sock=listener, print=None, access_log=None)
 """
