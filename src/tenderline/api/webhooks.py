@@ -74,7 +74,7 @@ class Webhooks:
         try:
             if scope["method"] != "POST":
                 raise WrongMethodError()
-            headers = {bytes(name).lower(): bytes(value) for name, value in scope["headers"]}
+            headers = {name.decode("latin-1"): value for name, value in scope["headers"]}  # lower case, says ASGI
             envelope = self._verify(source, scope, headers, await _body(headers, receive))
             fresh = await self._inbox.receive(source, envelope)
         except TenderlineError as error:
@@ -86,15 +86,14 @@ class Webhooks:
         self._counted[f"webhook.{source}.{'stored' if fresh else 'repeated'}"] += 1
         await _answer(send, 200, b"{}")
 
-    def _verify(self, source: str, scope: Scope, headers: dict[bytes, bytes], body: bytes) -> Envelope:
-        named = {name.decode("latin-1"): value for name, value in headers.items()}
+    def _verify(self, source: str, scope: Scope, headers: dict[str, bytes], body: bytes) -> Envelope:
         if (gateway := self._services.gateways.get(source)) is not None:
-            envelope = gateway.verify(named, body, time.time())
+            envelope = gateway.verify(headers, body, time.time())
             stored = envelope.body
         elif (provider := self._services.inbound.get(source)) is not None:
             query = scope["query_string"].decode("latin-1")
             url = f"{self._services.settings.public_url}{scope['path']}" + (f"?{query}" if query else "")
-            envelope = provider.verify(url, named, body)
+            envelope = provider.verify(url, headers, body)
             stored = unquote_plus(envelope.body.decode("utf-8", "replace")).encode()
         else:
             raise NotFoundError(f"No source {source[:32]!r} is configured for webhooks.")
@@ -120,8 +119,8 @@ def _require_storable(envelope: Envelope) -> None:
             raise MalformedWebhookError("The webhook's id or type is longer than 255 characters or not printable.")
 
 
-async def _body(headers: dict[bytes, bytes], receive: Receive) -> bytes:
-    declared = headers.get(b"content-length", b"0")
+async def _body(headers: dict[str, bytes], receive: Receive) -> bytes:
+    declared = headers.get("content-length", b"0")
     if not declared.isdigit() or int(declared[:20]) > BODY_BYTES_MAX:
         raise BodyTooLargeError(f"A webhook may have {BODY_BYTES_MAX // 1024} KB at most.")
     chunks: list[bytes] = []
