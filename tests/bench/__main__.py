@@ -21,6 +21,7 @@ from tests.bench.render import number, page
 from tests.bench.report import Report, Result, machine
 from tests.bench.sizes import FULL, QUICK, Sizes
 
+TABLE_WIDTH = 140
 PAGE = ROOT / "docs" / "benchmarks.md"
 Benchmark = Callable[[Ground, Sizes, Say], Awaitable[Result]]
 BENCHMARKS: dict[str, Benchmark] = {
@@ -62,7 +63,7 @@ def progress() -> Iterator[Say]:
 async def measure(names: list[str], sizes: Sizes, say: Say) -> Report:
     """Runs the named benchmarks, one after the other, on one ground."""
     with Ground(durable=sizes.is_full) as ground:
-        report = Report(machine=machine(await ground.server_version()), full=sizes.is_full, results=[])
+        report = Report(machine=machine(await ground.server_version(), ground.folder), full=sizes.is_full, results=[])
         for name in names:
             began_s = time.monotonic()
             result = await BENCHMARKS[name](ground, sizes, say)
@@ -79,7 +80,9 @@ def show(report: Report) -> None:
         for one in result.figures:
             verdict = "" if one.met is None else f"{one.bar}: {'met' if one.met else 'MISSED'}"
             table.add_row(result.name, one.what, number(one), verdict)
-    Console().print(table)
+    console = Console()
+    console.width = max(console.width, TABLE_WIDTH)
+    console.print(table)
 
 
 def main() -> None:

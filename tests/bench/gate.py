@@ -18,7 +18,6 @@ from tenderline.core import zones
 
 BATCH = 500
 WARM_BATCHES = 2
-PROCESSES = (1, 2)
 VARIANTS: tuple[Variant, ...] = ("gate", "lease and event", "bare lease")
 ZONES = 8
 TURN_TIMEOUT_S = 240.0
@@ -56,14 +55,14 @@ async def run(ground: Ground, sizes: Sizes, say: Say) -> Result:
         say(f"gate: making {sizes.gate_rows:,} due contacts")
         await _fill(ground, prepared, sizes.gate_rows)
         for number in range(sizes.repeats):
-            for processes in PROCESSES:
+            for processes in sizes.gate_processes:
                 for variant in VARIANTS:
                     say(f"gate: {variant}, processes: {processes}, run {number + 1} of {sizes.repeats}")
                     async with ground.copy_of(prepared) as url:
                         rate_per_s, cpu_us = await _claim(url, variant, processes, sizes.gate_batches)
                     outcomes.setdefault((variant, processes), []).append(rate_per_s)
                     cpu.setdefault(variant, []).append(cpu_us)
-    figures = [figure for processes in PROCESSES for figure in _figures(outcomes, processes)]
+    figures = [figure for processes in sizes.gate_processes for figure in _figures(outcomes, processes)]
     figures += [middle(f"time of our own process for each contact: {one}", cpu[one], unit="µs") for one in VARIANTS]
     claimed = sum(len(runs) * processes for (_, processes), runs in outcomes.items()) * sizes.gate_batches * BATCH
     figures.append(

@@ -49,9 +49,9 @@ class Ground:
     def __enter__(self) -> Ground:
         self.folder = Path(tempfile.mkdtemp(prefix="tenderline-bench-"))
         self.folder.chmod(0o755)  # our own folder: the database's user has to pass through it
-        # As in an installation: compiled once, not at every start, whatever the caller's shell says.
-        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-        os.environ["PYTHONPYCACHEPREFIX"] = str(self.folder / "bytecode")
+        if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
+            # As in an installation: compiled once, not at every start, whatever the caller's shell says.
+            os.environ["PYTHONPYCACHEPREFIX"] = str(self.folder / "bytecode")
         return self
 
     def __exit__(

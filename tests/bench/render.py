@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from tests.bench.report import Figure, Report, Result
 
 _HEAD = """\
@@ -12,7 +10,8 @@ _HEAD = """\
 Written by `make bench`. Ratios compare two ways of doing the same work in one run on one machine, in turns; they are
 what to look at. Absolute figures depend on the machine and on what else it does: everything (database, server, clients,
 simulated carrier) shares it, so they are lower than a server of its own would give, and they differ between runs by a
-factor of two.
+factor of two. What was measured before there was a product, to choose its parts, is in
+[measurements.md](measurements.md).
 """
 _REPEAT = """\
 ## How to repeat
@@ -35,7 +34,7 @@ def page(report: Report) -> str:
     """The whole of `docs/benchmarks.md`."""
     parts = [_HEAD, _machine(report), _ratios(report.results)]
     parts += [_section(result) for result in report.results]
-    parts += [_REPEAT, Path(__file__).with_name("while_choosing.md").read_text("utf-8")]
+    parts.append(_REPEAT)
     return "\n".join(part.rstrip("\n") + "\n" for part in parts)
 
 
@@ -43,13 +42,10 @@ def _machine(report: Report) -> str:
     at = report.machine
     took_min = sum(result.took_s for result in report.results) / 60
     return (
-        f"Measured on {at.date}: {at.cores} cores ({at.cpu}), {at.memory_gib:g} GiB, {at.system},"
-        f" Python {at.python}, PostgreSQL {at.postgresql}; {took_min:.0f} minutes, medians. Load average"
-        f" {at.load_before:.1f} before and {at.load_after:.1f} after: other work ran on the same cores.\n"
-        if at.load_before > at.cores / 4
-        else f"Measured on {at.date}: {at.cores} cores ({at.cpu}), {at.memory_gib:g} GiB, {at.system},"
-        f" Python {at.python}, PostgreSQL {at.postgresql}; {took_min:.0f} minutes, medians. Load average"
-        f" {at.load_before:.1f} before.\n"
+        f"Measured on {at.date}: {at.cores} cores ({at.cpu}), {at.memory_gib:g} GiB, {at.system}, Python {at.python},"
+        f" PostgreSQL {at.postgresql}. The disk syncs 8 KB in {at.sync_ms:.2g} ms; a slower one makes one commit for"
+        f" many webhooks worth more. It took {took_min:.0f} minutes; figures are medians. Load average"
+        f" {at.load_before:.1f} before and {at.load_after:.1f} after.\n"
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
@@ -11,6 +12,8 @@ from typing import Literal
 
 import msgspec
 
+SYNC_BYTES = 8_192
+SYNC_TRIES = 200
 Kind = Literal["ratio", "absolute", "count"]
 
 
@@ -47,6 +50,7 @@ class Machine(msgspec.Struct, kw_only=True):
     python: str
     postgresql: str
     system: str
+    sync_ms: float
     load_before: float
     load_after: float = 0.0
 
@@ -84,8 +88,8 @@ def percentile(values: list[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
-def machine(postgresql: str) -> Machine:
-    """This machine, now."""
+def machine(postgresql: str, folder: Path) -> Machine:
+    """This machine, now. `folder` lies on the disk that the database will use."""
     cpu = next(
         (line.partition(":")[2].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")), "unknown"
     )
@@ -98,8 +102,26 @@ def machine(postgresql: str) -> Machine:
         python=platform.python_version(),
         postgresql=postgresql,
         system=f"{platform.system()} {platform.release().partition('-')[0]}",
+        sync_ms=_sync_ms(folder),
         load_before=os.getloadavg()[0],
     )
+
+
+def _sync_ms(folder: Path) -> float:
+    """The median time in which the disk takes one page for certain: what a commit waits for."""
+    taken: list[float] = []
+    descriptor = os.open(folder / "sync", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        os.write(descriptor, bytes(SYNC_BYTES))
+        os.fsync(descriptor)
+        for _ in range(SYNC_TRIES):
+            os.pwrite(descriptor, bytes(SYNC_BYTES), 0)
+            start = time.perf_counter()
+            os.fdatasync(descriptor)
+            taken.append((time.perf_counter() - start) * 1000)
+    finally:
+        os.close(descriptor)
+    return median(taken)
 
 
 def _lines(path: str) -> list[str]:

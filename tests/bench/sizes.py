@@ -16,6 +16,7 @@ class Sizes:
     inbox_warm_s: float
     gate_rows: int
     gate_batches: int
+    gate_processes: tuple[int, ...]
     spike_payers: int
     spike_bound_s: float
     calls: int
@@ -36,6 +37,7 @@ FULL = Sizes(
     inbox_warm_s=2.0,
     gate_rows=500_000,
     gate_batches=40,
+    gate_processes=(1, 2),
     spike_payers=10_000,
     spike_bound_s=240.0,
     calls=20_000,
@@ -48,6 +50,7 @@ QUICK = Sizes(
     inbox_warm_s=0.1,
     gate_rows=3_500,
     gate_batches=1,
+    gate_processes=(2,),
     spike_payers=50,
     spike_bound_s=30.0,
     calls=200,

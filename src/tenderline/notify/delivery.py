@@ -12,7 +12,7 @@ from tenderline.app import Services
 from tenderline.core import links
 from tenderline.core.clock import utc_now
 from tenderline.core.errors import ProviderError, TenderlineError
-from tenderline.core.events import CarrierHoldsOptOut, ContactPointRejected
+from tenderline.core.events import CarrierHoldsOptOut, ContactPointRejected, Event, PersonOptedOut
 from tenderline.core.money import Money
 from tenderline.messengers.base import (
     Accepted,
@@ -175,8 +175,11 @@ async def _learn(
         await events.append(connection, [ContactPointRejected(person_id=person_id, channel=point.kind, why=why)])
     if opted_out:
         channel = Channel.SMS.value if point.kind == people.PHONE else Channel.EMAIL.value
-        told = CarrierHoldsOptOut(person_id=person_id, channel=channel, address=point.value)
-        await events.append(connection, [told])
+        await people.lock(connection, person_id)
+        told: list[Event] = [CarrierHoldsOptOut(person_id=person_id, channel=channel, address=point.value)]
+        if await people.opt_out(connection, person_id, by=f"{channel}:{point.value}"):  # at once; the evidence follows
+            told.append(PersonOptedOut(person_id=person_id, channel=channel, text="the carrier holds an opt-out"))
+        await events.append(connection, told)
 
 
 async def on_receipt(connection: Connection, provider: str, receipt: Receipt) -> Receipted | None:

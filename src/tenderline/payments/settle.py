@@ -51,6 +51,9 @@ class Applied:
 
 async def apply(connection: Connection, gateway: str, fact: PaymentFact, find_payer: FindPayer) -> list[Applied]:
     """Folds one fact into its payment, in the caller's transaction. A stop of a subscription concerns several."""
+    if fact.subscription_reference:
+        # The end of a subscription and a failure of it must see each other, whichever comes first.
+        await rows.serialise(connection, gateway, f"subscription:{fact.subscription_reference}")
     if fact.transaction_id is None:
         if fact.kind is FactKind.STOPPED and fact.subscription_reference:
             return await _apply_subscription_stop(connection, gateway, fact, find_payer)

@@ -21,13 +21,13 @@ async def on_message(connection: Connection, message: IncomingMessage) -> None:
         sender = phone.normalise(message.sender)
     except InvalidInputError:
         return  # a short code or a name: nobody we can contact, so nobody to silence
-    known = await people.find_by_address(connection, people.PHONE, sender)
-    if known is None:
+    # The same lock as for a payer who becomes known: two readings of a new number must end at one person.
+    owners = await people.find_owners(connection, phone=sender, email=None, source="reply", reference=None)
+    person_id = owners.by_phone
+    if person_id is None:
         # A stranger who says STOP must find it honoured when she becomes known.
         person_id = await people.create(connection, name=None, locale=None)
         await people.add_contact_point(connection, person_id, people.PHONE, sender, phone.zones(sender))
-    else:
-        person_id = known[0]
     await people.lock(connection, person_id)
     text = mask_card_numbers(message.text)[:TEXT_LENGTH_MAX]
     channel = message.channel.value

@@ -202,7 +202,10 @@ def _ask(attempt: Any, person: Any, fact: Any, rules: Ruleset, default_zone: str
         attempt["channel"],
         History(
             settled=fact["transaction_status"] == "COMPLETED" or fact["case_state"] == "recovered",
-            closed=fact["case_state"] in ("stopped", "exhausted") or fact["payment_status"] in _OVER,
+            # A case that cannot be found (its payments moved to another person) is no reason to contact anybody.
+            closed=fact["case_state"] in ("stopped", "exhausted")
+            or fact["payment_status"] in _OVER
+            or (attempt["case_id"] is not None and fact["case_state"] is None),
             held=fact["case_state"] == "held",
             processing=fact["payment_status"] == "processing",
             unread_news=fact["unread_news"],

@@ -123,7 +123,7 @@ async def hold(connection: Connection, person_id: UUID, case_id: UUID, why: str,
 
 
 async def open_of_person(connection: Connection, person_id: UUID) -> list[UUID]:
-    """The open cases of a person."""
+    """The cases of a person that go on, or would go on by themselves."""
     return [row["id"] for row in await connection.fetch(query("cases", "open_of_person"), person_id)]
 
 

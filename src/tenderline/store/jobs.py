@@ -23,7 +23,7 @@ from pgqueuer.types import JobId
 if TYPE_CHECKING:
     from tenderline.store.db import Connection, Pool
 
-TRIES_MAX = 8
+TRIES_MAX = 30  # hours, with pauses of at most BACK_OFF_MAX_S: longer than a gateway is usually away
 BACK_OFF_FIRST_S = 1.0
 BACK_OFF_MAX_S = 600.0
 DEAD_LISTED_MAX = 200

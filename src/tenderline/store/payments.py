@@ -91,6 +91,12 @@ async def get_with_person(connection: Connection, payment_id: UUID) -> tuple[Per
     raise DatabaseUnavailableError("The payment keeps moving between people; it is tried again.")
 
 
+async def transaction_of_invoice(connection: Connection, gateway: str, reference: str) -> str | None:
+    """The transaction that is known to belong to an invoice."""
+    found: str | None = await connection.fetchval(query("payments", "of_invoice"), gateway, reference)
+    return found
+
+
 async def save(connection: Connection, row: PaymentRow) -> None:
     """Writes a payment, new or changed."""
     await connection.execute(

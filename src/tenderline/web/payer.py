@@ -64,7 +64,9 @@ def _standing(case: Case | None) -> str:
         return "invalid"
     if case.transaction_status == "COMPLETED":
         return "paid"
-    return "pay" if case.payment_status in ("failed", "action_required", "processing") else "over"
+    if case.payment_status == "processing":
+        return "confirming"  # a debit on its way: a second one would charge twice
+    return "pay" if case.payment_status in ("failed", "action_required") else "over"
 
 
 def _money(case: Case) -> Money | None:
@@ -89,7 +91,8 @@ async def show_pay(request: AnyRequest, token: FromPath[str]) -> Response[str]:
         kind = _standing(case)
         money = _money(case) if case else None
         if case is None or money is None or kind != "pay":
-            return _page(services, "over" if kind == "pay" else kind)
+            amount = money.format(case.locale or "en_US") if case and money else ""
+            return _page(services, "over" if kind == "pay" else kind, amount=amount, token=token)
         if "done" not in request.query_params:
             opened = PaymentLinkOpened(person_id=case.person_id, case_id=case.id, attempt_id=attempt_id)
             await events.append(connection, [opened])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 
+import msgspec
 import structlog
 
 from tenderline.app import Services
@@ -16,7 +17,7 @@ from tenderline.messengers.base import InboundSource, IncomingMessage, Receipt
 from tenderline.notify import delivery
 from tenderline.payments import settle
 from tenderline.people import person, replies
-from tenderline.store import events, inbox
+from tenderline.store import events, inbox, payments
 from tenderline.store.db import Connection
 from tenderline.store.inbox import Unread
 from tenderline.store.people import Resolved
@@ -59,7 +60,12 @@ async def handle_webhook(services: Services, connection: Connection, unread: Unr
 
 
 async def _from_gateway(services: Services, connection: Connection, gateway: Gateway, unread: Unread) -> None:
-    for fact in gateway.normalise(unread.body):
+    for told_fact in gateway.normalise(unread.body):
+        fact = told_fact
+        if fact.transaction_id is None and fact.lookup is not None:
+            known = await payments.transaction_of_invoice(connection, gateway.name, fact.lookup)
+            if known is not None:  # what the gate may be asked about is settled here and now, without the gateway
+                fact = msgspec.structs.replace(fact, transaction_id=known, lookup=None)
         if fact.transaction_id is None and fact.lookup is not None:
             told = PaymentLookupWanted(gateway=gateway.name, reference=fact.lookup, inbox_id=unread.id)
             await events.append(connection, [told])

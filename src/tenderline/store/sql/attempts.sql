@@ -66,18 +66,41 @@ WHERE t.person_id = d.person_id AND t.id = d.id
 UPDATE person SET last_contacted_at = $2 WHERE id = ANY($1::uuid[])
 
 -- name: hand_over
--- The last word before sending: whoever lost the lease gets nothing back, and sends nothing.
+-- The last word before sending: whoever lost the lease gets nothing back, and sends nothing. News that was committed
+-- since the lease counts too: the lease runs out, the contact is planned again, and the gate refuses it with its rule.
 UPDATE attempt t SET handed_over_at = clock_timestamp(), provider = d.provider, message = d.message, updated_at = now()
 FROM unnest($1::uuid[], $2::uuid[], $3::int[], $4::text[], $5::jsonb[]) AS d (person_id, id, fence, provider, message)
 WHERE t.person_id = d.person_id AND t.id = d.id AND t.fence = d.fence
   AND t.state = 'leased' AND t.lease_until > clock_timestamp()
+  AND NOT EXISTS (
+      SELECT FROM person p
+      WHERE p.id = t.person_id AND (p.opted_out_at IS NOT NULL OR p.distress_until > clock_timestamp())
+  )
+  AND NOT EXISTS (
+      SELECT FROM recovery_case c JOIN payment y ON y.person_id = c.person_id AND y.id = c.payment_id
+      WHERE c.person_id = t.person_id AND c.id = t.case_id
+        AND (c.state <> 'open' OR y.status NOT IN ('failed', 'action_required'))
+  )
+  AND NOT EXISTS (
+      SELECT FROM inbox i
+      WHERE i.state IN ('unread', 'dead') AND i.subject IN (
+          SELECT q.value FROM contact_point q WHERE q.person_id = t.person_id
+          UNION ALL
+          SELECT c.gateway || ':' || r.reference
+          FROM recovery_case c JOIN payment y ON y.person_id = c.person_id AND y.id = c.payment_id,
+              unnest(ARRAY[c.transaction_id, y.invoice_reference, y.subscription_reference]) AS r (reference)
+          WHERE c.person_id = t.person_id AND c.id = t.case_id
+      )
+  )
 RETURNING t.id
 
 -- name: record_accepted
 UPDATE attempt SET
     state = 'accepted', provider_ref = $4, lease_until = NULL, tries = tries + 1, why = NULL,
     check_at = clock_timestamp() + make_interval(secs => $5), updated_at = now()
-WHERE person_id = $1 AND id = $2 AND fence = $3 AND state = 'leased'
+WHERE person_id = $1 AND id = $2
+  -- A doubt one fence on is the sweep of this very lease: what its worker knows settles it.
+  AND ((fence = $3 AND state = 'leased') OR (fence = $3 + 1 AND state = 'in_doubt'))
 RETURNING case_id, channel
 
 -- name: record_refused

@@ -23,7 +23,8 @@ WHERE person_id = $1 AND id = $2 AND (state = 'open' OR (state = 'held' AND (hel
 RETURNING id
 
 -- name: open_of_person
-SELECT id FROM recovery_case WHERE person_id = $1 AND state = 'open' ORDER BY id LIMIT 200
+SELECT id FROM recovery_case
+WHERE person_id = $1 AND (state = 'open' OR (state = 'held' AND held_by = 'system')) ORDER BY id LIMIT 200
 
 -- name: release
 UPDATE recovery_case SET state = 'open', held_why = NULL, held_by = NULL

@@ -34,3 +34,6 @@ ORDER BY transaction_id LIMIT 100
 
 -- name: serialise
 SELECT pg_advisory_xact_lock(hashtextextended($1 || ':' || $2, 1))
+
+-- name: of_invoice
+SELECT transaction_id FROM payment WHERE gateway = $1 AND invoice_reference = $2 ORDER BY created_at LIMIT 1

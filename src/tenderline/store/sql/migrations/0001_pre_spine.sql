@@ -92,6 +92,7 @@ CREATE TABLE payment (
 );
 CREATE INDEX payment_id ON payment (id);
 CREATE UNIQUE INDEX payment_transaction ON payment (gateway, transaction_id);
+CREATE INDEX payment_invoice ON payment (gateway, invoice_reference) WHERE invoice_reference IS NOT NULL;
 CREATE INDEX payment_subscription ON payment (gateway, subscription_reference)
     WHERE subscription_reference IS NOT NULL;
 
