@@ -128,7 +128,7 @@ async def test_postgres_killed_under_load_keeps_everything_that_was_acknowledged
                             acknowledged.add(f"evt_{transaction}_failed")
                         if stop.is_set():
                             return
-                        await asyncio.sleep(0.02)  # a load, not a flood: the worker has to read it all in the end
+                        await asyncio.sleep(0.15)  # a load, not a flood: the worker has to read it all in the end
 
                 senders = [asyncio.create_task(sender(number)) for number in range(8)]
                 for _ in range(2):
