@@ -22,7 +22,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,  # it prints the values of variables, and some are secrets
-    help="Takes, confirms and recovers payments.",
+    help="Recovers failed payments by message.",
 )
 config_app = typer.Typer(no_args_is_help=True, help="Show and check the settings.")
 audit_app = typer.Typer(no_args_is_help=True, help="The tamper-evident log.")

@@ -34,6 +34,13 @@ async def test_a_stop_silences_every_channel_with_evidence(pool, text):
     assert await pool.fetchval("SELECT count(*) FROM audit WHERE action = 'opt_out'") == 1
 
 
+@pytest.mark.parametrize("at", [501, 1550])
+async def test_a_stop_at_the_end_of_a_long_reply_is_heard(pool, at):
+    debtor = await world.make_debtor(pool)
+    await write(pool, debtor.address, "well, " * (at // 6) + "please unsubscribe me")
+    assert await is_silent(pool, debtor)
+
+
 async def test_start_takes_back_a_stop_from_the_same_number_and_no_other(pool):
     debtor = await world.make_debtor(pool)
     await write(pool, debtor.address, "STOP")

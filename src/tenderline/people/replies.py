@@ -29,10 +29,11 @@ async def on_message(connection: Connection, message: IncomingMessage) -> None:
         person_id = await people.create(connection, name=None, locale=None)
         await people.add_contact_point(connection, person_id, people.PHONE, sender, phone.zones(sender))
     await people.lock(connection, person_id)
-    text = mask_card_numbers(message.text)[:TEXT_LENGTH_MAX]
+    whole = mask_card_numbers(message.text)
+    text = whole[:TEXT_LENGTH_MAX]  # what is kept; what is judged is all of it
     channel = message.channel.value
     await events.append(connection, [MessageReceived(person_id=person_id, channel=channel, text=text)])
-    reply = read_reply(text)
+    reply = read_reply(whole)
     if reply.kind is ReplyKind.OPT_OUT:
         await consent.opt_out(connection, person_id, channel=channel, address=sender, how="reply", evidence=text)
     elif reply.kind is ReplyKind.OPT_IN:
