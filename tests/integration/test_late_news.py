@@ -6,6 +6,7 @@ import pytest
 
 from support import services as world_services
 from support import world
+from tenderline.core.clock import utc_now
 from tenderline.core.webhooks import Envelope, Urgency
 from tenderline.messengers.base import Channel, IncomingMessage
 from tenderline.people import consent, replies
@@ -72,12 +73,12 @@ async def test_a_stop_read_while_its_number_becomes_known_lands_on_its_owner(poo
 
         async def becomes_known(phone=phone):
             async with pool.acquire() as connection, connection.transaction():
-                await find_payer(services, connection, "stripe")(Payer(phone=phone))
+                await find_payer(services, connection, "stripe")(Payer(phone=phone), None)
 
         async def says_stop(phone=phone):
             async with pool.acquire() as connection, connection.transaction():
                 message = IncomingMessage(channel=Channel.SMS, sender=phone, text="STOP", provider_reference="SM")
-                await replies.on_message(connection, message)
+                await replies.on_message(connection, message, utc_now())
 
         await asyncio.gather(becomes_known(), says_stop())
         async with pool.acquire() as connection:

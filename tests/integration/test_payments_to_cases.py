@@ -196,7 +196,8 @@ async def test_the_database_itself_refuses_a_second_open_case_for_one_transactio
     async with services.pool.acquire() as connection:
         second = await cases.open_case(
             connection, person_id=row["person_id"], payment_id=row["payment_id"], gateway="stripe",
-            transaction_id="pi_l", held_why=None, reason="unknown", amount_minor=1, currency="USD", policy="p",
+            transaction_id="pi_l", held_why=None, held_by=None, reason="unknown", amount_minor=1, currency="USD",
+            policy="p",
         )  # fmt: skip
     assert second is None
 

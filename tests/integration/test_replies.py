@@ -4,6 +4,7 @@ import pytest
 
 from support import services as world_services
 from support import world
+from tenderline.core.clock import utc_now
 from tenderline.messengers.base import Channel, IncomingMessage
 from tenderline.people import replies
 
@@ -16,7 +17,7 @@ def services(pool):
 async def write(pool, sender, text):
     async with pool.acquire() as connection, connection.transaction():
         message = IncomingMessage(channel=Channel.SMS, sender=sender, text=text, provider_reference="SM1")
-        await replies.on_message(connection, message)
+        await replies.on_message(connection, message, utc_now())
 
 
 async def is_silent(pool, debtor):

@@ -39,8 +39,8 @@ async def test_a_payer_of_whom_only_the_customer_id_is_told_is_asked_of_the_gate
     told = await control(town, "POST", "/control/bank/decline", {"name": "Ann", "phone": phone})
     await until(lambda: town.texts(phone), "the text to the number that only the gateway knew")
     assert await case_state(town, told["payment_intent"]) == "open"
-    kinds = {row["kind"] for row in await town.fetch("SELECT kind FROM event")}
-    assert {"PayerContactMissing", "CaseHeld", "CaseReleased"} <= kinds
+    # Whether the case was held for a moment depends on which job ran first; that the gateway was asked does not.
+    assert await town.fetchval("SELECT count(*) FROM event WHERE kind = 'PayerContactMissing'") == 1
 
 
 async def test_an_invoice_that_names_no_payment_is_looked_up_and_joins_its_case(town):

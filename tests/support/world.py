@@ -74,7 +74,8 @@ async def make_debtor(pool, *, attempts_due: int = 1, due_in_s: float = -1, chan
         )  # fmt: skip
         case_id = await cases.open_case(
             connection, person_id=person_id, payment_id=payment_id, gateway="stripe", transaction_id=transaction_id,
-            held_why=None, reason="insufficient_funds", amount_minor=2500, currency="USD", policy="default@1",
+            held_why=None, held_by=None, reason="insufficient_funds", amount_minor=2500, currency="USD",
+            policy="default@1",
         )  # fmt: skip
         assert case_id is not None
         due_at = datetime.now(UTC) + timedelta(seconds=due_in_s)

@@ -85,6 +85,7 @@ class _Object(msgspec.Struct, gc=False):
     invoice: Any = None
     payments: Any = None
     metadata: Any = None
+    customer: Any = None
 
     def get(self, field: str) -> object:
         return getattr(self, field, None)
@@ -132,7 +133,9 @@ def envelope_of(body: bytes) -> Envelope:
     known = EVENTS.get(event_type)
     if known is not None and data is not None:
         get = data.object.get
-        key = debt_key(known[0], get) or lookup_of(known[0], get) or object_id(get("id"))
+        # Where the event does not name the payment its gateway must be asked: until then all that is the payer's waits.
+        asked = lookup_of(known[0], get) and object_id(get("customer"))
+        key = debt_key(known[0], get) or asked or lookup_of(known[0], get) or object_id(get("id"))
         subject = f"stripe:{key}" if key else None
     return Envelope(
         event_id=event_id, event_type=event_type, urgency=urgency_of(event_type), body=body, subject=subject

@@ -12,7 +12,7 @@ from tenderline.app import Services
 from tenderline.core import links
 from tenderline.core.clock import utc_now
 from tenderline.core.errors import ProviderError, TenderlineError
-from tenderline.core.events import CarrierHoldsOptOut, ContactPointRejected, Event, PersonOptedOut
+from tenderline.core.events import CarrierHoldsOptOut, ContactPointRejected
 from tenderline.core.money import Money
 from tenderline.messengers.base import (
     Accepted,
@@ -28,7 +28,7 @@ from tenderline.messengers.base import (
     Unknown,
 )
 from tenderline.notify import templates
-from tenderline.store import cases, events, outcomes, people
+from tenderline.store import cases, consents, events, outcomes, people
 from tenderline.store.attempts import Leased
 from tenderline.store.db import Connection
 from tenderline.store.jobs import back_off_s
@@ -157,8 +157,14 @@ async def _record(services: Services, leased: Leased, outcome: Outcome, messenge
             case Unknown(why=why):
                 askable = messenger is not None and messenger.can_be_asked
                 recorded = await outcomes.record_unknown(connection, leased, why, can_be_asked=askable)
-            case LeaseLost():
-                recorded = False  # the sweep of expired leases decides; nothing left this machine
+            case LeaseLost():  # nothing left this machine: the gate is asked anew
+                recorded = await outcomes.record_not_sent(
+                    connection,
+                    leased,
+                    "its lease ran out before it was sent",
+                    again_after_s=0,
+                    tries_max=settings.attempt_tries_max,
+                )
     if not recorded:
         log.warning("outcome refused: the lease was lost", attempt=str(leased.id), outcome=type(outcome).__name__)
 
@@ -175,14 +181,20 @@ async def _learn(
         await events.append(connection, [ContactPointRejected(person_id=person_id, channel=point.kind, why=why)])
     if opted_out:
         channel = Channel.SMS.value if point.kind == people.PHONE else Channel.EMAIL.value
-        await people.lock(connection, person_id)
-        told: list[Event] = [CarrierHoldsOptOut(person_id=person_id, channel=channel, address=point.value)]
-        if await people.opt_out(connection, person_id, by=f"{channel}:{point.value}"):  # at once; the evidence follows
-            told.append(PersonOptedOut(person_id=person_id, channel=channel, text="the carrier holds an opt-out"))
-        await events.append(connection, told)
+        told = CarrierHoldsOptOut(person_id=person_id, channel=channel, address=point.value)
+        await events.append(connection, [told])
+        await consents.record(
+            connection,
+            person_id,
+            channel=channel,
+            address=point.value,
+            granted=False,
+            how="carrier",
+            evidence="the carrier refused a message because of an opt-out",
+        )
 
 
-async def on_receipt(connection: Connection, provider: str, receipt: Receipt) -> Receipted | None:
+async def on_receipt(services: Services, connection: Connection, provider: str, receipt: Receipt) -> Receipted | None:
     """Moves an attempt along by what its provider tells; None when that was known."""
     changed = await outcomes.apply_receipt(
         connection,
@@ -191,6 +203,7 @@ async def on_receipt(connection: Connection, provider: str, receipt: Receipt) ->
         provider_ref=receipt.provider_reference,
         state=receipt.state.value,
         why=receipt.why,
+        receipt_poll_after_s=services.settings.worker.receipt_poll_after_s,
     )
     if changed is not None and receipt.state is ReceiptState.FAILED:
         await _learn(
@@ -263,6 +276,6 @@ async def _ask_for_receipt(services: Services, messenger: Messenger, one: Doubtf
     receipt = await messenger.status(one.provider_ref)
     async with services.pool.acquire() as connection, connection.transaction():
         if receipt is not None:
-            await on_receipt(connection, one.provider, receipt)
+            await on_receipt(services, connection, one.provider, receipt)
         if receipt is None or one.since_handover_s > RECEIPT_WAIT_MAX_S:
             await outcomes.stop_checking(connection, one)

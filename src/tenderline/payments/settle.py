@@ -7,11 +7,12 @@ change of the outcome is told to others.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 import msgspec
 
+from tenderline.core.errors import DatabaseUnavailableError
 from tenderline.core.events import (
     ContactPointRejected,
     Event,
@@ -29,11 +30,12 @@ from tenderline.payments.session import PaymentState
 from tenderline.store import events, people
 from tenderline.store import payments as rows
 from tenderline.store.db import Connection
-from tenderline.store.payments import LockedPayment, PaymentRow
+from tenderline.store.payments import MOVES_MAX, KnownPayment, PaymentRow
 from tenderline.store.people import Resolved
 
-FindPayer = Callable[[Payer], Awaitable[Resolved]]
-"""Who a payer is: features do not know each other, so the edge hands this in."""
+FindPayer = Callable[[Payer, UUID | None], Awaitable[Resolved]]
+"""Who a payer is, with all who may be meant locked, and beside them the person named: features do not know each other,
+so the edge hands this in."""
 
 ASKED_FOR = frozenset({"failed", "action_required"})
 """The states in which the payer may be asked."""
@@ -59,14 +61,12 @@ async def apply(connection: Connection, gateway: str, fact: PaymentFact, find_pa
             return await _apply_subscription_stop(connection, gateway, fact, find_payer)
         return []
     await rows.serialise(connection, gateway, fact.transaction_id)
-    known = await rows.lock(connection, gateway, fact.transaction_id)
-    resolved: Resolved | None = None
-    if known is not None and not _tells_payer(fact):
+    known, resolved = await _whose(connection, gateway, fact, find_payer)
+    if resolved is None:
+        assert known is not None
         person_id, conflict = known.person_id, known.payer_conflict
     else:
-        resolved = await find_payer(fact.payer)
         person_id, conflict = await _settle_person(connection, known, resolved)
-    await people.lock(connection, person_id)  # the gate reads what is written below only under this lock
     before = session.decode(known.observed) if known else None
     state = session.merge(before, fact)
     state = await _with_ended_subscription(connection, gateway, state, fact.transaction_id)
@@ -101,7 +101,33 @@ def _tells_payer(fact: PaymentFact) -> bool:
     return fact.payer.has_contact() or fact.payer.reference is not None
 
 
-async def _settle_person(connection: Connection, known: LockedPayment | None, resolved: Resolved) -> tuple[UUID, bool]:
+async def _whose(
+    connection: Connection, gateway: str, fact: PaymentFact, find_payer: FindPayer
+) -> tuple[KnownPayment | None, Resolved | None]:
+    """The payment as it stands, and who its payer is as far as the fact tells; the people of both are locked.
+
+    People are locked before anything of theirs, in id order: so two who settle, adopt or claim cannot wait for each
+    other, and the gate reads what is written after this only when it is committed. Between looking and locking a
+    payment may move to her who its payer turned out to be: then again.
+    """
+    learnt = False
+    for _ in range(MOVES_MAX):
+        known = await rows.known(connection, gateway, fact.transaction_id or "")
+        holder = known.person_id if known else None
+        resolved: Resolved | None = None
+        if known is None or _tells_payer(fact):
+            resolved = await find_payer(fact.payer, holder)
+            learnt |= resolved.learnt_address
+            resolved = replace(resolved, learnt_address=learnt)
+        else:
+            await people.lock(connection, known.person_id)
+        again = await rows.known(connection, gateway, fact.transaction_id or "")
+        if (again.person_id if again else None) == holder:
+            return again, resolved
+    raise DatabaseUnavailableError("The payment keeps moving between people; it is tried again.")
+
+
+async def _settle_person(connection: Connection, known: KnownPayment | None, resolved: Resolved) -> tuple[UUID, bool]:
     """Whose the payment is. Somebody without an address turns into the person who has one; other conflicts stay."""
     if known is None:
         return resolved.person_id, resolved.conflict
@@ -121,6 +147,7 @@ async def _apply_subscription_stop(
     concerned = await rows.remember_stop(
         connection, gateway, fact.subscription_reference, fact.event_id, fact.occurred_at_unix_s
     )
+    await rows.serialise(connection, gateway, *concerned)  # all at once, in order, before any of their people
     applied: list[Applied] = []
     for transaction_id in concerned:
         one = msgspec.structs.replace(fact, transaction_id=transaction_id, payer=Payer())
@@ -148,7 +175,7 @@ async def _with_ended_subscription(
     )
 
 
-def _changed(known: LockedPayment | None, row: PaymentRow) -> bool:
+def _changed(known: KnownPayment | None, row: PaymentRow) -> bool:
     if known is None:
         return True
     before = (known.status, known.reason, known.payer_conflict, known.person_id)

@@ -6,6 +6,8 @@ held for a person to look at.
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from tenderline.core import mailbox, phone
 from tenderline.core.errors import InvalidInputError
 from tenderline.core.facts import Payer
@@ -34,12 +36,18 @@ def read_addresses(payer: Payer, default_region: str) -> Addresses:
     return Addresses(e164, email, rejected)
 
 
-async def resolve(connection: Connection, source: str, payer: Payer, *, default_region: str) -> Resolved:
-    """The person behind a payer, made when nobody is known yet, and her addresses as far as they are new."""
+async def resolve(
+    connection: Connection, source: str, payer: Payer, *, default_region: str, beside: UUID | None = None
+) -> Resolved:
+    """The person behind a payer, made when nobody is known yet, and her addresses as far as they are new.
+
+    Locks everybody who may be meant, and `beside`, before anything of theirs is written.
+    """
     addresses = read_addresses(payer, default_region)
     owners = await rows.find_owners(
         connection, phone=addresses.phone, email=addresses.email, source=source, reference=payer.reference
     )
+    await rows.lock_all(connection, owners.all | ({beside} if beside else set()))
     name = payer.name[:NAME_LENGTH_MAX] if payer.name else None
     locale = payer.locale if payer.locale and len(payer.locale) <= LOCALE_LENGTH_MAX else None
     person_id = owners.by_phone or owners.by_email or owners.by_reference

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from tenderline.compliance.keywords import ReplyKind, read_reply
 from tenderline.core import phone
 from tenderline.core.errors import InvalidInputError
@@ -15,8 +17,8 @@ from tenderline.store.db import Connection
 TEXT_LENGTH_MAX = 500
 
 
-async def on_message(connection: Connection, message: IncomingMessage) -> None:
-    """Reads one incoming message in the caller's transaction. Reading it again changes nothing more."""
+async def on_message(connection: Connection, message: IncomingMessage, received_at: datetime) -> None:
+    """Reads one incoming message in the caller's transaction: what it says holds from `received_at` on."""
     try:
         sender = phone.normalise(message.sender)
     except InvalidInputError:
@@ -35,8 +37,11 @@ async def on_message(connection: Connection, message: IncomingMessage) -> None:
     await events.append(connection, [MessageReceived(person_id=person_id, channel=channel, text=text)])
     reply = read_reply(whole)
     if reply.kind is ReplyKind.OPT_OUT:
-        await consent.opt_out(connection, person_id, channel=channel, address=sender, how="reply", evidence=text)
+        await consent.opt_out(
+            connection, person_id, channel=channel, address=sender, how="reply", evidence=text, at=received_at
+        )
     elif reply.kind is ReplyKind.OPT_IN:
-        await consent.opt_in(connection, person_id, channel=channel, address=sender, evidence=text)
+        await consent.opt_in(connection, person_id, channel=channel, address=sender, evidence=text, at=received_at)
     elif reply.kind is ReplyKind.UNCLEAR or reply.needs_review:
+        await people.ask_for_review(connection, person_id)
         await events.append(connection, [ReplyUnclear(person_id=person_id, channel=channel)])

@@ -30,6 +30,7 @@ CONTACT_VALID_DAYS = 7
 HELD_NO_CONTACT = "no way to reach the payer is known"
 HELD_CONFLICT = "the payer's addresses belong to two different people"
 HELD_ZONE = "the payer's time zone is not known"
+HELD_REVIEW = "the payer wrote something that must be read"
 TEMPLATE = "recovery"
 REVIEW = "review"
 """Who holds a case that somebody must look at: only a person releases it."""
@@ -78,6 +79,7 @@ async def on_payment_failed(connection: Connection, practice: Practice, payment_
             gateway=payment.gateway,
             transaction_id=payment.transaction_id,
             held_why=held_why,
+            held_by=_holder(held_why),
             reason=reason,
             amount_minor=payment.amount_minor,
             currency=payment.currency,
@@ -114,7 +116,9 @@ async def _bring_up_to_date(
         if known.held_by == rows.SYSTEM and await rows.release(connection, person.id, known.id):
             await events.append(connection, [CaseReleased(**about, why="what was missing is now known")])
             await _plan(connection, practice, person, points, known.id, payment_id)
-    elif known.held_by in (None, rows.SYSTEM) and await rows.hold(connection, person.id, known.id, held_why):
+    elif known.held_by in (None, rows.SYSTEM) and await rows.hold(
+        connection, person.id, known.id, held_why, by=_holder(held_why) or rows.SYSTEM
+    ):
         await events.append(connection, [CaseHeld(**about, why=held_why)])
 
 
@@ -125,7 +129,14 @@ def _why_held(payment: PaymentRow, person: Person, points: Sequence[ContactPoint
         return HELD_CONFLICT
     if FailureReason(payment.reason or FailureReason.UNKNOWN).failure_class is FailureClass.HUMAN_REVIEW:
         return f"the payment failed as {payment.reason}: a person decides"
-    return None
+    return HELD_REVIEW if person.review_at else None
+
+
+def _holder(held_why: str | None) -> str | None:
+    """What must be read a person lets go; everything else goes on by itself once it is put right."""
+    if held_why is None:
+        return None
+    return REVIEW if held_why == HELD_REVIEW else rows.SYSTEM
 
 
 def _why_impossible(
@@ -224,12 +235,14 @@ async def on_opt_out(connection: Connection, person_id: UUID) -> None:
         await attempts.cancel_planned(connection, case_id, "the person asked not to be contacted")
 
 
-async def hold_for_review(connection: Connection, person_id: UUID, *, why: str) -> None:
-    """Holds every open case of a person until somebody has looked: when unsure, hold and show it."""
-    await people.lock(connection, person_id)
+async def hold_for_review(connection: Connection, person_id: UUID) -> None:
+    """Shows every open case of a person as held until somebody has read what she wrote; the gate holds her already."""
+    person = await people.lock(connection, person_id)
+    if person.review_at is None:
+        return  # it was read meanwhile
     for case_id in await rows.open_of_person(connection, person_id):
-        if await rows.hold(connection, person_id, case_id, why, by=REVIEW):
-            await events.append(connection, [CaseHeld(person_id=person_id, case_id=case_id, why=why)])
+        if await rows.hold(connection, person_id, case_id, HELD_REVIEW, by=REVIEW):
+            await events.append(connection, [CaseHeld(person_id=person_id, case_id=case_id, why=HELD_REVIEW)])
 
 
 async def hold_by_hand(connection: Connection, person_id: UUID, case_id: UUID, *, by: str, why: str) -> bool:
@@ -255,6 +268,8 @@ async def release_by_hand(
     if blocked := _why_impossible(payment, person, points, practice):
         raise UnreleasableCaseError(f"The case cannot go on: {blocked.rstrip('.')}. Put that right first.")
     await rows.release(connection, person_id, case_id)
+    if person.review_at is not None:  # who lets a case of hers go on has read what she wrote
+        await people.reviewed(connection, person_id)
     await events.append(connection, [CaseReleased(person_id=person_id, case_id=case_id, why=f"released by {by}")])
     await _plan(connection, practice, person, points, case_id, case.payment_id)
     await audit.append(connection, actor=by, action="case.release", subject=f"case:{case_id}", data={})

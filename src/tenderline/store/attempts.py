@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -140,7 +140,12 @@ async def claim(
         made: dict[tuple[Any, ...], Decision] = {}
         for fact in facts:
             attempt = due[fact["n"]]
-            decision = _decide(attempt, people[attempt["person_id"]], fact, rules, default_zone, made)
+            decision = _decide(attempt, people[attempt["person_id"]], fact, fact["now"], rules, default_zone, made)
+            if isinstance(decision, Allow):
+                # It may leave at any instant of the lease: it must be lawful at the last of them too.
+                lease_ends = fact["now"] + timedelta(seconds=lease_s)
+                at_end = _decide(attempt, people[attempt["person_id"]], fact, lease_ends, rules, default_zone, made)
+                decision = decision if isinstance(at_end, Allow) else at_end
             decisions.append((attempt, fact, decision))
         fences = await _record(connection, decisions, people, rules, lease_s, default_zone)
         leased = [
@@ -168,29 +173,30 @@ def _decide(
     attempt: Any,
     person: Any,
     fact: Any,
+    now: datetime,
     rules: Ruleset,
     default_zone: str | None,
     made: dict[tuple[Any, ...], Decision],
 ) -> Decision:
     """The gate's answer for one attempt. `made` keeps those of this batch: like facts at one instant, like answer."""
-    now = fact["now"]
     if attempt["not_after"] <= now:
         return Deny(("OWN-TOO-LATE",), "it is too late for this contact")
     # Everything that `decide` is told below, and nothing else.
     facts = (
-        person["opted_out_at"], person["distress_until"], person["last_contacted_at"], person["zone"],
-        tuple(person["number_zones"]), attempt["purpose"], attempt["channel"], fact["usable"], fact["state_why"],
-        fact["transaction_status"], fact["case_state"], fact["payment_status"], fact["unread_news"], now,
+        person["opted_out_at"], person["distress_until"], person["review_at"], person["last_contacted_at"],
+        person["zone"], tuple(person["number_zones"]), attempt["purpose"], attempt["channel"],
+        fact["usable"], fact["state_why"], fact["transaction_status"], fact["case_state"], fact["payment_status"],
+        fact["unread_news"], now,
     )  # fmt: skip
     known = made.get(facts)
     if known is None:
-        known = made[facts] = _ask(attempt, person, fact, rules, default_zone)
+        known = made[facts] = _ask(attempt, person, fact, now, rules, default_zone)
     return known
 
 
-def _ask(attempt: Any, person: Any, fact: Any, rules: Ruleset, default_zone: str | None) -> Decision:
+def _ask(attempt: Any, person: Any, fact: Any, now: datetime, rules: Ruleset, default_zone: str | None) -> Decision:
     return decide(
-        fact["now"],
+        now,
         PersonFacts(
             opted_out_at=person["opted_out_at"],
             distress_until=person["distress_until"],
@@ -206,7 +212,7 @@ def _ask(attempt: Any, person: Any, fact: Any, rules: Ruleset, default_zone: str
             closed=fact["case_state"] in ("stopped", "exhausted")
             or fact["payment_status"] in _OVER
             or (attempt["case_id"] is not None and fact["case_state"] is None),
-            held=fact["case_state"] == "held",
+            held=fact["case_state"] == "held" or person["review_at"] is not None,
             processing=fact["payment_status"] == "processing",
             unread_news=fact["unread_news"],
         ),

@@ -172,10 +172,11 @@ async def unread_ids(pool: Pool, *, limit: int) -> list[int]:
     return [row["id"] for row in await pool.fetch(query("inbox", "unread_ids"), limit)]
 
 
-async def read_one(pool: Pool, inbox_id: int, handle: Callable[[Connection, Unread], Awaitable[None]]) -> bool:
+async def read_one(pool: Pool, inbox_id: int, handle: Callable[[Connection, Unread], Awaitable[bool]]) -> bool:
     """Reads one webhook in one transaction with everything that follows from it. False: somebody else has it.
 
-    When `handle` raises, nothing of it stays, and the row is put back with the reason and a growing pause; after
+    `handle` tells whether all of it is understood; False leaves it waiting, and holding its contacts, until
+    `mark_read`. When it raises, nothing of it stays, and the row is put back with the reason and a growing pause; after
     `TRIES_MAX` it is dead: shown, holding its contacts, until somebody replays or discards it.
     """
     try:
@@ -183,8 +184,8 @@ async def read_one(pool: Pool, inbox_id: int, handle: Callable[[Connection, Unre
             row = await connection.fetchrow(query("inbox", "lock"), inbox_id)
             if row is None:
                 return False
-            await handle(connection, Unread(**row))
-            await connection.execute(query("inbox", "mark_read"), inbox_id)
+            understood = await handle(connection, Unread(**row))
+            await connection.execute(query("inbox", "mark_read" if understood else "mark_waiting"), inbox_id)
     except _UNAVAILABLE:
         raise
     except Exception as error:  # noqa: BLE001  # whatever it is, the row must not be lost nor block the others
@@ -192,6 +193,11 @@ async def read_one(pool: Pool, inbox_id: int, handle: Callable[[Connection, Unre
         log.warning("webhook not read", inbox_id=inbox_id, why=why)
         await pool.execute(query("inbox", "put_back"), inbox_id, why, back_off_s(0), TRIES_MAX)
     return True
+
+
+async def mark_read(connection: Connection, inbox_id: int) -> None:
+    """What a waiting webhook lacked is known and done."""
+    await connection.execute(query("inbox", "mark_read"), inbox_id)
 
 
 async def get(connection: Connection, inbox_id: int) -> Unread | None:

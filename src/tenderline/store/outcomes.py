@@ -22,7 +22,7 @@ from tenderline.core.events import (
     AttemptInDoubt,
     Event,
 )
-from tenderline.store import events
+from tenderline.store import cases, events, people
 from tenderline.store.attempts import Leased
 from tenderline.store.db import Connection, Pool, query
 
@@ -88,7 +88,9 @@ async def record_accepted(
 
 async def record_refused(connection: Connection, one: Leased | Doubtful, why: str) -> bool:
     """The provider will never send it. It does not count as a contact."""
-    row = await connection.fetchrow(query("attempts", "record_refused"), one.person_id, one.id, one.fence, why)
+    row = await connection.fetchrow(
+        query("attempts", "record_refused"), one.person_id, one.id, one.fence, why, isinstance(one, Leased)
+    )
     if row is None:
         return False
     await _put_back_contact(connection, one.person_id, row)
@@ -101,7 +103,14 @@ async def record_not_sent(
 ) -> bool:
     """It surely did not leave: planned again, and the gate will be asked again; failed after `tries_max` tries."""
     row = await connection.fetchrow(
-        query("attempts", "record_busy"), one.person_id, one.id, one.fence, why, again_after_s, tries_max
+        query("attempts", "record_busy"),
+        one.person_id,
+        one.id,
+        one.fence,
+        why,
+        again_after_s,
+        tries_max,
+        isinstance(one, Leased),  # the sweep may have put the lease in doubt: its own worker knows better
     )
     if row is None:
         return False
@@ -135,6 +144,7 @@ async def expire_leases(pool: Pool, *, askable: frozenset[str]) -> int:
     """
     async with pool.acquire() as connection, connection.transaction():
         rows = await connection.fetch(query("attempts", "expired"), EXPIRED_MAX)
+        await people.lock_all(connection, {row["person_id"] for row in rows if not row["handed_over"]})
         told: list[Event] = []
         for row in rows:
             if row["handed_over"]:
@@ -204,17 +214,39 @@ class Receipted:
 
 
 async def apply_receipt(
-    connection: Connection, *, reference: UUID | None, provider: str, provider_ref: str, state: str, why: str | None
+    connection: Connection,
+    *,
+    reference: UUID | None,
+    provider: str,
+    provider_ref: str,
+    state: str,
+    why: str | None,
+    receipt_poll_after_s: float,
 ) -> Receipted | None:
-    """Moves an attempt along by what its provider tells; None when it knows nothing new or speaks of none of ours."""
+    """Moves an attempt along by what its provider tells; None when it knows nothing new or speaks of none of ours.
+
+    A receipt may overtake the provider's own answer, or come after we thought the message lost: then it is the receipt
+    that counts the contact.
+    """
     found = await connection.fetchrow(query("attempts", "by_receipt"), reference, provider, provider_ref)
     if found is None:
         return None
     row = await connection.fetchrow(
-        query("attempts", "apply_receipt"), found["person_id"], found["id"], state, provider, provider_ref, why
+        query("attempts", "apply_receipt"),
+        found["person_id"],
+        found["id"],
+        state,
+        provider,
+        provider_ref,
+        why,
+        receipt_poll_after_s,
     )
     if row is None:
         return None
+    if row["taken"]:
+        await connection.execute(query("attempts", "contact_happened"), found["person_id"], row["contacted_at"])
+        if row["case_id"] is not None:
+            await cases.count_contact(connection, found["person_id"], row["case_id"])
     about = {"person_id": found["person_id"], "attempt_id": found["id"], "case_id": row["case_id"]}
     told: Event
     match row["state"]:

@@ -11,12 +11,12 @@ from tenderline.store import people
 from tenderline.store.db import Connection, query
 from tenderline.store.people import Person
 
-_MOVES_MAX = 3
+MOVES_MAX = 3
 
 
 @dataclass(frozen=True, slots=True)
-class LockedPayment:
-    """A payment's row, locked, with the fold of all that was observed of it (JSON)."""
+class KnownPayment:
+    """A payment's row, with the fold of all that was observed of it (JSON)."""
 
     person_id: UUID
     id: UUID
@@ -54,15 +54,15 @@ class PaymentRow:
             return f"{self.amount_minor} {self.currency or '?'}"
 
 
-async def serialise(connection: Connection, gateway: str, transaction_id: str) -> None:
+async def serialise(connection: Connection, gateway: str, *transaction_ids: str) -> None:
     """Two webhooks about one new payment must not make two: one waits here until the other has committed."""
-    await connection.execute(query("payments", "serialise"), gateway, transaction_id)
+    await connection.execute(query("payments", "serialise"), gateway, sorted(transaction_ids))
 
 
-async def lock(connection: Connection, gateway: str, transaction_id: str) -> LockedPayment | None:
-    """The payment of a transaction, locked until the transaction ends; None when it is new."""
-    row = await connection.fetchrow(query("payments", "lock"), gateway, transaction_id)
-    return LockedPayment(**row) if row else None
+async def known(connection: Connection, gateway: str, transaction_id: str) -> KnownPayment | None:
+    """The payment of a transaction; None when it is new. Who holds its person's lock may change it."""
+    row = await connection.fetchrow(query("payments", "known"), gateway, transaction_id)
+    return KnownPayment(**row) if row else None
 
 
 async def find(connection: Connection, gateway: str, transaction_id: str) -> tuple[UUID, UUID] | None:
@@ -83,7 +83,7 @@ async def get_with_person(connection: Connection, payment_id: UUID) -> tuple[Per
 
     Between looking and locking the payment may have moved to the person its payer turned out to be: then again.
     """
-    for _ in range(_MOVES_MAX):
+    for _ in range(MOVES_MAX):
         person = await people.lock(connection, (await get(connection, payment_id)).person_id)
         payment = await get(connection, payment_id)
         if payment.person_id == person.id:

@@ -5,7 +5,7 @@ One address reaches one party: the unique (kind, value) makes a STOP from an add
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -29,6 +29,7 @@ class Person:
     opted_out_at: datetime | None
     opted_out_by: str | None
     distress_until: datetime | None
+    review_at: datetime | None
     last_contacted_at: datetime | None
 
 
@@ -160,30 +161,19 @@ async def get_contact_point(connection: Connection, contact_point_id: UUID) -> t
     return values.pop("person_id"), ContactPoint(**values)
 
 
-async def opt_out(connection: Connection, person_id: UUID, *, by: str) -> bool:
-    """Silence on every channel. True when she was not silent before. `by` is the address the word came from."""
-    return await connection.fetchval(query("people", "opt_out"), person_id, by) is not None
+async def ask_for_review(connection: Connection, person_id: UUID) -> None:
+    """Nothing leaves for her until somebody has read what she wrote (`reviewed`)."""
+    await connection.execute(query("people", "ask_for_review"), person_id)
 
 
-async def opt_in(connection: Connection, person_id: UUID, *, by: str) -> bool:
-    """Takes an opt-out back that came from the same address. True when it did."""
-    return await connection.fetchval(query("people", "opt_in"), person_id, by) is not None
+async def reviewed(connection: Connection, person_id: UUID) -> None:
+    """Somebody has read what she wrote and lets contacts go on."""
+    await connection.execute(query("people", "reviewed"), person_id)
 
 
-async def add_consent(
-    connection: Connection,
-    person_id: UUID,
-    *,
-    channel: str,
-    address: str,
-    granted: bool,
-    how: str,
-    evidence: str | None,
-) -> None:
-    """Appends what the person agreed to or took back, with the evidence."""
-    await connection.execute(
-        query("people", "add_consent"), person_id, uuid7(), channel, address, granted, how, evidence
-    )
+async def lock_all(connection: Connection, person_ids: Iterable[UUID]) -> None:
+    """Locks several people in id order, so that nobody who does the same can be waiting for us."""
+    await connection.execute(query("people", "lock_all"), sorted(person_ids))
 
 
 async def mark_unusable(connection: Connection, person_id: UUID, contact_point_id: UUID, why: str) -> bool:

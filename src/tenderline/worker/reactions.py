@@ -15,7 +15,6 @@ from tenderline.app import Services
 from tenderline.core import events as kinds
 from tenderline.core.errors import NotFoundError
 from tenderline.core.events import (
-    CarrierHoldsOptOut,
     Event,
     PayerContactMissing,
     PaymentActionRequired,
@@ -29,7 +28,6 @@ from tenderline.core.events import (
 from tenderline.core.facts import FactKind, PaymentFact
 from tenderline.gateways.base import GatewayUnavailableError
 from tenderline.payments import settle
-from tenderline.people import consent
 from tenderline.recovery import cases
 from tenderline.store import inbox, payments
 from tenderline.store.jobs import Handler
@@ -89,21 +87,7 @@ async def look_payment_up(services: Services, event: Event) -> None:
             if fact.lookup == event.reference:
                 known = msgspec.structs.replace(fact, transaction_id=transaction_id, lookup=None)
                 await settle.apply(connection, event.gateway, known, find_payer(services, connection, event.gateway))
-
-
-async def silence_person(services: Services, event: Event) -> None:
-    """A carrier's own opt-out is the person's word: it silences every channel of ours."""
-    assert isinstance(event, CarrierHoldsOptOut)
-    assert event.person_id is not None
-    async with services.pool.acquire() as connection, connection.transaction():
-        await consent.opt_out(
-            connection,
-            event.person_id,
-            channel=event.channel,
-            address=event.address,
-            how="carrier",
-            evidence="the carrier refused a message because of an opt-out",
-        )
+        await inbox.mark_read(connection, event.inbox_id)
 
 
 async def take_back_contacts(services: Services, event: Event) -> None:
@@ -117,7 +101,7 @@ async def hold_cases(services: Services, event: Event) -> None:
     """What a person wrote may mean stop: her cases wait until somebody has read it."""
     assert event.person_id is not None
     async with services.pool.acquire() as connection, connection.transaction():
-        await cases.hold_for_review(connection, event.person_id, why="the payer wrote something that must be read")
+        await cases.hold_for_review(connection, event.person_id)
 
 
 REACTIONS: dict[type[Event], tuple[Reaction, ...]] = {
@@ -127,7 +111,6 @@ REACTIONS: dict[type[Event], tuple[Reaction, ...]] = {
     PaymentStopped: (close_case,),
     PayerContactMissing: (ask_gateway_for_payer,),
     PaymentLookupWanted: (look_payment_up,),
-    CarrierHoldsOptOut: (silence_person,),
     ReplyUnclear: (hold_cases,),
     PersonOptedOut: (take_back_contacts,),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
+from uuid import UUID
 
 import msgspec
 import structlog
@@ -49,17 +50,18 @@ async def read_some(services: Services) -> int:
     return sum(await asyncio.gather(*(reader() for _ in range(min(READERS, len(waiting))))))
 
 
-async def handle_webhook(services: Services, connection: Connection, unread: Unread) -> None:
-    """What one stored webhook leads to, in the caller's transaction."""
+async def handle_webhook(services: Services, connection: Connection, unread: Unread) -> bool:
+    """What one stored webhook leads to, in the caller's transaction. False: its gateway must be asked first."""
     if (gateway := services.gateways.get(unread.source)) is not None:
-        await _from_gateway(services, connection, gateway, unread)
-    elif (source := services.inbound.get(unread.source)) is not None:
-        await _from_provider(connection, source, unread)
-    else:
-        raise UnknownSourceError(f"The source {unread.source!r} is not configured; configure it, then replay.")
+        return await _from_gateway(services, connection, gateway, unread)
+    if (source := services.inbound.get(unread.source)) is not None:
+        await _from_provider(services, connection, source, unread)
+        return True
+    raise UnknownSourceError(f"The source {unread.source!r} is not configured; configure it, then replay.")
 
 
-async def _from_gateway(services: Services, connection: Connection, gateway: Gateway, unread: Unread) -> None:
+async def _from_gateway(services: Services, connection: Connection, gateway: Gateway, unread: Unread) -> bool:
+    understood = True
     for told_fact in gateway.normalise(unread.body):
         fact = told_fact
         if fact.transaction_id is None and fact.lookup is not None:
@@ -69,25 +71,27 @@ async def _from_gateway(services: Services, connection: Connection, gateway: Gat
         if fact.transaction_id is None and fact.lookup is not None:
             told = PaymentLookupWanted(gateway=gateway.name, reference=fact.lookup, inbox_id=unread.id)
             await events.append(connection, [told])
+            understood = False  # it may say that somebody paid: it holds her contacts until the gateway has answered
         else:
             await settle.apply(connection, gateway.name, fact, find_payer(services, connection, gateway.name))
+    return understood
 
 
 def find_payer(services: Services, connection: Connection, source: str) -> settle.FindPayer:
     """Who a payer of that gateway is: handed into `settle`, since features do not know each other."""
 
-    async def find(payer: Payer) -> Resolved:
+    async def find(payer: Payer, beside: UUID | None) -> Resolved:
         region = services.settings.compliance.default_region
-        return await person.resolve(connection, source, payer, default_region=region)
+        return await person.resolve(connection, source, payer, default_region=region, beside=beside)
 
     return find
 
 
-async def _from_provider(connection: Connection, source: InboundSource, unread: Unread) -> None:
+async def _from_provider(services: Services, connection: Connection, source: InboundSource, unread: Unread) -> None:
     match source.read(unread.body):
         case Receipt() as receipt:
-            await delivery.on_receipt(connection, source.name, receipt)
+            await delivery.on_receipt(services, connection, source.name, receipt)
         case IncomingMessage() as message:
-            await replies.on_message(connection, message)
+            await replies.on_message(connection, message, unread.received_at)
         case None:
             pass

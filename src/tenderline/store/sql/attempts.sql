@@ -15,7 +15,7 @@ FOR UPDATE SKIP LOCKED
 
 -- name: lock_people
 -- In id order, so that two workers cannot wait for each other. Everybody who changes what the gate reads locks here.
-SELECT id, name, locale, zone, number_zones, opted_out_at, distress_until, last_contacted_at
+SELECT id, name, locale, zone, number_zones, opted_out_at, distress_until, review_at, last_contacted_at
 FROM person WHERE id = ANY($1::uuid[])
 ORDER BY id FOR UPDATE
 
@@ -29,8 +29,9 @@ SELECT
     c.amount_minor, c.currency,
     EXISTS (
         SELECT FROM inbox i
-        WHERE i.state IN ('unread', 'dead') AND i.subject IN (
+        WHERE i.state IN ('unread', 'waiting', 'dead') AND i.subject IN (
             SELECT q.value FROM contact_point q WHERE q.person_id = a.person_id
+            UNION ALL SELECT r.source || ':' || r.value FROM person_reference r WHERE r.person_id = a.person_id
             UNION ALL SELECT c.gateway || ':' || c.transaction_id
             UNION ALL SELECT c.gateway || ':' || y.invoice_reference
             UNION ALL SELECT c.gateway || ':' || y.subscription_reference
@@ -74,7 +75,8 @@ WHERE t.person_id = d.person_id AND t.id = d.id AND t.fence = d.fence
   AND t.state = 'leased' AND t.lease_until > clock_timestamp()
   AND NOT EXISTS (
       SELECT FROM person p
-      WHERE p.id = t.person_id AND (p.opted_out_at IS NOT NULL OR p.distress_until > clock_timestamp())
+      WHERE p.id = t.person_id
+        AND (p.opted_out_at IS NOT NULL OR p.review_at IS NOT NULL OR p.distress_until > clock_timestamp())
   )
   AND NOT EXISTS (
       SELECT FROM recovery_case c JOIN payment y ON y.person_id = c.person_id AND y.id = c.payment_id
@@ -83,8 +85,9 @@ WHERE t.person_id = d.person_id AND t.id = d.id AND t.fence = d.fence
   )
   AND NOT EXISTS (
       SELECT FROM inbox i
-      WHERE i.state IN ('unread', 'dead') AND i.subject IN (
+      WHERE i.state IN ('unread', 'waiting', 'dead') AND i.subject IN (
           SELECT q.value FROM contact_point q WHERE q.person_id = t.person_id
+          UNION ALL SELECT r.source || ':' || r.value FROM person_reference r WHERE r.person_id = t.person_id
           UNION ALL
           SELECT c.gateway || ':' || r.reference
           FROM recovery_case c JOIN payment y ON y.person_id = c.person_id AND y.id = c.payment_id,
@@ -106,16 +109,19 @@ RETURNING case_id, channel
 -- name: record_refused
 UPDATE attempt SET
     state = 'failed', lease_until = NULL, tries = tries + 1, why = $4, check_at = NULL, updated_at = now()
-WHERE person_id = $1 AND id = $2 AND fence = $3 AND state IN ('leased', 'in_doubt')
+WHERE person_id = $1 AND id = $2
+  AND ((fence = $3 AND state IN ('leased', 'in_doubt')) OR ($5 AND fence = $3 + 1 AND state = 'in_doubt'))
 RETURNING case_id, channel, contacted_before, contacted_at
 
 -- name: record_busy
--- Surely not sent: planned again, unless it was tried too often or is too late.
+-- Surely not sent: planned again, unless it was tried too often or is too late. The fence moves on, so that no doubt of
+-- a later lease can be taken for one of this.
 UPDATE attempt SET
-    state = CASE WHEN tries + 1 >= $6 THEN 'failed' ELSE 'planned' END,
+    state = CASE WHEN tries + 1 >= $6 THEN 'failed' ELSE 'planned' END, fence = fence + 1,
     due_at = clock_timestamp() + make_interval(secs => $5),
     lease_until = NULL, handed_over_at = NULL, tries = tries + 1, why = $4, check_at = NULL, updated_at = now()
-WHERE person_id = $1 AND id = $2 AND fence = $3 AND state IN ('leased', 'in_doubt')
+WHERE person_id = $1 AND id = $2
+  AND ((fence = $3 AND state IN ('leased', 'in_doubt')) OR ($7 AND fence = $3 + 1 AND state = 'in_doubt'))
 RETURNING case_id, channel, contacted_before, contacted_at, state, due_at
 
 -- name: record_unknown
@@ -178,23 +184,35 @@ LIMIT 1
 
 -- name: apply_receipt
 -- States climb only. A receipt also settles a doubt: the provider speaks of a message that nobody recorded, or that
--- was thought lost and is planned again.
-UPDATE attempt SET
+-- was thought lost and is planned again, or taken back since. `taken` tells that its taking was news.
+WITH old AS (
+    SELECT person_id, id, state IN ('planned', 'leased', 'in_doubt', 'suppressed') AS taken FROM attempt
+    WHERE person_id = $1 AND id = $2 AND (state <> 'suppressed' OR message IS NOT NULL)
+    FOR UPDATE
+)
+UPDATE attempt t SET
     state = CASE
         WHEN $3 = 'delivered' THEN 'delivered'
-        WHEN $3 = 'failed' AND state <> 'delivered' THEN 'failed'
-        WHEN state IN ('planned', 'leased', 'in_doubt') THEN 'accepted'
-        ELSE state END,
+        WHEN $3 = 'failed' AND t.state <> 'delivered' THEN 'failed'
+        WHEN old.taken THEN 'accepted'
+        ELSE t.state END,
     provider = coalesce(provider, $4), provider_ref = coalesce(provider_ref, $5),
-    fence = CASE WHEN state IN ('planned', 'leased', 'in_doubt') THEN fence + 1 ELSE fence END,
+    fence = CASE WHEN old.taken THEN fence + 1 ELSE fence END,
     lease_until = NULL,
-    check_at = CASE WHEN $3 IN ('delivered', 'failed') THEN NULL ELSE check_at END,
-    why = CASE WHEN $3 = 'failed' AND state <> 'delivered' THEN $6 ELSE why END,
+    check_at = CASE
+        WHEN $3 IN ('delivered', 'failed') THEN NULL
+        ELSE coalesce(check_at, clock_timestamp() + make_interval(secs => $7)) END,
+    why = CASE WHEN $3 = 'failed' AND t.state <> 'delivered' THEN $6 WHEN old.taken THEN NULL ELSE why END,
     updated_at = now()
-WHERE person_id = $1 AND id = $2 AND state <> 'suppressed'
-  AND (state, $3) NOT IN (('delivered', 'delivered'), ('failed', 'failed'), ('accepted', 'accepted'),
-                          ('delivered', 'accepted'), ('delivered', 'failed'), ('failed', 'accepted'))
-RETURNING case_id, channel, state, contact_point_id
+FROM old
+WHERE t.person_id = old.person_id AND t.id = old.id
+  AND (t.state, $3) NOT IN (('delivered', 'delivered'), ('failed', 'failed'), ('accepted', 'accepted'),
+                            ('delivered', 'accepted'), ('delivered', 'failed'), ('failed', 'accepted'))
+RETURNING t.case_id, t.channel, t.state, t.contact_point_id, old.taken, t.contacted_at
+
+-- name: contact_happened
+-- It left after all: it counts, whatever was put back meanwhile.
+UPDATE person SET last_contacted_at = greatest(last_contacted_at, coalesce($2, clock_timestamp())) WHERE id = $1
 
 -- name: cancel_planned
 -- What the gate holds in its hands right now is skipped: it will see the reason once it has the person's lock.

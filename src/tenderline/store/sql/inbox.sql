@@ -26,6 +26,9 @@ SELECT id, source, event_id, event_type, body, tries, received_at FROM inbox WHE
 -- name: mark_read
 UPDATE inbox SET state = 'read', read_at = now(), error = NULL WHERE id = $1
 
+-- name: mark_waiting
+UPDATE inbox SET state = 'waiting', error = NULL WHERE id = $1
+
 -- name: put_back
 -- The pause doubles with each try; $3 is its first, jittered length in seconds.
 UPDATE inbox SET

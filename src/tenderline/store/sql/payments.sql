@@ -1,6 +1,6 @@
--- name: lock
+-- name: known
 SELECT person_id, id, status, transaction_status, reason, payer_conflict, observed FROM payment
-WHERE gateway = $1 AND transaction_id = $2 FOR UPDATE
+WHERE gateway = $1 AND transaction_id = $2
 
 -- name: find
 SELECT person_id, id FROM payment WHERE gateway = $1 AND transaction_id = $2
@@ -33,7 +33,7 @@ WHERE gateway = $1 AND subscription_reference = $2 AND transaction_status <> 'CO
 ORDER BY transaction_id LIMIT 100
 
 -- name: serialise
-SELECT pg_advisory_xact_lock(hashtextextended($1 || ':' || $2, 1))
+SELECT pg_advisory_xact_lock(hashtextextended($1 || ':' || id, 1)) FROM unnest($2::text[]) AS id
 
 -- name: of_invoice
 SELECT transaction_id FROM payment WHERE gateway = $1 AND invoice_reference = $2 ORDER BY created_at LIMIT 1

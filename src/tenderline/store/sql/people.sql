@@ -27,11 +27,14 @@ UPDATE person SET number_zones = (
 INSERT INTO person_reference (person_id, source, value) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING
 
 -- name: lock
-SELECT id, name, locale, zone, number_zones, opted_out_at, opted_out_by, distress_until, last_contacted_at
+SELECT id, name, locale, zone, number_zones, opted_out_at, opted_out_by, distress_until, review_at, last_contacted_at
 FROM person WHERE id = $1 FOR UPDATE
 
+-- name: lock_all
+SELECT FROM person WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE
+
 -- name: get
-SELECT id, name, locale, zone, number_zones, opted_out_at, opted_out_by, distress_until, last_contacted_at
+SELECT id, name, locale, zone, number_zones, opted_out_at, opted_out_by, distress_until, review_at, last_contacted_at
 FROM person WHERE id = $1
 
 -- name: contact_points
@@ -43,16 +46,11 @@ SELECT person_id, id, kind, value, state, state_why FROM contact_point WHERE id 
 -- name: by_address
 SELECT person_id, id FROM contact_point WHERE kind = $1 AND value = $2
 
--- name: opt_out
-UPDATE person SET opted_out_at = clock_timestamp(), opted_out_by = $2 WHERE id = $1 AND opted_out_at IS NULL
-RETURNING id
+-- name: ask_for_review
+UPDATE person SET review_at = coalesce(review_at, clock_timestamp()) WHERE id = $1
 
--- name: opt_in
--- Only the address that said stop can take it back.
-UPDATE person SET opted_out_at = NULL, opted_out_by = NULL WHERE id = $1 AND opted_out_by = $2 RETURNING id
-
--- name: add_consent
-INSERT INTO consent (person_id, id, channel, address, granted, how, evidence) VALUES ($1, $2, $3, $4, $5, $6, $7)
+-- name: reviewed
+UPDATE person SET review_at = NULL WHERE id = $1
 
 -- name: mark_unusable
 UPDATE contact_point SET state = 'unusable', state_why = $3
