@@ -1,27 +1,40 @@
 """Every setting, once: flags > `TENDERLINE_*` (and `TENDERLINE_*_FILE` for secrets) > `tenderline.toml` > defaults.
 
-`tenderline.default.toml` is generated from these classes and a test keeps it so. Secrets are `SecretStr`: they do not
-print. An unknown key is an error that names the nearest one.
+Secrets are `SecretStr`: they do not print. An unknown key is an error that names the nearest one. How the settings are
+shown to people stands in `config_shown.py`.
 """
 
 from __future__ import annotations
 
 import difflib
+import json
 import os
+import re
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_origin
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from tenderline.core import zones
+from tenderline.core import database_url, zones
+from tenderline.core.client_address import Network
 from tenderline.core.errors import ConfigurationError
 
 ENV_PREFIX = "TENDERLINE_"
 CONFIG_FILE_VARIABLE = "TENDERLINE_CONFIG"
 DEFAULT_CONFIG_FILE = "tenderline.toml"
+TRUSTED_PROXIES_MAX = 32
 
 
 def default_data_dir() -> Path:
@@ -35,6 +48,20 @@ class Section(BaseModel):
     """A part of the settings; a key it does not know is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _a_list_may_be_written_as_text(cls, value: Any, info: ValidationInfo) -> Any:
+        """The command line and the environment know only text: `a,b`, or a JSON list."""
+        field = cls.model_fields[info.field_name or ""]
+        if not isinstance(value, str) or get_origin(field.annotation) is not list:
+            return value
+        if not value.lstrip().startswith("["):
+            return [part.strip() for part in re.split(r"[,\n]", value) if part.strip()]
+        try:
+            return json.loads(value)
+        except ValueError:
+            raise ValueError('write it as a,b or as a JSON list, ["a", "b"]') from None
 
 
 class StripeSettings(Section):
@@ -124,11 +151,28 @@ class ApiSettings(Section):
     """The JSON API and the screens."""
 
     bind_host: str = Field(default="127.0.0.1", description="Address to listen on. Put TLS in front of it.")
-    bind_port: int = Field(default=4000, ge=0, le=65535, description="Port to listen on.")
+    bind_port: int = Field(default=4000, ge=1, le=65535, description="Port to listen on.")
     token_valid_s: int = Field(default=3600, ge=60, le=86_400, description="Life of an access token.")
     requests_per_minute_max: int = Field(default=300, ge=1, description="Requests of one client in one minute.")
     session_idle_min: int = Field(default=15, ge=1, le=1440, description="A sign-in ends after this long unused.")
     session_valid_h: int = Field(default=12, ge=1, le=168, description="A sign-in ends after this long in any case.")
+    trusted_proxies: list[Network] = Field(
+        default=[], description="Networks of the proxies in front, believed in X-Forwarded-For."
+    )
+
+    @field_validator("trusted_proxies", mode="wrap")
+    @classmethod
+    def _proxies_are_networks(cls, value: Any, read: ValidatorFunctionWrapHandler) -> list[Network]:
+        try:
+            networks: list[Network] = read(value)
+        except ValidationError as error:
+            wrong = error.errors(include_url=False)[0]["input"]
+            raise ValueError(f"{wrong!r} is not a network, such as 10.0.0.0/8 or 192.0.2.7") from None
+        if len(networks) > TRUSTED_PROXIES_MAX:
+            raise ValueError(f"up to {TRUSTED_PROXIES_MAX} networks; write fewer, larger ones")
+        if any(network.prefixlen == 0 for network in networks):
+            raise ValueError("that would believe everybody; name the networks of your own proxies")
+        return networks
 
 
 class AuditSettings(Section):
@@ -180,6 +224,13 @@ class Settings(BaseSettings):
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
             raise ValueError("write it as https://pay.example.org")
         return value.rstrip("/")
+
+    @field_validator("database_url")
+    @classmethod
+    def _database_url_can_be_read(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            database_url.require_readable(value.get_secret_value())
+        return value
 
     @field_validator("secret_key")
     @classmethod
@@ -255,7 +306,9 @@ def _from_file(path: Path) -> dict[str, Any]:
 
 
 # Variables that start like ours but are not settings.
-_NOT_SETTINGS = frozenset({CONFIG_FILE_VARIABLE, "TENDERLINE_PAYLOADS", "TENDERLINE_TEST_DATABASE_URL"})
+_NOT_SETTINGS = frozenset(
+    {CONFIG_FILE_VARIABLE, "TENDERLINE_INSTANCE", "TENDERLINE_PAYLOADS", "TENDERLINE_TEST_DATABASE_URL"}
+)
 
 
 def _from_environment(environment: dict[str, str]) -> dict[str, tuple[Any, str]]:
@@ -274,8 +327,6 @@ def _from_environment(environment: dict[str, str]) -> dict[str, tuple[Any, str]]
                 raise ConfigurationError(f"{variable} names a file that cannot be read: {error}") from error
         if key not in keys or keys[key] is not None:
             _refuse_unknown(key, f"the environment ({variable})")
-        if key == "stripe.webhook_secrets":
-            value = [part.strip() for part in value.split(",") if part.strip()]
         found[key] = (value, variable)
     return found
 
@@ -316,60 +367,6 @@ def load(
         first = error.errors(include_input=False, include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"])
         where = sources.get(key, "the defaults")
-        raise ConfigurationError(f"Setting {key!r} (from {where}): {first['msg']}") from error
-
-
-def describe(loaded: Loaded) -> list[dict[str, str]]:
-    """Every key with its value for people (secrets masked) and its source."""
-    rows: list[dict[str, str]] = []
-    for key, section in known_keys().items():
-        if section is not None:
-            continue
-        value: Any = loaded.settings
-        for part in key.split("."):
-            value = getattr(value, part)
-        rows.append({"key": key, "value": _shown(value), "source": loaded.sources.get(key, "default")})
-    return rows
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, SecretStr):
-        return "********"
-    if isinstance(value, list):
-        return "[" + ", ".join(_shown(one) for one in value) + "]"
-    return "(unset)" if value is None else str(value)
-
-
-def default_toml() -> str:
-    """`tenderline.default.toml`: every key commented out with its default, its meaning above it."""
-    lines = [
-        "# Every setting of Tenderline with its default. Copy what you change into tenderline.toml.",
-        "# Environment: TENDERLINE_ and the key in capitals, two underscores for the dot: TENDERLINE_STRIPE__API_KEY.",
-        "# A secret may be read from a file: TENDERLINE_STRIPE__API_KEY_FILE=/run/secrets/stripe.",
-        "# Generated by `tenderline config default`; a test keeps it so.",
-    ]
-    plain = {name: info for name, info in Settings.model_fields.items() if known_keys()[name] is None}
-    lines += _toml_fields(plain)
-    for name, section in known_keys().items():
-        if section is not None:
-            lines += ["", f"# {(section.__doc__ or '').splitlines()[0]}", f"[{name}]"]
-            lines += _toml_fields(section.model_fields)
-    return "\n".join(lines) + "\n"
-
-
-def _toml_fields(fields: dict[str, Any]) -> list[str]:
-    lines: list[str] = []
-    for name, info in fields.items():
-        default = "/var/lib/tenderline" if name == "data_dir" else info.get_default(call_default_factory=False)
-        lines += ["", f"# {info.description}", f"# {name} = {_toml_value(default)}"]
-    return lines
-
-
-def _toml_value(value: Any) -> str:
-    if value is None:
-        return '"" (unset)'
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int | float):
-        return str(value)
-    return "[]" if value == [] else f'"{value}"'
+        raise ConfigurationError(
+            f"Setting {key!r} (from {where}): {first['msg'].removeprefix('Value error, ')}"
+        ) from error

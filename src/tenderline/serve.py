@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import secrets
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import aiohttp
 import structlog
 from granian.constants import Interfaces
 from granian.server.embed import Server
 from litestar import Litestar
 from litestar.datastructures import State
 
+from tenderline.api import health
 from tenderline.api import routes as api_routes
 from tenderline.api.errors import problem_of
 from tenderline.api.webhooks import PREFIX, Webhooks
 from tenderline.app import Services, open_services
 from tenderline.config import Settings
-from tenderline.core.errors import TenderlineError
+from tenderline.core.errors import ConfigurationError, TenderlineError
 from tenderline.store import db, events
 from tenderline.store.embedded import EmbeddedPostgres
 from tenderline.store.inbox import Inbox
@@ -38,6 +43,9 @@ CHILD_STOP_TIMEOUT_S = 40.0
 CHILD_STEADY_S = 30.0
 BACKLOG = 1024
 DATABASE_CHECK_S = 5.0
+READY_LOOK_S = 0.1
+READY_ANSWER_TIMEOUT_S = 5.0
+READY_LATE_S = 30.0
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -94,8 +102,32 @@ def stop_on_signals() -> asyncio.Event:
     return stop
 
 
+def require_free(host: str, port: int, *, remedy: str = "set api.bind_port to a free one") -> None:
+    """Raises `ConfigurationError` unless a server can listen there.
+
+    Asked before anything starts: the server itself shares a port with another one of this user without a word.
+    """
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that just ended are no hindrance
+            probe.bind(address)
+    except OSError as error:
+        match error.errno:
+            case errno.EADDRINUSE:
+                why = f"Port {port} of {host} is taken by another program; stop that one, or {remedy}."
+            case errno.EACCES:
+                why = f"Port {port} of {host} is not open to this user; {remedy}, of 1024 or above."
+            case _:
+                why = (
+                    f"api.bind_host {host!r} cannot be listened on ({error.strerror}); name an address of this machine."
+                )
+        raise ConfigurationError(why) from error
+
+
 async def run_api(settings: Settings, database_url: str) -> None:
     """One API process, until a signal."""
+    require_free(settings.api.bind_host, settings.api.bind_port)
     stop = stop_on_signals()
     events.subscribe(reactions.subscriptions())  # what a page changes has its reactions too
     async with open_services(settings, database_url) as services:
@@ -201,17 +233,51 @@ async def run_everything(
     environment: Mapping[str, str],
     arguments: Sequence[str] = (),
     prepare: Callable[[str], Awaitable[None]] | None = None,
+    ready: Callable[[], None] | None = None,
 ) -> None:
     """Database, migrations, API and worker on one machine, until `stop`.
 
     `environment` and `arguments` are what the child processes read their settings from; `prepare` is called with the
-    database's URL when the schema is there and before the first process starts.
+    database's URL when the schema is there and before the first process starts, `ready` once the API can serve.
     """
+    require_free(settings.api.bind_host, settings.api.bind_port)
     async with database(settings) as url:
         await db.migrate(url)
         if prepare is not None:
             await prepare(url)
-        child_environment = {**environment, "TENDERLINE_DATABASE_URL": url}
+        ours = {health.INSTANCE_VARIABLE: secrets.token_hex(16)}
+        child_environment = {**environment, "TENDERLINE_DATABASE_URL": url, **ours}
         async with asyncio.TaskGroup() as group:
             for command in ("api", "work"):
                 group.create_task(_Child(command, child_environment, list(arguments)).keep_alive(stop))
+            if await _until_ready(settings, health.mark_of(ours), stop) and ready is not None:
+                ready()
+
+
+async def _until_ready(settings: Settings, mark: Mapping[str, str], stop: asyncio.Event) -> bool:
+    """Waits until the API process that carries our mark can serve; False when told to stop before."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.api.bind_host, settings.api.bind_host)
+    url = f"http://{f'[{host}]' if ':' in host else host}:{settings.api.bind_port}/health/ready"
+    late_at = asyncio.get_running_loop().time() + READY_LATE_S
+    timeout = aiohttp.ClientTimeout(total=READY_ANSWER_TIMEOUT_S)
+    async with aiohttp.ClientSession(timeout=timeout) as http:
+        while not stop.is_set():
+            why = await _why_not_ready(http, url, mark)
+            if why is None:
+                return True
+            if asyncio.get_running_loop().time() > late_at:
+                log.warning("api is not ready yet", url=url, why=why)
+                late_at += READY_LATE_S
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), READY_LOOK_S)
+    return False
+
+
+async def _why_not_ready(http: aiohttp.ClientSession, url: str, mark: Mapping[str, str]) -> str | None:
+    try:
+        async with http.get(url) as response:
+            if any(response.headers.get(name) != value for name, value in mark.items()):
+                return "another program answers there"
+            return None if response.status == 200 else f"it answers {response.status}"
+    except (aiohttp.ClientError, TimeoutError) as error:
+        return f"{type(error).__name__}: {error}"

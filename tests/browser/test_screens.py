@@ -211,6 +211,11 @@ async def require_readable(watched: Watched, where: str) -> None:
     await page.set_viewport_size({"width": 1440, "height": 900})
 
 
+async def discard_path(desk: Desk) -> str:
+    """Where somebody confirms that a webhook is given up."""
+    return f"/dead-letters/webhooks/{await desk.pool.fetchval('SELECT id FROM inbox WHERE state = $1', 'dead')}/discard"
+
+
 PATHS = ["/", "/cases", "/cases?state=held", "/attempts", "/attempts?state=failed", "/inbox", "/dead-letters", "CASE"]
 
 
@@ -218,7 +223,8 @@ PATHS = ["/", "/cases", "/cases?state=held", "/attempts", "/attempts?state=faile
 async def test_every_screen_is_readable_quiet_and_asks_nobody_else(desk: Desk, scheme: str) -> None:
     case_ids = [row["id"] for row in await desk.pool.fetch("SELECT id FROM recovery_case")]
     async with desk.signed_in(scheme=scheme) as watched:
-        for path in [one for one in PATHS if one != "CASE"] + [f"/cases/{case_id}" for case_id in case_ids]:
+        paths = [one for one in PATHS if one != "CASE"] + [f"/cases/{case_id}" for case_id in case_ids]
+        for path in [*paths, await discard_path(desk)]:
             await watched.go(path)
             await require_readable(watched, f"{path} ({scheme})")
             await watched.require_clean()
@@ -366,10 +372,38 @@ async def test_a_screen_is_live_again_after_the_server_was_away(server_url: str,
 async def test_targets_are_large_enough_to_hit(desk: Desk) -> None:
     case_id = await desk.pool.fetchval("SELECT id FROM recovery_case LIMIT 1")
     async with desk.signed_in() as watched:
-        for path in ("/", "/cases", "/dead-letters", f"/cases/{case_id}"):
+        for path in ("/", "/cases", "/dead-letters", f"/cases/{case_id}", await discard_path(desk)):
             await watched.go(path)
             small = await watched.page.evaluate(SMALL)
             assert not small, (path, small)
+
+
+# In a list no element may paint over its neighbours, whatever somebody calls herself.
+SPILLS = """() => [...document.querySelectorAll(".row-link, .row-name, .events a, .events strong, .case-head h1")]
+  .filter((e) => e.scrollWidth > e.clientWidth || getComputedStyle(e).overflowY !== "clip")
+  .map((e) => e.outerHTML.slice(0, 120))"""
+TOO_WIDE = """() => [...document.querySelectorAll(".rows")]
+  .filter((e) => e.getBoundingClientRect().width > Math.max(e.parentElement.clientWidth, 800) + 1)
+  .map((e) => e.getBoundingClientRect().width)"""
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+async def test_no_name_and_no_reply_moves_or_covers_what_stands_beside_it(desk: Desk, width: int) -> None:
+    names = ("W" * 500, "Z" + "\u0301\u0323" * 200 + "algo", "\u202eesrever \u05d0\u05d1", "two words " * 50)
+    async with desk.pool.acquire() as connection, connection.transaction():
+        for name in names:
+            debtor = await world.make_debtor(desk.pool, zone=world.zone_by_day())
+            await connection.execute("UPDATE person SET name = $2 WHERE id = $1", debtor.person_id, name)
+            about = {"person_id": debtor.person_id, "case_id": debtor.case_id}
+            await events.append(connection, [MessageReceived(**about, channel="sms", text=name)])
+            why = "UPDATE recovery_case SET state = 'held', held_why = $2, held_by = 'system' WHERE id = $1"
+            await connection.execute(why, debtor.case_id, name[:200])
+    async with desk.signed_in(width=width) as watched:
+        for path in ("/", "/cases", "/attempts", f"/cases/{debtor.case_id}"):
+            await watched.go(path)
+            assert await watched.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+            assert not await watched.page.evaluate(SPILLS), path
+            assert not await watched.page.evaluate(TOO_WIDE), path
 
 
 async def test_a_posted_form_can_lead_to_another_site_under_the_strict_policy(desk: Desk) -> None:

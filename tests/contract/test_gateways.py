@@ -27,7 +27,14 @@ from tenderline.config import Settings
 from tenderline.core.errors import ForgedWebhookError, MalformedWebhookError, StaleWebhookError
 from tenderline.core.facts import Payer
 from tenderline.core.money import Money
-from tenderline.gateways.base import Gateway, GatewayRefusedError, GatewayUnavailableError, PayPage, PayRequest
+from tenderline.gateways.base import (
+    Gateway,
+    GatewayRefusedError,
+    GatewayUnavailableError,
+    PayPage,
+    PayPageState,
+    PayRequest,
+)
 from tenderline.gateways.stripe import Stripe
 
 KEY = "sk_test_contract_0123456789"
@@ -45,6 +52,8 @@ CALLS: dict[str, Callable[[Gateway], Awaitable[Any]]] = {
     "read_transaction_id": lambda gateway: gateway.read_transaction_id("in_1"),
     "read_payment": lambda gateway: gateway.read_payment("pi_1"),
     "pay_page": lambda gateway: gateway.pay_page(REQUEST),
+    "read_pay_page": lambda gateway: gateway.read_pay_page("page_1"),
+    "close_pay_page": lambda gateway: gateway.close_pay_page("page_1"),
     "check": lambda gateway: gateway.check(),
 }
 
@@ -209,6 +218,8 @@ async def test_what_the_gateway_does_not_know_is_nobody_and_nothing(kind: type[A
         assert await gateway.read_payer("cus_1") == Payer()
         assert await gateway.read_transaction_id("in_1") is None
         assert await gateway.read_payment("pi_1") is None
+        assert await gateway.read_pay_page("page_1") is PayPageState.UNKNOWN
+        assert await gateway.close_pay_page("page_1") is PayPageState.UNKNOWN
         await gateway.close()
 
 

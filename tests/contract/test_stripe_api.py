@@ -24,7 +24,7 @@ from tenderline.config import StripeSettings
 from tenderline.core.facts import Payer, PaymentFact
 from tenderline.core.money import Money
 from tenderline.core.reasons import FailureReason
-from tenderline.gateways.base import GatewayRefusedError, PayPage, PayRequest
+from tenderline.gateways.base import GatewayRefusedError, PayPage, PayPageState, PayRequest
 from tenderline.gateways.stripe import Stripe
 
 KEY = "sk_test_contract_0123456789"
@@ -156,9 +156,10 @@ async def test_a_charge_of_the_old_api_is_read_as_a_payment() -> None:
 
 
 async def test_a_pay_page_is_a_checkout_session_marked_with_the_debt_under_our_idempotency_key() -> None:
-    session = {"id": "cs_1", "object": "checkout.session", "url": "https://checkout.example/c/cs_1"}
+    url = "https://checkout.example/c/cs_1"
+    session = {"id": "cs_1", "object": "checkout.session", "url": url, "expires_at": 1_800_000_000}
     async with _scripted({"POST checkout/sessions": session}) as (stripe, script):
-        assert await stripe.pay_page(REQUEST) == PayPage(url="https://checkout.example/c/cs_1", reference="cs_1")
+        assert await stripe.pay_page(REQUEST) == PayPage(url=url, reference="cs_1", expires_at_unix_s=1_800_000_000)
     _, fields, headers = script.asked[-1]
     assert headers["Idempotency-Key"] == "pay-page-0001"
     assert fields == {
@@ -187,11 +188,63 @@ async def test_an_open_invoice_is_paid_on_its_own_page_so_that_stripe_stops_char
         assert all(what != "POST checkout/sessions" for what, _, _ in script.asked)
 
 
-async def test_a_page_that_is_not_fit_for_a_payer_is_refused() -> None:
-    session = {"id": "cs_1", "object": "checkout.session", "url": "http://checkout.example/c/cs_1"}
-    async with _scripted({"POST checkout/sessions": session}) as (stripe, _):
+@pytest.mark.parametrize("wrong", [{"url": "http://checkout.example/c/cs_1"}, {"url": None}, {"id": None}])
+async def test_a_page_that_is_not_fit_for_a_payer_is_refused(wrong: dict[str, Any]) -> None:
+    session = {"id": "cs_1", "object": "checkout.session", "url": "https://checkout.example/c/cs_1"}
+    async with _scripted({"POST checkout/sessions": session | wrong}) as (stripe, _):
         with pytest.raises(GatewayRefusedError):
             await stripe.pay_page(REQUEST)
+
+
+@pytest.mark.parametrize("expires_at", [None, "soon", -1, 2**63, True])
+async def test_a_page_whose_end_is_not_an_instant_has_none(expires_at: Any) -> None:
+    session = {"id": "cs_1", "url": "https://checkout.example/c/cs_1", "expires_at": expires_at}
+    async with _scripted({"POST checkout/sessions": {"object": "checkout.session"} | session}) as (stripe, _):
+        assert (await stripe.pay_page(REQUEST)).expires_at_unix_s is None
+
+
+SESSIONS = [
+    ({"status": "open", "payment_status": "unpaid"}, PayPageState.OPEN),
+    ({"status": "expired", "payment_status": "unpaid"}, PayPageState.OVER),
+    ({"status": "complete", "payment_status": "paid", "payment_intent": {"status": "succeeded"}}, PayPageState.USED),
+    ({"status": "complete", "payment_status": "no_payment_required", "payment_intent": None}, PayPageState.USED),
+    ({"status": "complete", "payment_status": "unpaid", "payment_intent": {"status": "processing"}}, PayPageState.USED),
+    ({"status": "complete", "payment_status": "unpaid", "payment_intent": "pi_2"}, PayPageState.USED),
+    # A bank debit that bounced: what was begun there can never be finished there.
+    (
+        {"status": "complete", "payment_status": "unpaid", "payment_intent": {"status": "requires_payment_method"}},
+        PayPageState.OVER,
+    ),
+    ({"status": "complete", "payment_status": "unpaid", "payment_intent": {"status": "canceled"}}, PayPageState.OVER),
+]
+
+
+@pytest.mark.parametrize(("session", "state"), SESSIONS)
+async def test_a_page_stands_as_its_session_and_the_payment_on_it_do(
+    session: dict[str, Any], state: PayPageState
+) -> None:
+    session = {"id": "cs_1", "object": "checkout.session"} | session
+    async with _scripted({"GET checkout/sessions/cs_1": session}) as (stripe, script):
+        assert await stripe.read_pay_page("cs_1") is state
+        assert script.asked[0][1] == {"expand[0]": "payment_intent"}
+
+
+async def test_a_page_is_over_once_stripe_says_so_and_not_because_it_was_told_to_end() -> None:
+    session = {"id": "cs_1", "object": "checkout.session", "status": "expired"}
+    answers = {"POST checkout/sessions/cs_1/expire": session, "GET checkout/sessions/cs_1": session}
+    async with _scripted(answers) as (stripe, script):
+        assert await stripe.close_pay_page("cs_1") is PayPageState.OVER
+        assert script.asked[0][0] == "POST checkout/sessions/cs_1/expire"
+        answers["GET checkout/sessions/cs_1"] = session | {"status": "open"}
+        assert await stripe.close_pay_page("cs_1") is PayPageState.OPEN
+
+
+@pytest.mark.parametrize("status", [None, 7, "a_status_of_next_year"])
+async def test_a_page_of_which_stripe_says_nothing_we_know_is_neither_open_nor_over(status: Any) -> None:
+    session = {"id": "cs_1", "object": "checkout.session", "status": status}
+    async with _scripted({"GET checkout/sessions/cs_1": session}) as (stripe, _):
+        with pytest.raises(GatewayRefusedError, match="cs_1"):
+            await stripe.read_pay_page("cs_1")
 
 
 async def test_the_doctor_is_told_which_account_answers_or_that_the_key_may_not_say() -> None:
@@ -209,6 +262,8 @@ async def test_without_an_api_key_every_call_says_which_setting_is_missing() -> 
         stripe.read_transaction_id("in_1"),
         stripe.read_payment("pi_1"),
         stripe.pay_page(REQUEST),
+        stripe.read_pay_page("cs_1"),
+        stripe.close_pay_page("cs_1"),
         stripe.check(),
     ):
         with pytest.raises(GatewayRefusedError, match=r"stripe\.api_key"):

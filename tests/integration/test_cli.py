@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import sys
 
 import asyncpg
 import pytest
 
+from support import command
 from support.product import open_town
 
 
@@ -21,13 +20,7 @@ async def town(database_url, tmp_path):
 
 async def run(town, *words, stdin=None, **environment):
     """(exit code, standard output, standard error) of a command."""
-    child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tenderline", *words,
-        env={**town.environment(town.ports[0]), **environment}, cwd="/",
-        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    out, err = await asyncio.wait_for(child.communicate(stdin), 60)
-    return child.returncode, out.decode(), err.decode()
+    return await command.run(*words, environment={**town.environment(town.ports[0]), **environment}, stdin=stdin)
 
 
 async def test_doctor_finds_everything_well_when_it_is(town):

@@ -162,6 +162,21 @@ async def test_nothing_leaves_while_the_gateway_is_asked_whose_payment_an_invoic
     assert (await world.claim(pool)).suppressed == 1
 
 
+async def test_what_waits_too_long_for_its_gateway_is_shown_and_still_holds(pool, services):
+    debtor = await world.make_debtor(pool)
+    await pool.execute("INSERT INTO person_reference VALUES ($1, 'stripe', 'cus_1')", debtor.person_id)
+    async with inbox.Inbox(pool) as box:
+        await box.receive("stripe", paid_invoice("cus_1"))
+    await pool.execute("UPDATE inbox SET state = 'waiting'")
+    assert await inbox.give_up_waiting(pool, after_s=60) == []
+    await pool.execute("UPDATE inbox SET received_at = now() - interval '2 minutes'")
+    assert len(await inbox.give_up_waiting(pool, after_s=60)) == 1
+    async with pool.acquire() as connection:
+        (dead,) = await inbox.dead(connection)
+    assert "discarded" in dead.why
+    assert (await world.claim(pool)).leased == []
+
+
 # --- locks in one order ----------------------------------------------------------------------------------------------
 
 

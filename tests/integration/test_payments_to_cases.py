@@ -217,5 +217,5 @@ async def test_an_unreadable_webhook_ends_dead_with_its_reason_and_can_be_replay
     async with services.pool.acquire() as connection:
         (dead,) = await inbox.dead(connection)
         assert "card number removed" in dead.why
-        assert await inbox.replay(connection, [dead.id]) == 1
+        assert await inbox.replay(connection, [dead.id]) == [dead.id]
     assert len(await inbox.unread_ids(services.pool, limit=10)) == 1

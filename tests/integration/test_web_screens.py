@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from support import edge, services, world
-from tenderline.core.events import AttemptPlanned, CaseOpened, PaymentFailed
+from tenderline.core.events import AttemptPlanned, CaseOpened, MessageReceived, PaymentFailed
 from tenderline.core.webhooks import Envelope, Urgency
 from tenderline.desk import words
 from tenderline.store import cases, events, jobs, people
@@ -274,6 +274,41 @@ async def test_names_and_words_of_payers_are_never_markup(http, pool):
         page = (await http.get(path)).text
         assert "<script>alert" not in page
         assert "<b onmouseover" not in page
+
+
+async def test_long_names_and_words_are_cut_in_lists_and_whole_on_the_page_of_the_case(http, pool):
+    await desk(http, pool)
+    debtor = await world.make_debtor(pool)
+    name, text = "N" * 499 + "z", "T" * 499 + "z"
+    await pool.execute("UPDATE person SET name = $2 WHERE id = $1", debtor.person_id, name)
+    wrote = MessageReceived(person_id=debtor.person_id, case_id=debtor.case_id, channel="sms", text=text)
+    async with pool.acquire() as connection, connection.transaction():
+        await events.append(connection, [wrote])
+    for path in ("/", "/cases", "/attempts"):
+        page = (await http.get(path)).text
+        assert "N" * 79 + "…" in page
+        assert "N" * 80 not in page
+        assert "T" * 160 not in page
+    assert "SMS received: " + "T" * 145 + "…" in (await http.get("/")).text
+    page = (await http.get(f"/cases/{debtor.case_id}")).text
+    assert name in page
+    assert text in page
+    assert f"<title>{'N' * 79}…" in page
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("Ann Ashdown", "Ann Ashdown"),
+        (None, "Unknown payer"),
+        ("x" * 80, "x" * 80),
+        ("x" * 81, "x" * 79 + "…"),
+        ("Nguye\u0302\u0303n", "Nguye\u0302\u0303n"),
+        ("Z" + "\u0301" * 400 + "algo", "Z" + "\u0301" * 4 + "algo"),
+    ],
+)
+def test_a_name_fits_a_list_without_towers_of_accents(given, shown):
+    assert words.short_name(given) == shown
 
 
 async def test_a_defect_in_a_page_shows_an_id_and_nothing_else(http, pool, monkeypatch):

@@ -21,7 +21,9 @@ from tenderline.store.users import Permission, Role, WeakPasswordError
 from tenderline.web import pages, sign_in
 from tenderline.web import routes as web_routes
 
-POST_ROUTES = ["/sign-out", "/session/active", "/dead-letters/replay", "/cases/{case}/hold", "/cases/{case}/release"]
+DISCARD = "/dead-letters/webhooks/{webhook}/discard"
+ACTING = ["/dead-letters/replay", DISCARD, "/cases/{case}/hold", "/cases/{case}/release"]
+POST_ROUTES = ["/sign-out", "/session/active", *ACTING]
 
 
 @pytest.fixture
@@ -223,13 +225,14 @@ def test_every_screen_is_behind_the_guard_and_this_file_knows_every_post():
     open_to_all = {path for one in _handlers() if one.opt.get(sign_in.PUBLIC) for path in one.paths}
     assert open_to_all == {"/sign-in", "/static/{name:path}"}
     posts = {path for one in _handlers() if "POST" in one.http_methods for path in one.paths}
-    assert posts - {"/sign-in"} == {path.replace("{case}", "{case_id:uuid}") for path in POST_ROUTES}
+    known = {path.replace("{case}", "{case_id:uuid}").replace("{webhook}", "{inbox_id:int}") for path in POST_ROUTES}
+    assert posts - {"/sign-in"} == known
 
 
 @pytest.mark.parametrize("path", POST_ROUTES)
 async def test_no_post_is_taken_without_its_token_or_from_another_site(http, pool, path):
     debtor = await world.make_debtor(pool)
-    path = path.replace("{case}", str(debtor.case_id))
+    path = path.replace("{case}", str(debtor.case_id)).replace("{webhook}", "1")
     await edge.sign_in(http, await edge.make_user(pool))
     token = edge.csrf_of((await http.get("/")).text)
     before = await pool.fetchval("SELECT count(*) FROM audit")
@@ -246,7 +249,7 @@ async def test_no_post_is_taken_without_its_token_or_from_another_site(http, poo
 
 
 @pytest.mark.parametrize("role", ["viewer", "agent", "compliance"])
-@pytest.mark.parametrize("path", ["/dead-letters/replay", "/cases/{case}/hold", "/cases/{case}/release"])
+@pytest.mark.parametrize("path", ACTING)
 async def test_acting_needs_the_role_and_looking_does_not(http, pool, role, path):
     debtor = await world.make_debtor(pool)
     await edge.sign_in(http, await edge.make_user(pool, role))
@@ -254,7 +257,7 @@ async def test_acting_needs_the_role_and_looking_does_not(http, pool, role, path
     assert page.status_code == 200
     assert "hold-form" not in page.text
     data = {"csrf_token": edge.csrf_of((await http.get("/")).text), "why": "x"}
-    answer = await http.post(path.replace("{case}", str(debtor.case_id)), data=data)
+    answer = await http.post(path.replace("{case}", str(debtor.case_id)).replace("{webhook}", "1"), data=data)
     assert answer.status_code == 403
     assert "role does not allow" in answer.text
 

@@ -136,7 +136,9 @@ def _commands() -> frozenset[str]:
 @every_document
 def test_every_command_that_is_named_exists(path: Path) -> None:
     options = r"(?:--(?:set|config)[ =]\S+ +)*"
-    typed = re.findall(rf"(?m)(?:^|[;&|] *)tenderline +{options}([a-z]+)((?: [a-z]+)?)", said_to_a_shell(path))
+    typed = re.findall(
+        rf"(?m)(?:^|[;&|] *)tenderline +{options}([a-z]+)((?: [a-z]+(?:-[a-z]+)*)?)", said_to_a_shell(path)
+    )
     groups = {command.split()[0] for command in _commands() if " " in command}
     wrong = [
         f"{command}{more}"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import os
+from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 import msgspec
-from litestar import Request, get
+from litestar import Request, Response, get
 
 from tenderline.api.errors import documented
 from tenderline.app import Services
@@ -14,6 +17,8 @@ from tenderline.core.errors import ConfigurationError, TenderlineError
 from tenderline.store import db
 
 READY_TIMEOUT_S: Final = 3.0
+INSTANCE_VARIABLE: Final = "TENDERLINE_INSTANCE"
+INSTANCE_HEADER: Final = "Tenderline-Instance"
 
 
 class NotReadyError(TenderlineError):
@@ -29,6 +34,12 @@ class Health(msgspec.Struct, frozen=True):
     status: Literal["ok"] = "ok"
 
 
+def mark_of(environment: Mapping[str, str]) -> dict[str, str]:
+    """The header by which whoever started this process knows that it is this one that answers; told only as a hash."""
+    instance = environment.get(INSTANCE_VARIABLE)
+    return {INSTANCE_HEADER: hashlib.sha256(instance.encode()).hexdigest()} if instance else {}
+
+
 @get("/health/live", tags=["Health"], operation_id="getHealthLive", summary="Does the process live?")
 async def live() -> Health:
     """Answers as long as the event loop turns; it asks nobody else."""
@@ -42,7 +53,7 @@ async def live() -> Health:
     summary="Can it do its work?",
     responses=documented(503),
 )
-async def ready(request: Request[Any, Any, Any]) -> Health:
+async def ready(request: Request[Any, Any, Any]) -> Response[Health]:
     """The database answers, and its schema is this version's."""
     services: Services = request.app.state.services
     try:
@@ -52,4 +63,4 @@ async def ready(request: Request[Any, Any, Any]) -> Health:
         raise NotReadyError(error.detail) from error
     except TimeoutError as error:
         raise NotReadyError(f"The database did not answer within {READY_TIMEOUT_S:.0f} s.") from error
-    return Health()
+    return Response(Health(), headers=mark_of(os.environ))

@@ -1,6 +1,7 @@
 """Rate limits at the edge: who is counted, and the headers that tell where they stand.
 
-Behind a proxy every caller without a token has the proxy's address: such callers share one window.
+Behind a proxy that is not in `api.trusted_proxies` every caller without a token has the proxy's address: such callers
+share one window.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from typing import Any, Final
 
 from litestar.connection import ASGIConnection
 
+from tenderline.app import Services
+from tenderline.core.client_address import client_address
 from tenderline.store.limits import Window
 
 TOKENS_PER_CLIENT_MAX: Final = 60
@@ -20,7 +23,10 @@ LIMIT, REMAINING, RESET = "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateL
 
 def address_of(connection: ASGIConnection[Any, Any, Any, Any]) -> str:
     """The caller's network address, as far as it is known here."""
-    return connection.client.host if connection.client else "unknown"
+    services: Services = connection.app.state.services
+    peer = connection.client.host if connection.client else "unknown"
+    told = connection.headers.getall("x-forwarded-for", [])
+    return client_address(peer, told, services.settings.api.trusted_proxies)
 
 
 def headers_of(window: Window) -> dict[str, str]:

@@ -163,7 +163,9 @@ async def token(
     scopes = _scopes(data.scope, client)
     valid_s = services.settings.api.token_valid_s
     async with services.pool.acquire() as connection, connection.transaction():
-        issued = await oauth.issue_token(connection, client.id, scopes, valid_s=valid_s)
+        issued = await oauth.issue_token(connection, client, scopes, valid_s=valid_s)
+        if issued is None:
+            raise _client_error()
         await audit.append(
             connection,
             actor=f"client:{client.id}",

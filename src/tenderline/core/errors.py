@@ -78,7 +78,7 @@ class StaleWebhookError(TenderlineError):
 
 
 class MalformedWebhookError(TenderlineError):
-    """The webhook's body or headers cannot be read; it was not stored."""
+    """The webhook's body or headers cannot be read; compare what was posted with what the sender documents."""
 
     code = "webhook.malformed"
     status = 400

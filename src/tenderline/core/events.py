@@ -222,7 +222,7 @@ class CarrierHoldsOptOut(Event, frozen=True):
 
 
 class PaymentLinkOpened(Event, frozen=True):
-    """The payer opened the link of a message."""
+    """The payer opened the link of a message; told once an hour for each message."""
 
     summary = "Payment link opened"
 

@@ -23,7 +23,7 @@ import asyncpg
 
 from tenderline import config
 from tenderline.core.errors import TenderlineError
-from tenderline.serve import run_everything
+from tenderline.serve import require_free, run_everything
 from tenderline.store import oauth, users
 
 PATIENCE_S = 60.0
@@ -207,6 +207,7 @@ def _throw_away_folder() -> Path:
 async def open_stage(port: int) -> AsyncIterator[Stage]:
     """Starts both sides on loopback, on an empty database that is thrown away afterwards."""
     product_port = port or free_port()
+    require_free("127.0.0.1", product_port, remedy="choose another with --port")
     product_url = f"http://127.0.0.1:{product_port}"
     data_dir = _throw_away_folder()
     numbers, shared = Numbers(), _Shared()
@@ -215,31 +216,30 @@ async def open_stage(port: int) -> AsyncIterator[Stage]:
         async with _sandbox(product_url, shared) as sandbox, aiohttp.ClientSession() as http:
             environment = _environment(product_port, data_dir, shared, sandbox, numbers.by_day()[0])
             settings = config.load({}, environment).settings
-            prepared: asyncio.Future[tuple[str, str, str]] = asyncio.get_running_loop().create_future()
+            opened: asyncio.Future[Stage] = asyncio.get_running_loop().create_future()
+            made: list[Stage] = []
 
             async def prepare(database_url: str) -> None:
-                client_id, secret = await _people(database_url)
-                prepared.set_result((database_url, client_id, secret))
+                client = await _people(database_url)
+                sandbox_url, secret = sandbox["url"], shared.webhook_secret
+                made.append(Stage(product_url, sandbox_url, database_url, http, *client, data_dir, numbers, secret))
 
-            running = asyncio.create_task(run_everything(settings, stop=stop, environment=environment, prepare=prepare))
+            running = asyncio.create_task(
+                run_everything(
+                    settings,
+                    stop=stop,
+                    environment=environment,
+                    prepare=prepare,
+                    ready=lambda: opened.set_result(made[0]),
+                )
+            )
             try:
-                await asyncio.wait((running, prepared), return_when=asyncio.FIRST_COMPLETED, timeout=START_TIMEOUT_S)
+                await asyncio.wait((running, opened), return_when=asyncio.FIRST_COMPLETED, timeout=START_TIMEOUT_S)
                 if running.done():
                     running.result()
-                url, client_id, secret = prepared.result()
-                stage = Stage(
-                    product_url,
-                    sandbox["url"],
-                    url,
-                    http,
-                    client_id,
-                    secret,
-                    data_dir,
-                    numbers,
-                    shared.webhook_secret,
-                )
-                await stage.until("the product to answer", lambda: _answers(http, product_url))
-                yield stage
+                if not opened.done():
+                    raise BrokenPromiseError(f"The product did not answer within {START_TIMEOUT_S:.0f} s.")
+                yield opened.result()
             finally:
                 stop.set()
                 await running
@@ -254,11 +254,3 @@ async def _people(database_url: str) -> tuple[str, str]:
         return await oauth.create_client(connection, name="demo", scopes=["outbound:read", "outbound:write"])
     finally:
         await connection.close()
-
-
-async def _answers(http: aiohttp.ClientSession, url: str) -> bool:
-    try:
-        async with http.get(f"{url}/health/ready") as response:
-            return response.status == 200
-    except aiohttp.ClientError:
-        return False

@@ -64,7 +64,7 @@ class DecisionView:
 
 @dataclass(frozen=True, slots=True)
 class AttemptView:
-    """An attempt. `address` is masked."""
+    """An attempt. `address` is masked, `person_name` cut to fit a list."""
 
     id: UUID
     case_id: UUID | None
@@ -121,7 +121,7 @@ def views(rows: Sequence[AttemptRow], rules: Ruleset) -> list[AttemptView]:
             provider=row.provider,
             why=words.plain(row.why) if row.why else None,
             updated_at=row.updated_at,
-            person_name=row.person_name or "Unknown payer",
+            person_name=words.short_name(row.person_name),
             address=words.mask_address(row.address_kind, row.address),
             decision=decision_view(row.decision, rules),
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -69,7 +69,7 @@ class EventLine:
 
 @dataclass(frozen=True, slots=True)
 class CaseLine:
-    """A case in a list."""
+    """A case in a list; what others wrote is cut to fit."""
 
     id: UUID
     person_name: str
@@ -131,7 +131,7 @@ def _groups(counts: dict[tuple[str, str], int]) -> tuple[TileGroup, ...]:
 
 
 def event_lines(found: Sequence[EventRow]) -> tuple[EventLine, ...]:
-    """Events for people."""
+    """Events for people, in full."""
     return tuple(
         EventLine(
             row.id,
@@ -146,15 +146,26 @@ def event_lines(found: Sequence[EventRow]) -> tuple[EventLine, ...]:
     )
 
 
+def _short_event_lines(found: Sequence[EventRow]) -> tuple[EventLine, ...]:
+    return tuple(
+        replace(
+            line,
+            person_name=line.person_name and words.short_name(line.person_name),
+            sentence=words.short(line.sentence),
+        )
+        for line in event_lines(found)
+    )
+
+
 def _case_lines(found: Sequence[CaseRow]) -> tuple[CaseLine, ...]:
     return tuple(
         CaseLine(
             id=row.id,
-            person_name=row.person_name or "Unknown payer",
+            person_name=words.short_name(row.person_name),
             amount=words.amount(row.amount_minor, row.currency),
             reason=words.reason(row.reason),
             state=row.state,
-            held_why=words.plain(row.held_why) if row.held_why else None,
+            held_why=words.short(words.plain(row.held_why)) if row.held_why else None,
             held_by=row.held_by,
             attempt_count=row.attempt_count,
             opened_at=row.opened_at,
@@ -162,7 +173,7 @@ def _case_lines(found: Sequence[CaseRow]) -> tuple[CaseLine, ...]:
             next_channel=row.next_channel,
             next_state=row.next_state,
             next_due_at=row.next_due_at,
-            next_why=words.plain(row.next_why) if row.next_why else None,
+            next_why=words.short(words.plain(row.next_why)) if row.next_why else None,
         )
         for row in found
     )
@@ -172,7 +183,7 @@ async def read_board(connection: Connection, rules: Ruleset) -> Board:
     """The whole board. Read it in one transaction, so that its numbers and its rows agree."""
     return Board(
         groups=_groups(await rows.counts(connection)),
-        events=event_lines(await rows.newest_events(connection, EVENTS_SHOWN)),
+        events=_short_event_lines(await rows.newest_events(connection, EVENTS_SHOWN)),
         cases=_case_lines(await rows.newest_cases(connection, CASES_SHOWN)),
         attempts=tuple(attempts.views(await rows.newest_attempts(connection, ATTEMPTS_SHOWN), rules)),
     )

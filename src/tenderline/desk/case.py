@@ -46,6 +46,11 @@ class CaseView:
     timeline: tuple[EventLine, ...]
 
     @property
+    def heading(self) -> str:
+        """The payer's name, cut to fit a heading."""
+        return words.short_name(self.person_name)
+
+    @property
     def is_open(self) -> bool:
         """Whether something may still happen to it."""
         return self.case.state in ("open", "held")
@@ -67,7 +72,7 @@ async def read_case(
     told = await rows.events_of_case(connection, case_id, case.person_id, case.payment_id)
     return CaseView(
         case=case,
-        person_name=case.person_name or "Unknown payer",
+        person_name=case.person_name or words.UNKNOWN_PAYER,
         amount=words.amount(case.amount_minor, case.currency),
         reason=words.reason(case.reason),
         transaction=words.plain(case.transaction_id),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -16,6 +18,12 @@ from tenderline.core.pan import mask_card_numbers
 from tenderline.core.reasons import FailureReason
 
 DOTS = "•••"
+UNKNOWN_PAYER: Final = "Unknown payer"
+NAME_CHARACTERS_MAX: Final = 80
+"""Of a name in a list. Whole it stands on the page of its case."""
+TEXT_CHARACTERS_MAX: Final = 160
+_MARKS_MAX: Final = 4
+"""Marks on one letter: no script needs more, and a tower of them covers the rows above and below."""
 CHANNELS: Final = {"sms": "SMS", "email": "E-mail", "push": "Push", "call": "Call"}
 STATE_NAMES: Final = {"leased": "being sent"}
 _CODE = re.compile(r"\b(?:" + "|".join(code for code in FailureReason if "_" in code) + r")\b")
@@ -72,6 +80,25 @@ def sentence(text: str) -> str:
     head, space, rest = text.partition(" ")
     text = _CODE.sub(lambda found: reason(found[0]), f"{CHANNELS.get(head, head)}{space}{rest}")
     return plain(text)
+
+
+def short(text: str, characters_max: int = TEXT_CHARACTERS_MAX) -> str:
+    """`text` as it fits a list: cut with an ellipsis, without towers of accents."""
+    text = text if text.isascii() else "".join(islice(_without_towers(text), characters_max + 1))
+    return text if len(text) <= characters_max else f"{text[: characters_max - 1].rstrip()}…"
+
+
+def _without_towers(text: str) -> Iterator[str]:
+    marks = 0
+    for character in text:
+        marks = marks + 1 if unicodedata.category(character) in ("Mn", "Me") else 0
+        if marks <= _MARKS_MAX:
+            yield character
+
+
+def short_name(name: str | None) -> str:
+    """A payer's name as it fits a list."""
+    return short(name or UNKNOWN_PAYER, NAME_CHARACTERS_MAX)
 
 
 def channel(code: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Protocol
 
 import msgspec
@@ -30,10 +31,29 @@ class PayPage(msgspec.Struct, frozen=True, kw_only=True):
 
     url: str
     reference: str | None = None
+    """By which the gateway can be asked about it. None: a page of its own that comes with the debt (an invoice)."""
+    expires_at_unix_s: int | None = None
+    """The gateway's clock. None: it does not end by itself, or the gateway does not say when."""
+
+
+class PayPageState(StrEnum):
+    """Whether somebody can still pay on a page."""
+
+    OPEN = "open"
+    USED = "used"
+    """It was paid on, or the money is on its way: asking for more would charge twice."""
+    OVER = "over"
+    """It ended, or the payment on it failed for good: nobody can pay on it any more."""
+    UNKNOWN = "unknown"
+    """The gateway knows no such page (any more)."""
 
 
 class PayRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """One debt to be paid on a gateway's page. `key` is our idempotency key, stored before the call."""
+    """One debt to be paid on a gateway's page.
+
+    `key` is our idempotency key, stored before the call together with all the rest: the same key always comes with the
+    same request, and gets the same page.
+    """
 
     key: str
     transaction_id: str
@@ -58,7 +78,10 @@ class Gateway(Protocol):
         ...
 
     def normalise(self, body: bytes) -> list[PaymentFact]:
-        """The payment facts in a stored webhook: none for a kind that says nothing about a payment."""
+        """The payment facts in a stored webhook: none for a kind that says nothing about a payment.
+
+        Raises `MalformedWebhookError` for what it will never be able to read: that is not tried again.
+        """
         ...
 
     async def read_payer(self, reference: str) -> Payer:
@@ -75,6 +98,14 @@ class Gateway(Protocol):
 
     async def pay_page(self, request: PayRequest) -> PayPage:
         """A page on which this debt can be paid now."""
+        ...
+
+    async def read_pay_page(self, reference: str) -> PayPageState:
+        """How a page made by `pay_page` stands now."""
+        ...
+
+    async def close_pay_page(self, reference: str) -> PayPageState:
+        """Sees to it that nobody can pay on a page any more; how it stands then. OPEN: it could not be closed."""
         ...
 
     async def check(self) -> str:

@@ -18,13 +18,21 @@ from tenderline.config import StripeSettings
 from tenderline.core.clock import utc_now
 from tenderline.core.facts import FactKind, Payer, PaymentFact
 from tenderline.core.webhooks import Envelope
-from tenderline.gateways.base import GatewayRefusedError, GatewayUnavailableError, PayPage, PayRequest
+from tenderline.gateways.base import (
+    GatewayRefusedError,
+    GatewayUnavailableError,
+    PayPage,
+    PayPageState,
+    PayRequest,
+)
 from tenderline.gateways.stripe_facts import (
     MARK,
     Family,
     debt_key,
     fact_of,
     facts_of,
+    instant,
+    object_id,
     payer_of_customer,
     payment_of_invoice,
     safe_url,
@@ -207,7 +215,34 @@ class Stripe:
         url = safe_url(session.fields.get("url"))
         if url is None:
             raise GatewayRefusedError(f"Stripe gave no usable address for the pay page of {request.transaction_id}.")
-        return PayPage(url=url, reference=str(session.fields.get("id")))
+        reference = object_id(session.fields)
+        if reference is None:
+            raise GatewayRefusedError(f"Stripe gave no id for the pay page of {request.transaction_id}.")
+        return PayPage(url=url, reference=reference, expires_at_unix_s=instant(session.fields.get("expires_at")))
+
+    async def read_pay_page(self, reference: str) -> PayPageState:
+        """The Checkout Session as it stands; of one that is complete, what became of its payment."""
+        what = f"pay page {reference}"
+        try:
+            session = await _ask(
+                what, self._api.v1.checkout.sessions.retrieve_async(reference, {"expand": ["payment_intent"]})
+            )
+        except _NotThereError:
+            return PayPageState.UNKNOWN
+        state = _page_state(session.fields)
+        if state is None:
+            raise GatewayRefusedError(f"Stripe did not say how the {what} stands; its dashboard shows it.")
+        return state
+
+    async def close_pay_page(self, reference: str) -> PayPageState:
+        """Expires the Checkout Session. Stripe refuses that for one that is not open: then it is read."""
+        try:
+            await _ask(f"end of pay page {reference}", self._api.v1.checkout.sessions.expire_async(reference))
+        except _NotThereError:
+            return PayPageState.UNKNOWN
+        except GatewayRefusedError:
+            pass
+        return await self.read_pay_page(reference)
 
     async def check(self) -> str:
         """One line for the doctor. A restricted key may not read the account; then the balance has to do."""
@@ -305,6 +340,22 @@ class Stripe:
         if payment_of_invoice(payments.fields) != transaction_id or not isinstance(invoice, dict):
             return None
         return safe_url(invoice.get("hosted_invoice_url")) if invoice.get("status") == "open" else None
+
+
+def _page_state(session: dict[str, Any]) -> PayPageState | None:
+    match session.get("status"):
+        case "open":
+            return PayPageState.OPEN
+        case "expired":
+            return PayPageState.OVER
+        case "complete":
+            intent = session.get("payment_intent")
+            # A bank debit that bounced after the page was done: the page cannot be used again.
+            is_lost = isinstance(intent, dict) and intent.get("status") in ("requires_payment_method", "canceled")
+            is_unpaid = session.get("payment_status") == "unpaid"
+            return PayPageState.OVER if is_unpaid and is_lost else PayPageState.USED
+        case _:
+            return None
 
 
 def _after_success(charge: dict[str, Any]) -> FactKind:

@@ -88,6 +88,12 @@ def _int(value: object) -> int | None:
     return max(-_INT64_MAX, min(value, _INT64_MAX))
 
 
+def instant(value: object) -> int | None:
+    """An instant by Stripe's clock, if it is one that a calendar can hold."""
+    at_unix_s = _int(value)
+    return at_unix_s if at_unix_s is not None and 0 <= at_unix_s < _INSTANT_MAX_UNIX_S else None
+
+
 def _text(value: object, characters_max: int = _TEXT_CHARACTERS_MAX) -> str | None:
     """Text that can be stored: no NUL, no end without a bound."""
     if not isinstance(value, str):
@@ -334,10 +340,10 @@ def facts_of(body: bytes) -> list[PaymentFact]:
     try:
         event = msgspec.json.decode(body)
     except (ValueError, RecursionError) as error:
-        raise MalformedWebhookError from error
+        raise MalformedWebhookError(f"The body is not JSON ({error}).") from error
     event_id, event_type = object_id(_dict(event).get("id")), object_id(_dict(event).get("type"))
     if event_id is None or event_type is None:
-        raise MalformedWebhookError
+        raise MalformedWebhookError("The body is not an event of Stripe's: it has no usable id and type.")
     if event_type not in EVENTS:
         return []
     family, named_kind = EVENTS[event_type]
@@ -347,8 +353,7 @@ def facts_of(body: bytes) -> list[PaymentFact]:
     kind = _kind(family, named_kind, event_type, obj)
     if kind is None:
         return []
-    created = _int(event.get("created"))
     # An event that does not tell its time counts as the oldest: it can add, but not overrule.
-    at_unix_s = created if created is not None and 0 <= created < _INSTANT_MAX_UNIX_S else 0
+    at_unix_s = instant(event.get("created")) or 0
     fact = fact_of(family, kind, obj, event_id=event_id, at_unix_s=at_unix_s)
     return [fact] if fact else []

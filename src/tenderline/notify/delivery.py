@@ -38,6 +38,8 @@ log = structlog.get_logger(__name__)
 
 PAY_LINK = "pay"
 STOP_LINK = "stop"
+STOP_LINK_VALID_DAYS = 3_653
+"""Ten years: who finds an old message and wants silence gets it."""
 BACK_OFF_FIRST_S = 5.0
 NO_PROVIDER_AGAIN_S = 300.0
 CHECK_AGAIN_S = 30.0
@@ -56,7 +58,8 @@ class Written:
 
 def link(services: Services, purpose: str, subject: UUID) -> str:
     """A signed address of ours that names nobody: `subject` is an attempt or a contact point."""
-    expires = int(utc_now().timestamp()) + services.settings.recovery.link_valid_days * 86_400
+    valid_days = STOP_LINK_VALID_DAYS if purpose == STOP_LINK else services.settings.recovery.link_valid_days
+    expires = int(utc_now().timestamp()) + valid_days * 86_400
     token = links.sign(services.key_for(purpose), purpose, subject.bytes, expires)
     return f"{services.settings.public_url}/{purpose}/{token}"
 

@@ -16,7 +16,8 @@ from typing import TypeAlias
 import asyncpg
 import structlog
 
-from tenderline.core.errors import ConfigurationError, DatabaseUnavailableError
+from tenderline.core import database_url
+from tenderline.core.errors import ConfigurationError, DatabaseUnavailableError, TenderlineError
 from tenderline.store import jobs
 
 log = structlog.get_logger(__name__)
@@ -60,9 +61,36 @@ def query(file: str, name: str) -> str:
     return found[name].strip()
 
 
+_CANNOT_CONNECT = (OSError, TimeoutError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError)
+
+
+def _not_connected(url: str, error: Exception) -> TenderlineError:
+    """Says which database, why, and what to do; never a password, which drivers quote when they cannot read a URL."""
+    place, said = database_url.place(url), _without(database_url.passwords(url), error)
+    match error:
+        case asyncpg.InvalidPasswordError() | asyncpg.InvalidAuthorizationSpecificationError():
+            reason, remedy = "refuses this user or password", "correct database_url"
+        case asyncpg.InvalidCatalogNameError():
+            reason, remedy = "does not exist", "create it, or correct database_url"
+        case asyncpg.InterfaceError():
+            return ConfigurationError(f"The {place} cannot be asked ({said}); correct database_url.")
+        case ValueError():
+            return ConfigurationError(f"The {place} cannot be asked: database_url cannot be read; correct it.")
+        case _:
+            reason, remedy = f"does not answer ({said})", "see that it runs and that database_url is right"
+    return DatabaseUnavailableError(f"The {place} {reason}; {remedy}, then start again.")
+
+
+def _without(passwords: tuple[str, ...], error: Exception) -> str:
+    text = " ".join(f"{type(error).__name__}: {error}".split())  # a server's errors have several lines
+    for one in passwords:
+        text = text.replace(one, "…")
+    return text
+
+
 @asynccontextmanager
 async def open_pool(url: str, *, size_max: int = 10) -> AsyncIterator[Pool]:
-    """A pool of connections to `url`; raises `DatabaseUnavailableError` or `OldServerError`."""
+    """A pool of connections to `url`; raises `DatabaseUnavailableError` or a `ConfigurationError`."""
     try:
         pool = await asyncpg.create_pool(
             url,
@@ -72,8 +100,8 @@ async def open_pool(url: str, *, size_max: int = 10) -> AsyncIterator[Pool]:
             command_timeout=COMMAND_TIMEOUT_S,
             server_settings={"application_name": "tenderline", "timezone": "UTC", "jit": "off"},
         )
-    except (OSError, asyncpg.PostgresError, TimeoutError) as error:
-        raise DatabaseUnavailableError(f"The database does not answer ({type(error).__name__}: {error}).") from error
+    except _CANNOT_CONNECT as error:
+        raise _not_connected(url, error) from error
     assert pool is not None
     try:
         async with pool.acquire() as connection:
@@ -111,8 +139,8 @@ async def migrate(url: str, *, until: str | None = None) -> list[str]:
     """
     try:
         connection = await asyncpg.connect(url, timeout=CONNECT_TIMEOUT_S)
-    except (OSError, asyncpg.PostgresError, TimeoutError) as error:
-        raise DatabaseUnavailableError(f"The database does not answer ({type(error).__name__}: {error}).") from error
+    except _CANNOT_CONNECT as error:
+        raise _not_connected(url, error) from error
     try:
         await connection.execute("SELECT pg_advisory_lock($1)", _MIGRATION_LOCK_KEY)
         await connection.execute(

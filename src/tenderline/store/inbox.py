@@ -9,16 +9,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import asyncpg
 import structlog
 
-from tenderline.core.errors import DatabaseUnavailableError
+from tenderline.core.errors import DatabaseUnavailableError, InvalidInputError, MalformedWebhookError
 from tenderline.core.pan import mask_card_numbers
 from tenderline.core.webhooks import Envelope
+from tenderline.store import audit
 from tenderline.store.db import Connection, Pool, query
 from tenderline.store.jobs import back_off_s
 
@@ -56,6 +57,13 @@ class UnstorableWebhookError(DatabaseUnavailableError):
     """This webhook could not be stored; it was not acknowledged, so its sender will post it again."""
 
     code = "inbox_unstorable"
+
+
+class NotDeadError(InvalidInputError):
+    """Only webhooks that could not be read can be discarded; list the dead letters to see which those are."""
+
+    code = "webhook.not_dead"
+    status = 409
 
 
 @dataclass(slots=True)
@@ -177,7 +185,8 @@ async def read_one(pool: Pool, inbox_id: int, handle: Callable[[Connection, Unre
 
     `handle` tells whether all of it is understood; False leaves it waiting, and holding its contacts, until
     `mark_read`. When it raises, nothing of it stays, and the row is put back with the reason and a growing pause; after
-    `TRIES_MAX` it is dead: shown, holding its contacts, until somebody replays or discards it.
+    `TRIES_MAX` it is dead: shown, holding its contacts, until somebody replays or discards it. What is malformed is
+    dead at once: time does not mend it.
     """
     try:
         async with pool.acquire() as connection, connection.transaction():
@@ -189,10 +198,28 @@ async def read_one(pool: Pool, inbox_id: int, handle: Callable[[Connection, Unre
     except _UNAVAILABLE:
         raise
     except Exception as error:  # noqa: BLE001  # whatever it is, the row must not be lost nor block the others
-        why = mask_card_numbers(f"{type(error).__name__}: {error}")[:ERROR_LENGTH_MAX]
+        tries_max = 1 if isinstance(error, MalformedWebhookError) else TRIES_MAX
+        why = _why_not_read(error, inbox_id)
         log.warning("webhook not read", inbox_id=inbox_id, why=why)
-        await pool.execute(query("inbox", "put_back"), inbox_id, why, back_off_s(0), TRIES_MAX)
+        await pool.execute(query("inbox", "put_back"), inbox_id, why, back_off_s(0), tries_max)
     return True
+
+
+def _why_not_read(error: Exception, inbox_id: int) -> str:
+    why = mask_card_numbers(f"{type(error).__name__}: {error}")
+    if not isinstance(error, MalformedWebhookError):
+        return why[:ERROR_LENGTH_MAX]
+    then = (
+        " It is stored, and holds contacts until it is replayed, once a newer version can read it, or discarded:"
+        f" `tenderline replay --webhook {inbox_id}`, `tenderline replay --discard {inbox_id} --why …`."
+    )
+    return why[: ERROR_LENGTH_MAX - len(then)] + then
+
+
+async def give_up_waiting(pool: Pool, *, after_s: float) -> list[int]:
+    """Shows as dead what has waited that long for its gateway to say which payment it is about; returns their ids."""
+    why = "Its gateway has not said which payment it is about. It holds contacts until it is replayed or discarded."
+    return [row["id"] for row in await pool.fetch(query("inbox", "give_up_waiting"), after_s, why)]
 
 
 async def mark_read(connection: Connection, inbox_id: int) -> None:
@@ -214,6 +241,7 @@ class DeadWebhook:
     source: str
     event_type: str
     event_id: str
+    subject: str | None
     received_at: datetime
     tries: int
     why: str
@@ -224,6 +252,27 @@ async def dead(connection: Connection, *, limit: int = 200) -> list[DeadWebhook]
     return [DeadWebhook(**row) for row in await connection.fetch(query("inbox", "dead"), limit)]
 
 
-async def replay(connection: Connection, ids: list[int]) -> int:
-    """Puts webhooks back to be read again, dead ones and read ones alike: reading is idempotent."""
-    return len(await connection.fetch(query("inbox", "replay"), ids))
+async def dead_one(connection: Connection, inbox_id: int) -> DeadWebhook | None:
+    """A webhook that could not be read; None when it is none, or none any more."""
+    row = await connection.fetchrow(query("inbox", "dead_one"), inbox_id)
+    return DeadWebhook(**row) if row else None
+
+
+async def replay(connection: Connection, ids: Sequence[int]) -> list[int]:
+    """Puts webhooks back to be read again, whatever became of them: reading is idempotent. Returns those there are."""
+    return [row["id"] for row in await connection.fetch(query("inbox", "replay"), list(ids))]
+
+
+async def discard(connection: Connection, ids: Sequence[int], *, by: str, why: str) -> None:
+    """Gives up dead webhooks, all of them or none, and writes down who and why: they hold no contact any more.
+
+    They stay stored, and `replay` brings them back. Raises `NotDeadError`.
+    """
+    done = {row["id"] for row in await connection.fetch(query("inbox", "discard"), list(ids))}
+    if others := sorted(set(ids) - done):
+        named = ", ".join(map(str, others))
+        raise NotDeadError(
+            f"Not dead, so not to be discarded: webhook {named}. `tenderline replay` lists those that are."
+        )
+    data = {"webhooks": sorted(done), "why": mask_card_numbers(why)}
+    await audit.append(connection, actor=by, action="dead_letters.discard", subject="dead_letters", data=data)

@@ -96,9 +96,26 @@ async def list_clients(connection: Connection) -> list[ListedClient]:
 
 async def disable_client(connection: Connection, client_id: str) -> None:
     """The client gets no more tokens, and those it holds are worth nothing from now on."""
+    await _change(connection, "disable_client", client_id, that_is="in use")
+
+
+async def enable_client(connection: Connection, client_id: str) -> None:
+    """The client may ask for tokens again, with the secret it had."""
+    await _change(connection, "enable_client", client_id, that_is="disabled")
+
+
+async def rotate_secret(connection: Connection, client_id: str) -> str:
+    """A new secret, shown once; the old one, and every token, is worth nothing from now on."""
+    secret = credentials.new_token()
+    hashed = await credentials.hash_secret(secret)
+    await _change(connection, "set_secret", client_id, hashed, that_is="in use")
+    return secret
+
+
+async def _change(connection: Connection, name: str, client_id: str, *values: str, that_is: str) -> None:
     known = _CLIENT_ID.fullmatch(client_id)
-    if not known or await connection.fetchval(query("oauth", "disable_client"), client_id) is None:
-        raise NotFoundError(f"There is no client {client_id!r} that is in use.")
+    if not known or await connection.fetchval(query("oauth", name), client_id, *values) is None:
+        raise NotFoundError(f"There is no client {client_id!r} that is {that_is}; see `tenderline client list`.")
     await revoke_tokens(connection, client_id)
 
 
@@ -107,14 +124,22 @@ async def revoke_tokens(connection: Connection, client_id: str) -> None:
     await connection.execute(query("oauth", "revoke_tokens"), client_id)
 
 
-async def issue_token(connection: Connection, client_id: str, scopes: Iterable[str], *, valid_s: int) -> str:
-    """A new token. Old ones that ran out are swept away on the way."""
+async def issue_token(connection: Connection, client: Client, scopes: Iterable[str], *, valid_s: int) -> str | None:
+    """A new token. Old ones that ran out are swept away on the way.
+
+    None when the client was disabled, or its secret changed, while the one it gave was being checked.
+    """
     token = credentials.new_token()
     await connection.execute(query("oauth", "sweep_tokens"))
-    await connection.execute(
-        query("oauth", "issue_token"), credentials.token_hash(token), client_id, sorted(scopes), float(valid_s)
+    issued = await connection.fetchval(
+        query("oauth", "issue_token"),
+        credentials.token_hash(token),
+        client.id,
+        sorted(scopes),
+        float(valid_s),
+        client.secret_hash,
     )
-    return token
+    return None if issued is None else token
 
 
 async def find_token(connection: Connection, token: str) -> Grant | None:

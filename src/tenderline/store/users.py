@@ -38,10 +38,12 @@ class Permission(StrEnum):
     """Hold a case and let it go on."""
     REPLAY = "replay"
     """Put failed jobs and unreadable webhooks back to be tried again."""
+    DISCARD = "discard"
+    """Give up a webhook that cannot be read: it may have been an opt-out."""
 
 
 _LOOK = frozenset({Permission.VIEW})
-_ACT = _LOOK | {Permission.HOLD, Permission.REPLAY}
+_ACT = _LOOK | {Permission.HOLD, Permission.REPLAY, Permission.DISCARD}
 PERMISSIONS: Final[dict[Role, frozenset[Permission]]] = {
     Role.VIEWER: _LOOK,
     Role.AGENT: _LOOK,
@@ -62,6 +64,13 @@ class UserExistsError(InvalidInputError):
     """There is a user with this e-mail address already; list the users, or set a new password for this one."""
 
     code = "user_exists"
+    status = 409
+
+
+class LastAdminError(InvalidInputError):
+    """This is the last administrator who can sign in; make another one first, then try again."""
+
+    code = "last_admin"
     status = 409
 
 
@@ -129,31 +138,51 @@ async def create_user(connection: Connection, email: str, name: str, password: s
     return created
 
 
-async def set_password(connection: Connection, email: str, password: str) -> None:
-    """A new password; every sign-in with the old one ends."""
+async def set_password(connection: Connection, email: str, password: str) -> UUID:
+    """A new password; every sign-in with the old one ends. Returns her id, as all that change a user do."""
     email = mailbox.normalise(email)
     _require_good_password(email, password)
     hashed = await credentials.hash_secret(password)
-    await _end_sessions(connection, await connection.fetchval(query("users", "set_password"), email, hashed), email)
+    user_id = await connection.fetchval(query("users", "set_password"), email, hashed)
+    return await _end_sessions(connection, user_id, f"There is no user {email}")
 
 
-async def set_role(connection: Connection, email: str, role: str) -> None:
-    """Another role, from the next request on."""
+async def set_role(connection: Connection, email: str, role: str) -> UUID:
+    """Another role; she has to sign in again. Raises `LastAdminError`."""
+    email, wanted = mailbox.normalise(email), _role(role)
+    if wanted is not Role.ADMIN:
+        await _require_another_admin(connection, email)
+    user_id = await connection.fetchval(query("users", "set_role"), email, wanted.value)
+    return await _end_sessions(connection, user_id, f"There is no user {email}")
+
+
+async def disable_user(connection: Connection, email: str) -> UUID:
+    """Signs her out everywhere, and lets her in no more. Raises `LastAdminError`."""
     email = mailbox.normalise(email)
-    if await connection.fetchval(query("users", "set_role"), email, _role(role).value) is None:
-        raise NotFoundError(f"There is no user {email}.")
+    await _require_another_admin(connection, email)
+    user_id = await connection.fetchval(query("users", "disable"), email)
+    return await _end_sessions(connection, user_id, f"There is no user {email} who can sign in")
 
 
-async def disable_user(connection: Connection, email: str) -> None:
-    """Signs her out everywhere, for good."""
+async def enable_user(connection: Connection, email: str) -> UUID:
+    """Lets her sign in again, with the password she had."""
     email = mailbox.normalise(email)
-    await _end_sessions(connection, await connection.fetchval(query("users", "disable"), email), email)
+    user_id = await connection.fetchval(query("users", "enable"), email)
+    return await _end_sessions(connection, user_id, f"There is no user {email} who is disabled")
 
 
-async def _end_sessions(connection: Connection, user_id: UUID | None, email: str) -> None:
+async def _require_another_admin(connection: Connection, email: str) -> None:
+    """Nobody could let anybody in any more. Holds every administrator's row, so two cannot take each other away."""
+    admins = {row["email"] for row in await connection.fetch(query("users", "lock_admins"))}
+    if admins == {email}:
+        raise LastAdminError()
+
+
+async def _end_sessions(connection: Connection, user_id: UUID | None, otherwise: str) -> UUID:
     if user_id is None:
-        raise NotFoundError(f"There is no user {email} who can sign in.")
+        raise NotFoundError(f"{otherwise}; `tenderline user list` shows everybody.")
     await connection.execute(query("users", "close_sessions_of"), user_id)
+    return user_id
 
 
 async def list_users(connection: Connection) -> list[ListedUser]:
@@ -174,19 +203,26 @@ async def find_login(connection: Connection, email: str) -> tuple[User, str] | N
     return User(row["id"], row["email"], row["name"], Role(row["role"])), row["password_hash"]
 
 
-async def renew_hash(connection: Connection, user_id: UUID, old_hash: str, password: str) -> None:
-    """Hashes a password, known to be right, with today's parameters."""
-    await connection.execute(query("users", "rehash"), user_id, old_hash, await credentials.hash_secret(password))
+async def renew_hash(connection: Connection, user_id: UUID, old_hash: str, password: str) -> str:
+    """Hashes a password, known to be right, with today's parameters; returns the hash that counts for it now."""
+    fresh = await credentials.hash_secret(password)
+    renewed = await connection.fetchval(query("users", "rehash"), user_id, old_hash, fresh)
+    return old_hash if renewed is None else fresh
 
 
-async def open_session(connection: Connection, user_id: UUID, *, valid_h: int) -> tuple[str, str]:
-    """(session token, CSRF token) of a new sign-in. Old ones that ran out are swept away on the way."""
+async def open_session(
+    connection: Connection, user_id: UUID, password_hash: str, *, valid_h: int
+) -> tuple[str, str] | None:
+    """(session token, CSRF token) of a new sign-in. Old ones that ran out are swept away on the way.
+
+    None when she was disabled, or her password changed, while the one she gave was being checked.
+    """
     token, csrf_token = credentials.new_token(), credentials.new_token()
     await connection.execute(query("users", "sweep_sessions"))
-    await connection.execute(
-        query("users", "open_session"), credentials.token_hash(token), user_id, csrf_token, valid_h
+    opened = await connection.fetchval(
+        query("users", "open_session"), credentials.token_hash(token), user_id, csrf_token, valid_h, password_hash
     )
-    return token, csrf_token
+    return None if opened is None else (token, csrf_token)
 
 
 async def find_session(connection: Connection, token: str, *, idle_min: int, touch: bool) -> Session | None:

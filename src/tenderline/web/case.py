@@ -52,7 +52,7 @@ async def _draw(request: Request[Any, Any, Any], case_id: UUID) -> tuple[str, st
         csrf_token=session.csrf_token,
         why_max=HOLD_WHY_LENGTH_MAX,
     )
-    return f"{view.person_name}, {view.amount}", live
+    return f"{view.heading}, {view.amount}", live
 
 
 @get("/cases/{case_id:uuid}", include_in_schema=False)

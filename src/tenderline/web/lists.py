@@ -1,4 +1,4 @@
-"""The rows behind every number of the board, and the replay of what failed."""
+"""The rows behind every number of the board, and what can be done about those that failed."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from litestar import Request, Response, get, post
+from litestar.params import FromPath
 from litestar.response import Redirect
 
 from tenderline.core.clock import utc_now
@@ -17,9 +18,11 @@ from tenderline.desk.board import ATTEMPT_STATES, CASE_STATES, list_attempts, li
 from tenderline.store import audit, board, counters, events, inbox, jobs
 from tenderline.store.users import Permission
 from tenderline.web.pages import page, services_of
-from tenderline.web.sign_in import PERMISSION, session_of, shell
+from tenderline.web.sign_in import PERMISSION, field, session_of, shell
 
 REPLAYED_MAX: Final = 200
+WHY_LENGTH_MAX: Final = 200
+ROW_ID_MAX: Final = 2**63 - 1
 UNREAD_SHOWN: Final = 100
 
 
@@ -105,6 +108,7 @@ async def show_dead_letters(request: Request[Any, Any, Any]) -> Response[str]:
         jobs=[(one, words.plain(one.why)) for one in parked],
         webhooks=[(one, words.plain(one.why)) for one in webhooks],
         may_replay=session_of(request).user.may(Permission.REPLAY),
+        may_discard=session_of(request).user.may(Permission.DISCARD),
         **shell(request),
     )
 
@@ -133,5 +137,44 @@ async def replay(request: Request[Any, Any, Any]) -> Redirect:
                 subject="dead_letters",
                 data={"jobs": replayed_jobs, "webhooks": replayed_webhooks},
             )
+    await events.hint(services.pool)
+    return Redirect(path="/dead-letters", status_code=303)
+
+
+def _not_dead() -> NotFoundError:
+    return NotFoundError("This webhook is not dead (any more); the list of dead letters shows those that are.")
+
+
+DISCARD_PATH: Final = "/dead-letters/webhooks/{inbox_id:int}/discard"
+
+
+@get(DISCARD_PATH, include_in_schema=False, opt={PERMISSION: Permission.DISCARD})
+async def confirm_discard(request: Request[Any, Any, Any], inbox_id: FromPath[int]) -> Response[str]:
+    """What would be given up, before it is."""
+    if not 0 < inbox_id <= ROW_ID_MAX:
+        raise _not_dead()
+    async with services_of(request).pool.acquire() as connection:
+        found = await inbox.dead_one(connection, inbox_id)
+    if found is None:
+        raise _not_dead()
+    return page(
+        "discard.html",
+        webhook=found,
+        why=words.plain(found.why),
+        about=words.plain(found.subject) if found.subject else None,
+        why_max=WHY_LENGTH_MAX,
+        **shell(request),
+    )
+
+
+@post(DISCARD_PATH, include_in_schema=False, opt={PERMISSION: Permission.DISCARD})
+async def discard(request: Request[Any, Any, Any], inbox_id: FromPath[int]) -> Redirect:
+    """Gives one webhook up: it holds no contact any more. It stays stored, and in the audit log stands who and why."""
+    services = services_of(request)
+    why = field(await request.form(), "why", length_max=WHY_LENGTH_MAX)
+    if not 0 < inbox_id <= ROW_ID_MAX:
+        raise _not_dead()
+    async with services.pool.acquire() as connection, connection.transaction():
+        await inbox.discard(connection, [inbox_id], by=session_of(request).user.email, why=why)
     await events.hint(services.pool)
     return Redirect(path="/dead-letters", status_code=303)

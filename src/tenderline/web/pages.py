@@ -25,6 +25,7 @@ from litestar.template import TemplateConfig
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from tenderline.app import Services
+from tenderline.core.client_address import client_address
 from tenderline.core.errors import DatabaseUnavailableError, NotFoundError, RateLimitedError, TenderlineError
 from tenderline.core.ids import uuid7
 from tenderline.desk import words
@@ -145,6 +146,13 @@ def services_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Services:
     """The running system's parts."""
     services: Services = connection.app.state.services
     return services
+
+
+def address_of(connection: ASGIConnection[Any, Any, Any, Any]) -> str:
+    """The caller's network address, as far as it is known here."""
+    peer = connection.client.host if connection.client else "unknown"
+    told = connection.headers.getall("x-forwarded-for", [])
+    return client_address(peer, told, services_of(connection).settings.api.trusted_proxies)
 
 
 def is_https(services: Services) -> bool:

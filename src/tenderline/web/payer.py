@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, Final
 from uuid import UUID
 
+import structlog
 from litestar import Request, Response, Router, get, post
 from litestar.params import FromPath
 from litestar.response import Redirect
@@ -15,19 +16,32 @@ from litestar.response import Redirect
 from tenderline.app import Services
 from tenderline.core import links
 from tenderline.core.clock import utc_now
-from tenderline.core.errors import InvalidInputError, ProviderError
+from tenderline.core.errors import InvalidInputError, ProviderError, RateLimitedError
 from tenderline.core.events import PaymentLinkOpened
 from tenderline.core.links import ExpiredLinkError, InvalidLinkError
 from tenderline.core.money import Money
-from tenderline.gateways.base import PayRequest
-from tenderline.notify.delivery import PAY_LINK, STOP_LINK
+from tenderline.notify.delivery import PAY_LINK, STOP_LINK, link
+from tenderline.payments import pay_page
+from tenderline.payments.pay_page import NotPayableError, Offer, UnderWayError
 from tenderline.people import consent
-from tenderline.store import cases, events, outcomes
+from tenderline.store import cases, events, limits, outcomes, people
 from tenderline.store.cases import Case
 from tenderline.store.db import Connection
-from tenderline.web.pages import SecurityHeaders, lead_to, page, services_of
+from tenderline.web.pages import SecurityHeaders, address_of, lead_to, page, services_of
+
+log = structlog.get_logger(__name__)
 
 BODY_BYTES_MAX: Final = 4096
+PAID_LINK: Final = "paid"
+"""Where the gateway sends a payer back to. It names the case, whichever message she came by."""
+
+# In a minute. A link that is true is counted by itself, never by address: many people share one.
+VIEWS_PER_LINK_MAX: Final = 60
+PAYS_PER_LINK_MAX: Final = 10
+INVALID_LINKS_PER_ADDRESS_MAX: Final = 60
+# In an hour.
+TOLD_OPENINGS_MAX: Final = 1
+KEPT_STOPS_PER_LINK_MAX: Final = 20
 _TITLES: Final = {
     "pay": "Complete your payment",
     "confirming": "Your payment is being confirmed",
@@ -38,19 +52,44 @@ _TITLES: Final = {
     "unavailable": "Please try again in a minute",
     "stop": "Stop all messages",
     "stopped": "Messages are stopped",
+    "busy": "Please wait a minute",
 }
-_STATUS: Final = {"expired": 410, "invalid": 404, "unavailable": 503}
+_STATUS: Final = {"expired": 410, "invalid": 404, "unavailable": 503, "busy": 429}
 
 AnyRequest = Request[Any, Any, Any]
 
 
-def _page(services: Services, kind: str, **values: Any) -> Response[str]:
-    shown = {"organisation": services.settings.organisation, "amount": "", "token": "", **values}
-    return page("payer.html", status=_STATUS.get(kind, 200), kind=kind, titles=_TITLES, **shown)
+def _page(services: Services, kind: str, headers: dict[str, str] | None = None, **values: Any) -> Response[str]:
+    shown = {"organisation": services.settings.organisation, "amount": "", "token": "", "again": "", **values}
+    return page("payer.html", status=_STATUS.get(kind, 200), headers=headers, kind=kind, titles=_TITLES, **shown)
 
 
-def _attempt_of(services: Services, purpose: str, token: FromPath[str]) -> UUID:
+def _busy(request: AnyRequest, error: Exception) -> Response[str]:
+    assert isinstance(error, RateLimitedError)
+    return _page(services_of(request), "busy", {"Retry-After": str(error.retry_after_s)})
+
+
+def _subject_of(services: Services, purpose: str, token: str) -> UUID:
+    """The attempt (or, of a paid link, the case) that a link names."""
     return UUID(bytes=links.verify(services.key_for(purpose), purpose, token, utc_now().timestamp()))
+
+
+async def _invalid(request: AnyRequest) -> Response[str]:
+    """For a link that is not ours. Whoever tries many is told to wait; whoever holds a true one is not held up."""
+    services = services_of(request)
+    async with services.pool.acquire() as connection:
+        of = limits.subject("link-invalid", address_of(request))
+        (await limits.take(connection, of, limit=INVALID_LINKS_PER_ADDRESS_MAX)).require_room()
+    return _page(services, "invalid")
+
+
+async def _count(connection: Connection, what: str, subject: UUID, *, limit: int) -> None:
+    (await limits.take(connection, limits.subject(what, str(subject)), limit=limit)).require_room()
+
+
+async def _is_first_this_hour(connection: Connection, attempt_id: UUID) -> bool:
+    of = limits.subject("link-opened", str(attempt_id))
+    return not (await limits.take(connection, of, limit=TOLD_OPENINGS_MAX, window_s=limits.WINDOW_MAX_S)).is_exceeded
 
 
 async def _case_of(connection: Connection, attempt_id: UUID) -> Case | None:
@@ -76,57 +115,79 @@ def _money(case: Case) -> Money | None:
         return None
 
 
+def _amount(case: Case | None) -> str:
+    money = _money(case) if case else None
+    return money.format(case.locale or "en_US") if case and money else ""
+
+
 @get("/pay/{token:str}")
 async def show_pay(request: AnyRequest, token: FromPath[str]) -> Response[str]:
     """What is asked, by whom, and a button."""
     services = services_of(request)
     try:
-        attempt_id = _attempt_of(services, PAY_LINK, token)
+        attempt_id = _subject_of(services, PAY_LINK, token)
     except ExpiredLinkError:
         return _page(services, "expired")
     except InvalidLinkError:
-        return _page(services, "invalid")
-    async with services.pool.acquire() as connection, connection.transaction():
+        return await _invalid(request)
+    async with services.pool.acquire() as connection:
+        await _count(connection, "link-view", attempt_id, limit=VIEWS_PER_LINK_MAX)
         case = await _case_of(connection, attempt_id)
         kind = _standing(case)
-        money = _money(case) if case else None
-        if case is None or money is None or kind != "pay":
-            amount = money.format(case.locale or "en_US") if case and money else ""
-            return _page(services, "over" if kind == "pay" else kind, amount=amount, token=token)
-        if "done" not in request.query_params:
+        if case is None or kind != "pay" or _money(case) is None:
+            kind = "over" if kind == "pay" else kind
+            return _page(services, kind, amount=_amount(case), again=f"/pay/{token}")
+        if await _is_first_this_hour(connection, attempt_id):
             opened = PaymentLinkOpened(person_id=case.person_id, case_id=case.id, attempt_id=attempt_id)
-            await events.append(connection, [opened])
-    kind = "confirming" if "done" in request.query_params else "pay"
-    return _page(services, kind, amount=money.format(case.locale or "en_US"), token=token)
+            async with connection.transaction():
+                await events.append(connection, [opened])
+    return _page(services, kind, amount=_amount(case), token=token)
 
 
 @post("/pay/{token:str}")
 async def start_pay(request: AnyRequest, token: FromPath[str]) -> Response[Any]:
     """Leads to the gateway's own page: no card detail comes near us."""
     services = services_of(request)
+    shown = Redirect(path=f"/pay/{token}", status_code=303)
     try:
-        attempt_id = _attempt_of(services, PAY_LINK, token)
+        attempt_id = _subject_of(services, PAY_LINK, token)
     except (ExpiredLinkError, InvalidLinkError):
-        return Redirect(path=f"/pay/{token}", status_code=303)
+        return shown
     async with services.pool.acquire() as connection:
+        await _count(connection, "link-pay", attempt_id, limit=PAYS_PER_LINK_MAX)
         case = await _case_of(connection, attempt_id)
-    money = _money(case) if case else None
-    if case is None or money is None or _standing(case) != "pay":
-        return Redirect(path=f"/pay/{token}", status_code=303)
-    wanted = PayRequest(
-        # One page for one debt and day, whichever message was opened: two open tabs lead to the same payment.
-        key=f"pay-{case.id}-{utc_now():%Y%m%d}-{money.minor}",
-        transaction_id=case.transaction_id,
-        money=money,
-        description=f"Payment to {services.settings.organisation}",
-        return_url=f"{services.settings.public_url}/pay/{token}?done=1",
-        known_url=case.pay_url,
-    )
+    if case is None or _standing(case) != "pay":
+        return shown
+    back = link(services, PAID_LINK, case.id)
+    offer = Offer(description=f"Payment to {services.settings.organisation}", return_url=back)
     try:
-        found = await services.gateways[case.gateway].pay_page(wanted)
-    except (ProviderError, KeyError):
+        url = await pay_page.url_of(services, case.person_id, case.id, offer)
+    except UnderWayError:
+        return _page(services, "confirming", amount=_amount(case), again=back)
+    except NotPayableError:
+        return shown
+    except ProviderError as error:
+        log.warning("no pay page", gateway=case.gateway, case=str(case.id), why=error.detail)
         return _page(services, "unavailable", token=token)
-    return lead_to(found.url)
+    return lead_to(url)
+
+
+@get("/paid/{token:str}")
+async def show_paid(request: AnyRequest, token: FromPath[str]) -> Response[str]:
+    """Where the gateway's page leads back to: the debt as it stands, or that the bank has yet to confirm it."""
+    services = services_of(request)
+    try:
+        case_id = _subject_of(services, PAID_LINK, token)
+    except ExpiredLinkError:
+        return _page(services, "expired")
+    except InvalidLinkError:
+        return await _invalid(request)
+    async with services.pool.acquire() as connection:
+        await _count(connection, "link-paid", case_id, limit=VIEWS_PER_LINK_MAX)
+        case = await cases.get(connection, case_id)
+    kind = _standing(case)
+    kind = "confirming" if kind == "pay" else kind
+    return _page(services, kind, amount=_amount(case), again=f"/paid/{token}")
 
 
 @get("/stop/{token:str}")
@@ -134,9 +195,11 @@ async def show_stop(request: AnyRequest, token: FromPath[str]) -> Response[str]:
     """Asks once, so that a mail scanner opening the link silences nobody."""
     services = services_of(request)
     try:
-        _attempt_of(services, STOP_LINK, token)
-    except (ExpiredLinkError, InvalidLinkError):
+        _subject_of(services, STOP_LINK, token)
+    except ExpiredLinkError:
         return _page(services, "invalid")
+    except InvalidLinkError:
+        return await _invalid(request)
     return _page(services, "stop", token=token)
 
 
@@ -145,29 +208,38 @@ async def stop(request: AnyRequest, token: FromPath[str]) -> Response[str]:
     """Silence on every channel, before the page says so. Mail providers post here too (RFC 8058)."""
     services = services_of(request)
     try:
-        attempt_id = _attempt_of(services, STOP_LINK, token)
-    except (ExpiredLinkError, InvalidLinkError):
+        attempt_id = _subject_of(services, STOP_LINK, token)
+    except ExpiredLinkError:
         return _page(services, "invalid")
-    async with services.pool.acquire() as connection, connection.transaction():
-        address = await outcomes.address_of(connection, attempt_id)
-        if address is None:
-            return _page(services, "invalid")
-        await consent.opt_out(
-            connection,
-            address.person_id,
-            channel=address.channel,
-            address=address.value,
-            how="unsubscribe link",
-            evidence="the link of a message was used to stop",
-        )
+    except InvalidLinkError:
+        return await _invalid(request)
+    async with services.pool.acquire() as connection:
+        of = limits.subject("link-stop", str(attempt_id))
+        window = await limits.take(connection, of, limit=KEPT_STOPS_PER_LINK_MAX, window_s=limits.WINDOW_MAX_S)
+        async with connection.transaction():
+            address = await outcomes.address_of(connection, attempt_id)
+            if address is None:
+                return _page(services, "invalid")
+            # Nobody who wants silence is refused: past the limit it is only not written down once more.
+            if window.is_exceeded and (await people.get(connection, address.person_id)).opted_out_at is not None:
+                return _page(services, "stopped")
+            await consent.opt_out(
+                connection,
+                address.person_id,
+                channel=address.channel,
+                address=address.value,
+                how="unsubscribe link",
+                evidence="the link of a message was used to stop",
+            )
     return _page(services, "stopped")
 
 
 route_handlers = [
     Router(
         path="/",
-        route_handlers=[show_pay, start_pay, show_stop, stop],
+        route_handlers=[show_pay, start_pay, show_paid, show_stop, stop],
         middleware=[SecurityHeaders()],
+        exception_handlers={RateLimitedError: _busy},
         include_in_schema=False,
         request_max_body_size=BODY_BYTES_MAX,
     )

@@ -32,6 +32,8 @@ _screens = Router(
         lists.show_inbox,
         lists.show_dead_letters,
         lists.replay,
+        lists.confirm_discard,
+        lists.discard,
         case.show_case,
         case.poll_case,
         case.stream_case,

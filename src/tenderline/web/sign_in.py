@@ -25,7 +25,7 @@ from tenderline.core.errors import ForbiddenError, InvalidInputError, Unauthenti
 from tenderline.store import audit, credentials, limits, users
 from tenderline.store.db import Connection
 from tenderline.store.users import Permission, Session, User
-from tenderline.web.pages import error_page, is_https, page, services_of
+from tenderline.web.pages import address_of, error_page, is_https, page, services_of
 
 SESSION_COOKIE: Final = "tenderline_session"
 FORM_COOKIE: Final = "tenderline_sign_in"
@@ -198,7 +198,7 @@ async def sign_in(request: Request[Any, Any, Any]) -> Response[Any]:
     seed = request.cookies.get(FORM_COOKIE, "")
     if not seed or not _same(str(form.get(CSRF_FIELD, "")), _form_token(services, seed)):
         return _form(request, status=403, problem="The form was too old. Try again.", email=email, wanted=wanted)
-    address = request.client.host if request.client else "unknown"
+    address = address_of(request)
     async with services.pool.acquire() as connection:
         await _count_try(connection, email, address)
         found = await users.find_login(connection, email)
@@ -208,6 +208,8 @@ async def sign_in(request: Request[Any, Any, Any]) -> Response[Any]:
             await _record(connection, "sign_in.refused", found[0] if found else None, address)
         return _form(request, status=401, problem=_NOT_RIGHT, email=email, wanted=wanted)
     token = await _start_session(request, services, found[0], found[1], password, email, address)
+    if token is None:
+        return _form(request, status=401, problem=_NOT_RIGHT, email=email, wanted=wanted)
     answer: Response[Any] = Redirect(path=wanted, status_code=303)
     valid_s = services.settings.api.session_valid_h * 3600
     answer.cookies.append(_cookie(services, SESSION_COOKIE, token, max_age_s=valid_s))
@@ -236,19 +238,23 @@ async def _start_session(
     password: str,
     email: str,
     address: str,
-) -> str:
-    """A fresh token at every sign-in; one that the browser brought along is closed, whoever gave it to it."""
+) -> str | None:
+    """A fresh token at every sign-in; one that the browser brought along is closed, whoever gave it to it.
+
+    None when the user was disabled, or got another password, in this very moment.
+    """
     brought = request.cookies.get(SESSION_COOKIE, "")
     async with services.pool.acquire() as connection:
         await limits.forgive(connection, _account(email, address))
         async with connection.transaction():
             if credentials.is_dated(password_hash):
-                await users.renew_hash(connection, user.id, password_hash, password)
+                password_hash = await users.renew_hash(connection, user.id, password_hash, password)
             if brought:
                 await users.close_session(connection, brought)
-            token, _ = await users.open_session(connection, user.id, valid_h=services.settings.api.session_valid_h)
-            await _record(connection, "sign_in.ok", user, address)
-    return token
+            valid_h = services.settings.api.session_valid_h
+            opened = await users.open_session(connection, user.id, password_hash, valid_h=valid_h)
+            await _record(connection, "sign_in.ok" if opened else "sign_in.refused", user, address)
+    return opened[0] if opened else None
 
 
 async def _record(connection: Connection, action: str, user: User | None, address: str) -> None:
@@ -262,7 +268,7 @@ async def sign_out(request: Request[Any, Any, Any]) -> Response[Any]:
     """Ends the session here and everywhere its cookie was copied to."""
     services = services_of(request)
     user = session_of(request).user
-    address = request.client.host if request.client else "unknown"
+    address = address_of(request)
     async with services.pool.acquire() as connection, connection.transaction():
         await users.close_session(connection, request.cookies.get(SESSION_COOKIE, ""))
         await _record(connection, "sign_out", user, address)

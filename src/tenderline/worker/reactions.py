@@ -27,7 +27,7 @@ from tenderline.core.events import (
 )
 from tenderline.core.facts import FactKind, PaymentFact
 from tenderline.gateways.base import GatewayUnavailableError
-from tenderline.payments import settle
+from tenderline.payments import pay_page, settle
 from tenderline.recovery import cases
 from tenderline.store import inbox, payments
 from tenderline.store.jobs import Handler
@@ -104,11 +104,17 @@ async def hold_cases(services: Services, event: Event) -> None:
         await cases.hold_for_review(connection, event.person_id)
 
 
+async def end_pay_page(services: Services, event: Event) -> None:
+    """What is settled, or not asked for any more, cannot be paid on an open page either."""
+    assert event.payment_id is not None
+    await pay_page.end(services, event.payment_id)
+
+
 REACTIONS: dict[type[Event], tuple[Reaction, ...]] = {
     PaymentFailed: (open_case,),
     PaymentActionRequired: (open_case,),
-    PaymentSucceeded: (close_case,),
-    PaymentStopped: (close_case,),
+    PaymentSucceeded: (close_case, end_pay_page),
+    PaymentStopped: (close_case, end_pay_page),
     PayerContactMissing: (ask_gateway_for_payer,),
     PaymentLookupWanted: (look_payment_up,),
     ReplyUnclear: (hold_cases,),

@@ -20,6 +20,7 @@ from tenderline.worker.read import read_some
 
 log = structlog.get_logger(__name__)
 
+LOOKUP_WAIT_MAX_S = 3_600.0
 HOUSEKEEPING_S = 60.0
 LISTEN_CHECK_S = 5.0
 LOOP_BACK_OFF_MAX_S = 30.0
@@ -146,6 +147,7 @@ class Worker:
     async def _keep_house(self) -> int:
         async with self._services.pool.acquire() as connection, connection.transaction():
             await cases.give_up_spent(connection, cases.practice_of(self._services))
+        await inbox.give_up_waiting(self._services.pool, after_s=LOOKUP_WAIT_MAX_S)
         return 0
 
     async def _sign(self) -> int:

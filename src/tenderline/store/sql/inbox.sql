@@ -29,6 +29,12 @@ UPDATE inbox SET state = 'read', read_at = now(), error = NULL WHERE id = $1
 -- name: mark_waiting
 UPDATE inbox SET state = 'waiting', error = NULL WHERE id = $1
 
+-- name: give_up_waiting
+-- Shown as a dead letter, and holding its contacts as before; the answer, when it comes, still settles it.
+UPDATE inbox SET state = 'dead', error = $2
+WHERE state = 'waiting' AND received_at < now() - make_interval(secs => $1)
+RETURNING id
+
 -- name: put_back
 -- The pause doubles with each try; $3 is its first, jittered length in seconds.
 UPDATE inbox SET
@@ -39,8 +45,15 @@ UPDATE inbox SET
 WHERE id = $1 AND state = 'unread'
 
 -- name: dead
-SELECT id, source, event_type, event_id, received_at, tries, coalesce(error, 'unknown') AS why FROM inbox
+SELECT id, source, event_type, event_id, subject, received_at, tries, coalesce(error, 'unknown') AS why FROM inbox
 WHERE state = 'dead' ORDER BY id DESC LIMIT $1
+
+-- name: dead_one
+SELECT id, source, event_type, event_id, subject, received_at, tries, coalesce(error, 'unknown') AS why FROM inbox
+WHERE id = $1 AND state = 'dead'
+
+-- name: discard
+UPDATE inbox SET state = 'discarded' WHERE id = ANY($1::bigint[]) AND state = 'dead' RETURNING id
 
 -- name: replay
 UPDATE inbox SET state = 'unread', tries = 0, next_try_at = now() WHERE id = ANY($1::bigint[]) RETURNING id

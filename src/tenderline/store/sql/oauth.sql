@@ -10,12 +10,22 @@ SELECT id, name, scopes, disabled_at, created_at FROM oauth_client ORDER BY crea
 -- name: disable_client
 UPDATE oauth_client SET disabled_at = now() WHERE id = $1 AND disabled_at IS NULL RETURNING id
 
+-- name: enable_client
+UPDATE oauth_client SET disabled_at = NULL WHERE id = $1 AND disabled_at IS NOT NULL RETURNING id
+
+-- name: set_secret
+UPDATE oauth_client SET secret_hash = $2 WHERE id = $1 AND disabled_at IS NULL RETURNING id
+
 -- name: revoke_tokens
 DELETE FROM oauth_token WHERE client_id = $1
 
 -- name: issue_token
+-- Only for the secret that was checked: whoever changes it waits for this row, and then ends this token too.
+WITH entitled AS (
+    SELECT id FROM oauth_client WHERE id = $2 AND secret_hash = $5 AND disabled_at IS NULL FOR SHARE
+)
 INSERT INTO oauth_token (token_hash, client_id, scopes, expires_at)
-VALUES ($1, $2, $3, now() + make_interval(secs => $4))
+SELECT $1::bytea, id, $3::text[], now() + make_interval(secs => $4) FROM entitled RETURNING client_id
 
 -- name: find_token
 -- A client that was disabled takes its tokens with it, also one that was issued at the same instant.

@@ -65,5 +65,8 @@ UPDATE payment SET person_id = $2 WHERE person_id = $1
 -- name: adopt_cases
 UPDATE recovery_case SET person_id = $2 WHERE person_id = $1
 
+-- name: adopt_pay_pages
+UPDATE pay_page SET person_id = $2 WHERE person_id = $1
+
 -- name: adopt_references
 UPDATE person_reference SET person_id = $2 WHERE person_id = $1

@@ -13,7 +13,7 @@ UPDATE app_user SET password_hash = $2 WHERE email = $1 RETURNING id
 
 -- name: rehash
 -- Only if nobody set another password meanwhile.
-UPDATE app_user SET password_hash = $3 WHERE id = $1 AND password_hash = $2
+UPDATE app_user SET password_hash = $3 WHERE id = $1 AND password_hash = $2 RETURNING id
 
 -- name: set_role
 UPDATE app_user SET role = $2 WHERE email = $1 RETURNING id
@@ -21,9 +21,19 @@ UPDATE app_user SET role = $2 WHERE email = $1 RETURNING id
 -- name: disable
 UPDATE app_user SET disabled_at = now() WHERE email = $1 AND disabled_at IS NULL RETURNING id
 
+-- name: enable
+UPDATE app_user SET disabled_at = NULL WHERE email = $1 AND disabled_at IS NOT NULL RETURNING id
+
+-- name: lock_admins
+SELECT email FROM app_user WHERE role = 'admin' AND disabled_at IS NULL ORDER BY id FOR UPDATE
+
 -- name: open_session
+-- Only for the password that was checked: whoever changes it waits for this row, and then ends this session too.
+WITH entitled AS (
+    SELECT id FROM app_user WHERE id = $2 AND password_hash = $5 AND disabled_at IS NULL FOR SHARE
+)
 INSERT INTO session (token_hash, user_id, csrf_token, expires_at)
-VALUES ($1, $2, $3, now() + make_interval(hours => $4))
+SELECT $1::bytea, id, $3::text, now() + make_interval(hours => $4) FROM entitled RETURNING user_id
 
 -- name: find_session
 -- Idle and absolute end by the database's clock, one for all processes. A use is written down at most twice a minute.
