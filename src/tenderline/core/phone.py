@@ -5,11 +5,10 @@ from __future__ import annotations
 from functools import lru_cache
 
 import phonenumbers
-from phonenumbers import timezone as _zones_of_prefix
 
+from tenderline.core import numbering
 from tenderline.core.errors import InvalidInputError
 
-UNKNOWN_ZONE = "Etc/Unknown"
 RAW_LENGTH_MAX = 64
 
 
@@ -40,12 +39,11 @@ def normalise(raw: str, default_region: str | None = None) -> str:
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
 
-@lru_cache(maxsize=65_536)
 def zones(e164: str) -> tuple[str, ...]:
-    """Every time zone the number's prefix may lie in, sorted; empty when nothing is known.
+    """Every time zone the number may lie in, sorted; empty when nothing is known (`core.numbering`)."""
+    return numbering.find(e164).zones
 
-    A number is evidence of a place, not a place: people move and numbers are ported.
-    """
-    number = phonenumbers.parse(e164, None)
-    found: tuple[str, ...] = tuple(_zones_of_prefix.time_zones_for_number(number))
-    return tuple(sorted(zone for zone in found if zone != UNKNOWN_ZONE))
+
+def regions(e164: str) -> tuple[str, ...]:
+    """Every region the number may lie in, such as US and US-FL, sorted; empty when nothing is known."""
+    return numbering.find(e164).regions
