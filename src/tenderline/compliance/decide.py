@@ -166,12 +166,12 @@ def denies(
 
 def _may_confirm(rule: Rule, now: datetime, person: PersonFacts, channel: str, history: History) -> bool:
     """One confirmation of an opt-out, soon after it, on the channel it came by."""
-    said = person.opted_out_at
-    if said is None or family_of(channel) not in person.opted_out_channels:
+    silent_since, said = person.opted_out_at, history.own_act_at
+    if silent_since is None or said is None or family_of(channel) not in person.opted_out_channels:
         return False
     assert rule.row.lifted_by_own_act_s is not None
     soon = now - said <= timedelta(seconds=rule.row.lifted_by_own_act_s)
-    sent = any(one.purpose == Purpose.OPT_OUT_CONFIRMATION and one.at >= said for one in history.contacts)
+    sent = any(one.purpose == Purpose.OPT_OUT_CONFIRMATION and one.at >= silent_since for one in history.contacts)
     return soon and not sent
 
 

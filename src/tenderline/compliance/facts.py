@@ -39,7 +39,7 @@ class PersonFacts(msgspec.Struct, frozen=True, gc=False):
     """The person, as her locked row says. Instants are aware UTC."""
 
     opted_out_at: datetime | None = None
-    """Of the newest refusal that stands."""
+    """Of the oldest refusal that stands."""
     opted_out_channels: frozenset[str] = frozenset()
     """The channels by which the refusals that stand were said: `sms`, `email`, `push` or `voice`."""
     distress_until: datetime | None = None

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime, time
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import Any
 
 import msgspec
@@ -107,6 +107,21 @@ def of_row(row: dict[str, Any], place: str) -> Rule:
         by_recipient=by_recipient,
         cap=_cap(where, read_row),
     )
+
+
+def of_rows(rows: Sequence[dict[str, Any]], place: str) -> list[Rule]:
+    """Rules of their keys and values, of one id only when their dates do not overlap."""
+    rules = [of_row(row, place) for row in rows]
+    for one, other in combinations(rules, 2):
+        if one.id == other.id and together(one, other):
+            raise InvalidRuleError(f"{place}: two rows of {one.id!r} are in force together; end one before the other")
+    return rules
+
+
+def together(one: Rule, other: Rule) -> bool:
+    """Whether there is a date on which both are in force."""
+    first, second = sorted((one.row, other.row), key=lambda row: row.effective_from)
+    return first.effective_to is None or second.effective_from < first.effective_to
 
 
 def _plain(message: str) -> str:

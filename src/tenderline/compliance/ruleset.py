@@ -165,18 +165,12 @@ def check(texts: dict[str, str]) -> Iterator[InvalidRuleError]:
                 yield found
                 continue
             for other in seen.setdefault(found.id, []):
-                if _overlap(found, other):
+                if rule_file.together(found, other):
                     yield InvalidRuleError(
                         f"{found.place}: rule {found.id!r} is in force together with the one of {other.place}; "
                         "end one before the other begins"
                     )
             seen[found.id].append(found)
-
-
-def _overlap(one: Rule, other: Rule) -> bool:
-    return (other.row.effective_to is None or one.row.effective_from < other.row.effective_to) and (
-        one.row.effective_to is None or other.row.effective_from < one.row.effective_to
-    )
 
 
 def _texts(folder: Traversable) -> dict[str, str]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
+from tenderline.compliance.facts import ConsentClass
 from tenderline.store import consents
+from tenderline.store.consents import Word
 from tenderline.store.db import Connection
 
 
@@ -23,9 +25,8 @@ async def opt_out(
 
     `how` says by what means (reply, unsubscribe link), `evidence` the words; `at` is when we received them.
     """
-    return await consents.record(
-        connection, person_id, channel=channel, address=address, granted=False, how=how, evidence=evidence, at=at
-    )
+    word = Word(channel=channel, address=address, granted=False, how=how, evidence=evidence, at=at)
+    return await consents.record(connection, person_id, word)
 
 
 async def opt_in(
@@ -35,6 +36,20 @@ async def opt_in(
 
     True when the person is not silent any more.
     """
-    return await consents.record(
-        connection, person_id, channel=channel, address=address, granted=True, how="reply", evidence=evidence, at=at
+    word = Word(
+        channel=channel,
+        address=address,
+        granted=True,
+        how="reply",
+        evidence=evidence,
+        at=at,
+        consent_class=ConsentClass.PEC,  # she asked for messages herself, from the very number
     )
+    return await consents.record(connection, person_id, word)
+
+
+async def agree(connection: Connection, person_id: UUID, word: Word) -> None:
+    """Keeps an agreement with its evidence."""
+    assert word.granted
+    assert word.consent_class is not None
+    await consents.record(connection, person_id, word)

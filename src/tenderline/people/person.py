@@ -6,6 +6,7 @@ held for a person to look at.
 
 from __future__ import annotations
 
+from typing import TypedDict
 from uuid import UUID
 
 from tenderline.core import mailbox, phone
@@ -57,10 +58,23 @@ async def resolve(
         await rows.learn(connection, person_id, name=name, locale=locale)
     learnt = False
     if addresses.phone and owners.by_phone is None:
-        zones = phone.zones(addresses.phone)
-        learnt |= await rows.add_contact_point(connection, person_id, rows.PHONE, addresses.phone, zones)
+        learnt |= await rows.add_contact_point(
+            connection, person_id, rows.PHONE, addresses.phone, **places(addresses.phone)
+        )
     if addresses.email and owners.by_email is None:
         learnt |= await rows.add_contact_point(connection, person_id, rows.EMAIL, addresses.email)
     if payer.reference and owners.by_reference is None:
         await rows.add_reference(connection, person_id, source, payer.reference)
     return Resolved(person_id, addresses, len(owners.all) > 1, learnt)
+
+
+class Places(TypedDict):
+    """Where a telephone number may lie."""
+
+    zones: tuple[str, ...]
+    regions: tuple[str, ...]
+
+
+def places(e164: str) -> Places:
+    """Where a telephone number may lie: every zone, and every region whose law may bind."""
+    return Places(zones=phone.zones(e164), regions=phone.regions(e164))

@@ -5,10 +5,13 @@ One address reaches one party: the unique (kind, value) makes a STOP from an add
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 from uuid import UUID
+
+import msgspec
 
 from tenderline.core.ids import uuid7
 from tenderline.store.db import Connection, query
@@ -111,13 +114,47 @@ async def learn(connection: Connection, person_id: UUID, *, name: str | None, lo
 
 
 async def add_contact_point(
-    connection: Connection, person_id: UUID, kind: str, value: str, number_zones: Sequence[str] = ()
+    connection: Connection,
+    person_id: UUID,
+    kind: str,
+    value: str,
+    *,
+    zones: Sequence[str] = (),
+    regions: Sequence[str] = (),
 ) -> bool:
-    """True when the address is new. An address that belongs to somebody stays theirs."""
+    """True when the address is new. An address that belongs to somebody stays theirs.
+
+    `zones` and `regions` are those in which a telephone number may lie.
+    """
     added = await connection.fetchval(query("people", "add_contact_point"), person_id, uuid7(), kind, value)
-    if added is not None and number_zones:
-        await connection.execute(query("people", "add_number_zones"), person_id, list(number_zones))
+    if added is not None and (zones or regions):
+        await connection.execute(query("people", "add_number_places"), person_id, list(zones), list(regions))
     return added is not None
+
+
+async def where(connection: Connection, person_id: UUID) -> Any:
+    """What is known of where a person may be, as `store.gate.place_of` wants it."""
+    row = await connection.fetchrow(query("people", "where"), person_id)
+    assert row is not None, "a person is never deleted while rows name her"
+    return row
+
+
+async def set_address(
+    connection: Connection,
+    person_id: UUID,
+    address: Mapping[str, str],
+    *,
+    zones: Sequence[str],
+    regions: Sequence[str],
+) -> None:
+    """Her postal address as it was told (country, region, postal_code), and where that may be."""
+    encoded = msgspec.json.encode(dict(address)).decode()
+    await connection.execute(query("people", "set_address"), person_id, encoded, list(zones), list(regions))
+
+
+async def set_zone(connection: Connection, person_id: UUID, zone: str | None) -> None:
+    """The zone that she told herself; it rules alone."""
+    await connection.execute(query("people", "set_zone"), person_id, zone)
 
 
 async def add_reference(connection: Connection, person_id: UUID, source: str, reference: str) -> None:

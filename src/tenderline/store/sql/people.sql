@@ -18,10 +18,21 @@ WHERE id = $1 AND ((name IS NULL AND $2::text IS NOT NULL) OR (locale IS NULL AN
 INSERT INTO contact_point (person_id, id, kind, value) VALUES ($1, $2, $3, $4)
 ON CONFLICT (kind, value) DO NOTHING RETURNING id
 
--- name: add_number_zones
-UPDATE person SET number_zones = (
-    SELECT coalesce(array_agg(DISTINCT z ORDER BY z), '{}') FROM unnest(number_zones || $2::text[]) AS z
-) WHERE id = $1
+-- name: add_number_places
+UPDATE person SET
+    number_zones = (
+        SELECT coalesce(array_agg(DISTINCT z ORDER BY z), '{}') FROM unnest(number_zones || $2::text[]) AS z
+    ),
+    number_regions = (
+        SELECT coalesce(array_agg(DISTINCT r ORDER BY r), '{}') FROM unnest(number_regions || $3::text[]) AS r
+    )
+WHERE id = $1
+
+-- name: where
+SELECT zone, number_zones, number_regions, address_zones, address_regions FROM person WHERE id = $1
+
+-- name: set_address
+UPDATE person SET address = $2::jsonb, address_zones = $3, address_regions = $4 WHERE id = $1
 
 -- name: add_reference
 INSERT INTO person_reference (person_id, source, value) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING
