@@ -191,7 +191,7 @@ async def test_the_plan_of_the_hot_statements_stays_on_indexes(pool):
         "lock_people": ([row["person_id"] for row in due],),
         "facts": (
             list(range(len(due))), [row["person_id"] for row in due], [row["contact_point_id"] for row in due],
-            [row["case_id"] for row in due],
+            [row["case_id"] for row in due], [row["channel"] for row in due],
         ),
     }  # fmt: skip
     for name, values in arguments.items():

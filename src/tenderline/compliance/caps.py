@@ -57,6 +57,14 @@ def free_at(cap: Cap, instant: datetime, history: History, number: UUID | None, 
     return max([instant, *_date_ends(blocking.at, cap.days, zones or ("UTC",))])
 
 
+def inside(cap: Cap, now: datetime, history: History, number: UUID | None, zones: tuple[str, ...]) -> int:
+    """How many contacts lie in the window that ends now (of local dates: in any zone)."""
+    past = counted(cap, history, number)
+    if not cap.by_local_date:
+        return sum(now < contact.at + timedelta(seconds=cap.window_s) for contact in past)
+    return sum(now < max(_date_ends(contact.at, cap.days, zones or ("UTC",))) for contact in past)
+
+
 def _date_ends(at: datetime, days: int, zones: Iterable[str]) -> list[datetime]:
     """For each zone, when the window of local dates that begins with the date of `at` is over."""
     ends = []

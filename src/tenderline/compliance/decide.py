@@ -27,6 +27,7 @@ from tenderline.compliance.ruleset import Binding, Ruleset, clocks_of
 
 # Each pass moves the instant forward; caps and hours can only push each other so often.
 _PASSES_MAX = 64
+NO_ZONE = "the time zone of the person is not known"
 _NO_CLASSES: frozenset[str] = frozenset()
 _FAMILY = {"voice_live": "voice", "voice_artificial": "voice"}
 
@@ -59,9 +60,9 @@ def decide(
     if denying:
         return Deny(tuple(rule.id for rule in denying), denying[0].why)
     if not person.zones and binding.hours:
-        return Deny(tuple(rule.id for rule in binding.hours), "the time zone of the person is not known")
+        return Deny(tuple(rule.id for rule in binding.hours), NO_ZONE)
     clocks = binding.clocks(person.zones)
-    waiting = [rule for rule in binding.waiting if (until := _waits(rule, now, person, history)) and until > now]
+    waiting = [rule for rule in binding.waiting if (until := waits_until(rule, now, person, history)) and until > now]
     if not waiting and not history.contacts and hours.is_open(now, clocks):
         return Allow(binding.ids)
     return _first_free(now, person, contact_point, history, binding, waiting)
@@ -76,11 +77,11 @@ def _first_free(
     waiting: list[Rule],
 ) -> Decision:
     """The first instant at which every rule is content: now, later, or never."""
-    endless = [rule for rule in waiting if _waits(rule, now, person, history).year >= NO_END]
+    endless = [rule for rule in waiting if waits_until(rule, now, person, history).year >= NO_END]
     if endless:
         return Deny(tuple(rule.id for rule in endless), endless[0].why)
     clocks = binding.clocks(person.zones)
-    instant = max([now, *(_waits(rule, now, person, history) for rule in waiting)])
+    instant = max([now, *(waits_until(rule, now, person, history) for rule in waiting)])
     pushing = list(waiting)
     for _ in range(_PASSES_MAX):
         before = instant
@@ -114,10 +115,12 @@ def bind(
     rules: Ruleset,
 ) -> Binding:
     """The rules that speak about this contact at this instant."""
-    age_s = None
-    if history.own_act_at is not None:
-        age_s = int((now - history.own_act_at) / timedelta(seconds=1))
-    return rules.binding(now, channel, purpose, person.regions, classes, age_s)
+    return rules.binding(now, channel, purpose, person.regions, classes, own_act_age_s(now, history))
+
+
+def own_act_age_s(now: datetime, history: History) -> int | None:
+    """How long ago the person did what this contact answers, in whole seconds."""
+    return None if history.own_act_at is None else int((now - history.own_act_at) / timedelta(seconds=1))
 
 
 def standing_classes(consents: Sequence[Consent], channel: str, purpose: str) -> frozenset[str]:
@@ -175,7 +178,7 @@ def _may_confirm(rule: Rule, now: datetime, person: PersonFacts, channel: str, h
     return soon and not sent
 
 
-def _waits(rule: Rule, now: datetime, person: PersonFacts, history: History) -> datetime:
+def waits_until(rule: Rule, now: datetime, person: PersonFacts, history: History) -> datetime:
     """Until when a rule of the waiting kinds puts the contact off; `now` when it does not."""
     match rule.kind:
         case RuleKind.DISTRESS if person.distress_until is not None:

@@ -39,6 +39,7 @@ _WEST = timedelta(hours=12)
 class Binding:
     """The rules that bind one kind of contact on a date, for somebody in certain regions, with certain consents."""
 
+    rules: tuple[Rule, ...]
     ids: tuple[str, ...]
     denying: tuple[Rule, ...]
     waiting: tuple[Rule, ...]
@@ -106,9 +107,10 @@ class Ruleset:
             if rule.kind is not RuleKind.PRACTICE
             and rule.in_force(first, last)
             and rule.binds(channel, purpose, where)
-            and not _lifted(rule, classes, own_act_age_s)
+            and not lifted(rule, classes, own_act_age_s)
         ]
         return Binding(
+            rules=tuple(rules),
             ids=tuple(rule.id for rule in rules),
             denying=tuple(rule for rule in rules if rule.kind in DENYING),
             waiting=tuple(rule for rule in rules if rule.kind in WAITING),
@@ -135,16 +137,19 @@ class Ruleset:
         return timedelta(seconds=longest, days=2)
 
 
-def _lifted(rule: Rule, classes: frozenset[str], own_act_age_s: int | None) -> bool:
+def lifted(rule: Rule, classes: frozenset[str], own_act_age_s: int | None = None) -> str:
+    """What lifts a rule, in words; nothing when it stands."""
     row = rule.row
-    if not classes.isdisjoint(row.lifted_by):
-        return True
-    return (
+    if found := sorted(classes.intersection(row.lifted_by)):
+        return f"lifted by consent ({', '.join(found)})"
+    if (
         rule.kind is RuleKind.HOURS
         and row.lifted_by_own_act_s is not None
         and own_act_age_s is not None
         and 0 <= own_act_age_s <= row.lifted_by_own_act_s
-    )
+    ):
+        return "it answers what she did just now"
+    return ""
 
 
 def parse(texts: dict[str, str]) -> Ruleset:

@@ -14,7 +14,6 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-import tzdata
 
 from tenderline.compliance.decide import decide
 from tenderline.compliance.facts import Allow, Decision, Defer, Deny, PastContact, Purpose
@@ -34,11 +33,10 @@ from tenderline.store.gate import (
     person_facts,
     place_of,
     point_facts,
+    written,
 )
 from tenderline.store.rules import RuleBook
 
-TZDATA_VERSION: str = tzdata.IANA_VERSION
-CONTACTS_SHOWN_MAX = 10
 NOWHERE = Defaults()
 
 
@@ -56,6 +54,9 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
     subject: str | None = None
     own_act_at: datetime | None = None
     """The person's own act that it answers."""
+    decision: str | None = None
+    """What the gate said when it was planned (JSON); with a `why` it said no, and the attempt is kept as suppressed."""
+    why: str | None = None
 
 
 class Leased(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -92,30 +93,11 @@ class Claim:
     looked_at: int
 
 
-class DecisionRecord(msgspec.Struct, omit_defaults=True):
-    """A decision as it is kept: what was asked, and the facts on which it rests."""
-
-    answer: str
-    rules: Sequence[str]
-    at: datetime
-    ruleset: str
-    tzdata: str
-    zones: Sequence[str]
-    regions: Sequence[str] = ()
-    evidence: str | None = None
-    consents: Sequence[str] = ()
-    contacts: Sequence[datetime] = ()
-    """The newest contacts before it."""
-    opted_out_at: datetime | None = None
-    until: datetime | None = None
-    why: str | None = None
-
-
-async def plan(connection: Connection, planned: Sequence[Planned]) -> list[UUID]:
-    """Writes attempts in the caller's transaction; returns their ids."""
+async def add(connection: Connection, planned: Sequence[Planned]) -> list[UUID]:
+    """Writes attempts in the caller's transaction; returns their ids. Features plan through `store.plans`."""
     ids = [uuid7() for _ in planned]
     await connection.execute(
-        query("attempts", "plan"),
+        query("attempts", "add"),
         [one.person_id for one in planned],
         ids,
         [one.case_id for one in planned],
@@ -127,6 +109,8 @@ async def plan(connection: Connection, planned: Sequence[Planned]) -> list[UUID]
         [one.not_after for one in planned],
         [one.subject for one in planned],
         [one.own_act_at for one in planned],
+        [one.decision for one in planned],
+        [one.why for one in planned],
     )
     return ids
 
@@ -251,13 +235,13 @@ async def _record(connection: Connection, decided: list[_Decided], asked: _Asked
                 what = (one.place, decision.rules, one.fact["consents"], one.contacts)
                 place = alike.get(what)
                 if place is None:
-                    records.append(_record_of(one, asked))
+                    records.append(_written(one, asked))
                     alike[what] = place = len(records)
                 allowed.append((*key, one.person["last_contacted_at"], place))
             case Defer(until=until, why=why):
-                others.append((*key, "planned", until, _record_of(one, asked), why))
+                others.append((*key, "planned", until, _written(one, asked), why))
             case Deny(why=why):
-                others.append((*key, "suppressed", None, _record_of(one, asked), why))
+                others.append((*key, "suppressed", None, _written(one, asked), why))
         if event := _told(one.attempt, decision):
             told.append(event)
     fences: dict[UUID, int] = {}
@@ -273,30 +257,20 @@ async def _record(connection: Connection, decided: list[_Decided], asked: _Asked
     return fences
 
 
-def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
-    return [list(column) for column in zip(*rows, strict=True)]
-
-
-def _record_of(one: _Decided, asked: _Asked) -> str:
-    decision = one.decision
-    record = DecisionRecord(
-        answer=type(decision).__name__.lower(),
-        rules=decision.rules,
-        at=asked.now,
-        ruleset=asked.rules.version,
-        tzdata=TZDATA_VERSION,
-        zones=one.place.zones,
-        regions=one.place.regions,
-        evidence=one.place.evidence,
-        consents=sorted({found.consent_class for found in consents_of(one.fact["consents"], asked.now)}),
-        contacts=[contact.at for contact in one.contacts[:CONTACTS_SHOWN_MAX]],
+def _written(one: _Decided, asked: _Asked) -> str:
+    return written(
+        one.decision,
+        asked.now,
+        asked.rules,
+        one.place,
+        consents=consents_of(one.fact["consents"], asked.now),
+        contacts=one.contacts,
         opted_out_at=one.person["opted_out_at"],
     )
-    if not isinstance(decision, Allow):
-        record.why = decision.why
-    if isinstance(decision, Defer):
-        record.until = decision.until
-    return msgspec.json.encode(record).decode()
+
+
+def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)]
 
 
 def _told(attempt: Any, decision: Decision) -> Event | None:

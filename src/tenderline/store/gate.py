@@ -13,14 +13,27 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+import tzdata
 
-from tenderline.compliance.facts import Consent, ContactPointFacts, History, PastContact, PersonFacts
+from tenderline.compliance.facts import (
+    Allow,
+    Consent,
+    ContactPointFacts,
+    Decision,
+    Defer,
+    History,
+    PastContact,
+    PersonFacts,
+)
+from tenderline.compliance.ruleset import Ruleset
 from tenderline.store.db import Connection, query
 
 CONTACTS_MAX = 100_000
 """Of one batch: 1,000 people with 100 contacts each in a month, which no cap lets happen."""
 Row = Any
 """A row of the driver's, read by name."""
+TZDATA_VERSION: str = tzdata.IANA_VERSION
+CONTACTS_SHOWN_MAX = 10
 _OVER = frozenset({"refunded", "disputed", "stopped"})
 _CHANNELS = {"voice": frozenset({"voice_live", "voice_artificial"})}
 
@@ -31,6 +44,25 @@ class Defaults:
 
     zone: str | None = None
     region: str | None = None
+
+
+class DecisionRecord(msgspec.Struct, omit_defaults=True):
+    """A decision as it is kept: what was asked, and the facts on which it rests."""
+
+    answer: str
+    rules: Sequence[str]
+    at: datetime
+    ruleset: str
+    tzdata: str
+    zones: Sequence[str]
+    regions: Sequence[str] = ()
+    evidence: str | None = None
+    consents: Sequence[str] = ()
+    contacts: Sequence[datetime] = ()
+    """The newest contacts before it."""
+    opted_out_at: datetime | None = None
+    until: datetime | None = None
+    why: str | None = None
 
 
 class Place(msgspec.Struct, frozen=True, gc=False):
@@ -161,6 +193,37 @@ def consents_of(encoded: str | None, now: datetime) -> tuple[Consent, ...]:
     if not encoded or encoded == "[]":
         return ()
     return tuple(one for one, expires_at in _standing(encoded) if expires_at is None or now < expires_at)
+
+
+def written(
+    decision: Decision,
+    at: datetime,
+    rules: Ruleset,
+    place: Place,
+    *,
+    consents: Sequence[Consent] = (),
+    contacts: Sequence[PastContact] = (),
+    opted_out_at: datetime | None = None,
+) -> str:
+    """A decision with the facts it rests on, as JSON."""
+    record = DecisionRecord(
+        answer=type(decision).__name__.lower(),
+        rules=decision.rules,
+        at=at,
+        ruleset=rules.version,
+        tzdata=TZDATA_VERSION,
+        zones=place.zones,
+        regions=place.regions,
+        evidence=place.evidence,
+        consents=sorted({one.consent_class for one in consents}),
+        contacts=[one.at for one in contacts[:CONTACTS_SHOWN_MAX]],
+        opted_out_at=opted_out_at,
+    )
+    if not isinstance(decision, Allow):
+        record.why = decision.why
+    if isinstance(decision, Defer):
+        record.until = decision.until
+    return msgspec.json.encode(record).decode()
 
 
 async def contacts_of(

@@ -29,11 +29,17 @@ class Person:
     locale: str | None
     zone: str | None
     number_zones: tuple[str, ...]
+    address_zones: tuple[str, ...]
     opted_out_at: datetime | None
     opted_out_by: str | None
     distress_until: datetime | None
     review_at: datetime | None
     last_contacted_at: datetime | None
+
+    @property
+    def has_place(self) -> bool:
+        """Whether anything tells in which time zone she may be."""
+        return self.zone is not None or bool(self.number_zones) or bool(self.address_zones)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +181,8 @@ async def get(connection: Connection, person_id: UUID) -> Person:
 def _person(row: object) -> Person:
     assert row is not None, "a person is never deleted while rows name her"
     values = dict(row)  # type: ignore[call-overload]  # a Record is a mapping
-    return Person(**{**values, "number_zones": tuple(values["number_zones"])})
+    values.update({key: tuple(values[key]) for key in ("number_zones", "address_zones")})
+    return Person(**values)
 
 
 async def contact_points(connection: Connection, person_id: UUID) -> list[ContactPoint]:

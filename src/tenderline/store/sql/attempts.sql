@@ -1,10 +1,14 @@
--- name: plan
+-- name: add
 INSERT INTO attempt (
-    person_id, id, case_id, channel, purpose, contact_point_id, template, due_at, not_after, subject, own_act_at
+    person_id, id, case_id, channel, purpose, contact_point_id, template, due_at, not_after, subject, own_act_at,
+    decision, why, state
 )
-SELECT * FROM unnest(
+SELECT *, CASE WHEN why IS NULL THEN 'planned' ELSE 'suppressed' END FROM unnest(
     $1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::uuid[], $7::text[], $8::timestamptz[],
-    $9::timestamptz[], $10::text[], $11::timestamptz[]
+    $9::timestamptz[], $10::text[], $11::timestamptz[], $12::jsonb[], $13::text[]
+) AS p (
+    person_id, id, case_id, channel, purpose, contact_point_id, template, due_at, not_after, subject, own_act_at,
+    decision, why
 )
 
 -- name: due
