@@ -8,7 +8,7 @@ from uuid import UUID
 
 from tenderline.compliance.facts import History, PastContact
 from tenderline.compliance.rule import Cap
-from tenderline.core import zones as zone_rules
+from tenderline.core.hours import zone
 
 
 def counted(cap: Cap, history: History, number: UUID | None) -> list[PastContact]:
@@ -69,7 +69,7 @@ def _date_ends(at: datetime, days: int, zones: Iterable[str]) -> list[datetime]:
     """For each zone, when the window of local dates that begins with the date of `at` is over."""
     ends = []
     for name in zones:
-        clock = zone_rules.zone_info(name)
+        clock = zone(name)
         over: date = at.astimezone(clock).date() + timedelta(days=days)
         # A midnight that happens twice counts at its later reading: stricter.
         ends.append(datetime.combine(over, time.min, tzinfo=clock).replace(fold=1).astimezone(UTC))

@@ -24,6 +24,7 @@ from tenderline.compliance.facts import (
 )
 from tenderline.compliance.rule import Rule, RuleKind
 from tenderline.compliance.ruleset import Binding, Ruleset, clocks_of
+from tenderline.core.hours import LOOK_AHEAD_DAYS
 
 # Each pass moves the instant forward; caps and hours can only push each other so often.
 _PASSES_MAX = 64
@@ -82,7 +83,8 @@ def _first_free(
         return Deny(tuple(rule.id for rule in endless), endless[0].why)
     clocks = binding.clocks(person.zones)
     instant = max([now, *(waits_until(rule, now, person, history) for rule in waiting)])
-    pushing = list(waiting)
+    # All that speaks now is named, also what would be content by the time the others are.
+    pushing = waiting + [rule for rule in binding.hours if not hours.is_open(now, clocks_of(rule, person.zones))]
     for _ in range(_PASSES_MAX):
         before = instant
         for rule in binding.caps:
@@ -195,6 +197,4 @@ def waits_until(rule: Rule, now: datetime, person: PersonFacts, history: History
 
 def _no_opening(person: PersonFacts) -> str:
     shown = ", ".join(person.zones[:4]) + (" …" if len(person.zones) > 4 else "")
-    return (
-        f"no hour in the next {hours.LOOK_AHEAD_DAYS} days is open in all of {shown}: the person's own zone is needed"
-    )
+    return f"no hour in the next {LOOK_AHEAD_DAYS} days is open in all of {shown}: the person's own zone is needed"

@@ -18,7 +18,7 @@ from tenderline.compliance.facts import (
     Purpose,
 )
 from tenderline.compliance.rule import Rule, RuleKind
-from tenderline.compliance.ruleset import Ruleset, clocks_of, lifted
+from tenderline.compliance.ruleset import Ruleset, clocks_of, lifted, zones_of
 from tenderline.core.hours import zone
 
 Says = Literal["content", "denies", "defers", "lifted"]
@@ -90,7 +90,7 @@ def _of_hours(rule: Rule, now: datetime, person: PersonFacts) -> Verdict:
     clocks = clocks_of(rule, person.zones)
     if not person.zones and rule.by_recipient:
         return Verdict(rule, "denies", looked_at=NO_ZONE)
-    where = (person.zones if rule.by_recipient else ()) + rule.fixed_zones
+    where = zones_of(rule, person.zones)
     looked_at = ", ".join(f"{now.astimezone(zone(name)):%a %H:%M} in {name}" for name in where[:6])
     if len(where) > 6:
         looked_at += f" and {len(where) - 6} more zones"

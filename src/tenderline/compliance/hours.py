@@ -1,65 +1,44 @@
-"""When it is lawful to speak: weekly hours by wall clocks, turned into spans of instants once a day and zone.
+"""When it is lawful to speak: the hours of several rules together, each by the wall clocks that it names.
 
-Everything is decided on instants. A local opening that happens twice (clocks turn back) is taken at its later reading,
-a closing at its earlier; one that never happens (clocks turn forward) at the instant of the turn: in doubt, closed.
-Several clocks must agree: the open spans of a day are those that all of them share, whatever their dates are.
+The open spans of a day are those that all clocks share, on instants (`core.hours`), whatever the local dates are.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 
 import holidays
 
-from tenderline.core import zones
+from tenderline.core.hours import LOOK_AHEAD_DAYS, Schedule, Window, Windows
 
-LOOK_AHEAD_DAYS = 8
-DAY_S = 86_400
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-
-Span = tuple[datetime, datetime]
-"""From an instant (inclusive) to another (exclusive), in UTC."""
-LocalSpan = tuple[int, int]
-"""From a second of the local day (inclusive) to another (exclusive); midnight at its end is 86,400."""
+DAYS_KEPT_MAX = 64
+"""Of each set of clocks: decisions are about now and the days of a look ahead."""
 
 
-@dataclass(frozen=True, slots=True)
-class Schedule:
-    """The hours of a week, by the wall clock. A day without a span is closed."""
+class Hours(Schedule):
+    """The hours of a week, and those of the public holidays of a region."""
 
-    week: tuple[tuple[LocalSpan, ...], ...]
-    """Seven days from Monday on."""
-    on_holidays: tuple[LocalSpan, ...] | None = None
-    """The hours of a holiday of `region`; None when holidays are days like others."""
-    region: str = ""
-    _hash: int = field(init=False, repr=False, compare=False, default=0)
+    __slots__ = ("_on_holidays", "_region")
 
-    def __post_init__(self) -> None:
-        assert len(self.week) == len(WEEKDAYS)
-        object.__setattr__(self, "_hash", hash((self.week, self.on_holidays, self.region)))
+    def __init__(self, week: tuple[Windows, ...], on_holidays: Windows | None = None, region: str = "") -> None:
+        super().__init__(week)
+        self._on_holidays = on_holidays
+        self._region = region
 
-    def __hash__(self) -> int:
-        return self._hash  # asked for on every look-up of a decision
+    def __eq__(self, other: object) -> bool:
+        return self is other  # two rules may write the same week and not keep the same holidays
 
-    def spans(self, day: date) -> tuple[LocalSpan, ...]:
-        """The open spans of one local date."""
-        if self.on_holidays is not None and is_holiday(self.region, day):
-            return self.on_holidays
-        return self.week[day.weekday()]
+    __hash__ = Schedule.__hash__
 
-
-Clock = tuple[str, Schedule]
-"""A zone and the hours by its wall clock."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Clocks:
-    """Clocks that must agree. Made once and asked often, so it is known by its identity, not by its many items."""
-
-    items: tuple[Clock, ...]
+    def windows(self, day: date) -> Windows:
+        """The windows of a local date."""
+        if self._on_holidays is not None and is_holiday(self._region, day):
+            return self._on_holidays
+        return super().windows(day)
 
 
 def is_holiday(region: str, day: date) -> bool:
@@ -79,76 +58,51 @@ def _holidays(region: str, year: int) -> frozenset[date]:
     return frozenset(holidays.country_holidays(country, subdiv=subdivision, years=year))
 
 
-@lru_cache(maxsize=16_384)
-def open_spans(clocks: Clocks, utc_day: date) -> tuple[Span, ...]:
-    """The spans of a UTC day in which every clock is within its hours; no clock means always."""
-    midnight = datetime.combine(utc_day, time.min, tzinfo=UTC)
-    shared: list[Span] = [(midnight, midnight + timedelta(days=1))]
-    for zone, schedule in clocks.items:
-        theirs = [
-            span
-            for day in (utc_day - timedelta(days=1), utc_day, utc_day + timedelta(days=1))
-            for span in _local_day(zone, schedule, day)
-        ]
-        shared = [
-            (opens, closes)
-            for mine in shared
-            for span in theirs
-            if (opens := max(mine[0], span[0])) < (closes := min(mine[1], span[1]))
-        ]
-    return tuple(shared)
+class Clocks:
+    """Hours and the zones by whose wall clocks they must all hold. Made once and asked often: known by its identity."""
 
+    __slots__ = ("items", "openings")
 
-@lru_cache(maxsize=16_384)
-def _local_day(zone: str, schedule: Schedule, day: date) -> tuple[Span, ...]:
-    spans = []
-    for opens_s, closes_s in schedule.spans(day):
-        span = (_instant(zone, day, opens_s, later=True), _instant(zone, day, closes_s, later=False))
-        if span[0] < span[1]:
-            spans.append(span)
-    return tuple(spans)
+    def __init__(self, items: Iterable[tuple[tuple[str, ...], Schedule]]) -> None:
+        self.items = tuple(items)
+        self.openings = lru_cache(maxsize=DAYS_KEPT_MAX)(self._openings)
 
-
-def _instant(zone: str, day: date, second: int, *, later: bool) -> datetime:
-    """The instant of a second of a local date: of two readings the later or the earlier, of none the turn itself."""
-    clock = zones.zone_info(zone)
-    if second == DAY_S:
-        day, second = day + timedelta(days=1), 0
-    local = datetime.combine(day, time.min, tzinfo=clock) + timedelta(seconds=second)  # wall time: no clock turns it
-    readings = [local.replace(fold=fold).astimezone(UTC) for fold in (0, 1)]
-    early, late = min(readings), max(readings)
-    if early.astimezone(clock).replace(tzinfo=None) == local.replace(tzinfo=None):
-        return late if later else early
-    while late - early > timedelta(seconds=1):  # skipped: the turn lies between the two readings
-        middle = early + (late - early) // 2
-        if middle.astimezone(clock).utcoffset() == late.astimezone(clock).utcoffset():
-            late = middle
-        else:
-            early = middle
-    return late.replace(microsecond=0)
+    def _openings(self, day: int) -> tuple[datetime, ...]:
+        """The edges of all instants of a UTC day (an ordinal) that are open by every clock: open, close, open, …"""
+        midnight = datetime.combine(date.fromordinal(day), datetime.min.time(), UTC)
+        shared = [(midnight, midnight + timedelta(days=1))]
+        for zones, schedule in self.items:
+            edges = schedule.openings(zones, day)
+            shared = [
+                (opens, closes)
+                for mine in shared
+                for theirs in zip(edges[::2], edges[1::2], strict=True)
+                if (opens := max(mine[0], theirs[0])) < (closes := min(mine[1], theirs[1]))
+            ]
+        return tuple(edge for span in shared for edge in span)
 
 
 def is_open(now: datetime, clocks: Clocks) -> bool:
-    """Whether every clock is within its hours at `now` (aware UTC)."""
-    return any(opens <= now < closes for opens, closes in open_spans(clocks, now.date()))
+    """Whether every clock is within its hours at `now` (aware UTC). No clock means always."""
+    return bisect_right(clocks.openings(now.toordinal()), now) % 2 == 1
 
 
 def next_open(now: datetime, clocks: Clocks) -> datetime | None:
     """The first instant from `now` on at which every clock is within its hours; None when 8 days have none."""
     last = now + timedelta(days=LOOK_AHEAD_DAYS)
-    day = now.date()
-    while day <= last.date():
-        for opens, closes in open_spans(clocks, day):
-            if now < closes:
-                found = max(opens, now)
-                return found if found <= last else None
-        day += timedelta(days=1)
+    for day in range(now.toordinal(), last.toordinal() + 1):
+        edges = clocks.openings(day)
+        at = bisect_right(edges, now)
+        if at % 2 == 1:
+            return now
+        if at < len(edges):
+            return edges[at] if edges[at] <= last else None
     return None
 
 
-def weekly(spans: Iterable[tuple[int, LocalSpan]]) -> tuple[tuple[LocalSpan, ...], ...]:
-    """A week from (weekday, span) pairs, each day's spans in order."""
-    week: list[list[LocalSpan]] = [[] for _ in WEEKDAYS]
+def weekly(spans: Iterable[tuple[int, Window]]) -> tuple[Windows, ...]:
+    """A week from (weekday, window) pairs, each day's windows in order."""
+    week: list[list[Window]] = [[] for _ in WEEKDAYS]
     for weekday, span in spans:
         week[weekday].append(span)
     return tuple(tuple(sorted(day)) for day in week)

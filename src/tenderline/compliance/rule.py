@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from tenderline.compliance.hours import Schedule
+from tenderline.core.hours import Schedule
 
 CHANNELS = ("voice_live", "voice_artificial", "sms", "email", "push")
 
@@ -41,7 +41,7 @@ _Positive = Annotated[int, msgspec.Meta(gt=0)]
 _Text = Annotated[str, msgspec.Meta(min_length=1)]
 
 
-class Hours(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Span(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The hours of some days: `days` is a day, a range (`mon-fri`) or several (`mon,wed`). Closing at 00:00 is midnight
     at the end of the day."""
 
@@ -67,7 +67,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     lifted_by: tuple[str, ...] = ()
     lifted_by_own_act_s: _Positive | None = None
     again_after_s: _Positive | None = None
-    hours: tuple[Hours, ...] = ()
+    hours: tuple[Span, ...] = ()
     holidays: str = "as_usual"
     zone: str = "recipient"
     count: _Positive | None = None

@@ -13,10 +13,11 @@ import msgspec
 
 from tenderline.compliance import regions
 from tenderline.compliance.facts import ConsentClass, Purpose
-from tenderline.compliance.hours import DAY_S, WEEKDAYS, LocalSpan, Schedule, weekly
-from tenderline.compliance.rule import CHANNELS, Cap, Hours, Row, Rule, RuleKind
+from tenderline.compliance.hours import WEEKDAYS, Hours, weekly
+from tenderline.compliance.rule import CHANNELS, Cap, Row, Rule, RuleKind, Span
 from tenderline.core import zones
 from tenderline.core.errors import ConfigurationError
+from tenderline.core.hours import DAY_S, Window, Windows
 
 ROWS_MAX = 2_000
 _HEADER = re.compile(r"^\s*\[\[\s*rule\s*\]\]", re.MULTILINE)
@@ -161,8 +162,8 @@ def _zones(where: str, row: Row) -> tuple[tuple[str, ...], bool]:
     return fixed, "recipient" in named
 
 
-def _schedule(where: str, row: Row) -> Schedule:
-    spans: list[tuple[int, LocalSpan]] = []
+def _schedule(where: str, row: Row) -> Hours:
+    spans: list[tuple[int, Window]] = []
     for entry in row.hours:
         span = _local_span(where, entry)
         spans += [(weekday, span) for weekday in _days(where, entry.days)]
@@ -173,15 +174,15 @@ def _schedule(where: str, row: Row) -> Schedule:
                 raise InvalidRuleError(f"{where}: two spans of {weekday} overlap")
     if not any(week):
         raise InvalidRuleError(f"{where} can never open: it names no hours")
-    on_holidays: tuple[LocalSpan, ...] | None = None
+    on_holidays: Windows | None = None
     if row.holidays != "as_usual":
         if row.jurisdiction is None:
             raise InvalidRuleError(f"{where}: whose holidays? A rule with 'holidays' needs a 'jurisdiction'")
         on_holidays = () if row.holidays == "closed" else week[_days(where, row.holidays)[0]]
-    return Schedule(week, on_holidays, row.jurisdiction or "")
+    return Hours(week, on_holidays, row.jurisdiction or "")
 
 
-def _local_span(where: str, entry: Hours) -> LocalSpan:
+def _local_span(where: str, entry: Span) -> Window:
     opens_s = _second(entry.opens)
     closes_s = _second(entry.closes) or DAY_S
     if opens_s >= closes_s:

@@ -50,7 +50,7 @@ class Binding:
         object.__setattr__(self, "clocks", lru_cache(maxsize=ZONES_MAX)(self._clocks))
 
     def _clocks(self, zones: tuple[str, ...]) -> Clocks:
-        return Clocks(tuple(clock for rule in self.hours for clock in clocks_of(rule, zones).items))
+        return Clocks(clock for rule in self.hours for clock in clocks_of(rule, zones).items)
 
     def clocks(self, zones: tuple[str, ...]) -> Clocks:
         """Every clock that must be within its hours, for somebody in these zones."""
@@ -61,8 +61,12 @@ class Binding:
 def clocks_of(rule: Rule, zones: tuple[str, ...]) -> Clocks:
     """The clocks of one rule of hours, for somebody in these zones."""
     assert rule.schedule is not None
-    names = (zones if rule.by_recipient else ()) + rule.fixed_zones
-    return Clocks(tuple((name, rule.schedule) for name in names))
+    return Clocks([(zones_of(rule, zones), rule.schedule)])
+
+
+def zones_of(rule: Rule, zones: tuple[str, ...]) -> tuple[str, ...]:
+    """The zones by whose wall clocks a rule of hours is read, for somebody in `zones`."""
+    return (zones if rule.by_recipient else ()) + rule.fixed_zones
 
 
 class Ruleset:

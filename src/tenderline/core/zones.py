@@ -21,15 +21,14 @@ zoneinfo.reset_tzpath(to=())
 def is_known(zone: str) -> bool:
     """Whether `zone` names an IANA time zone."""
     try:
-        zone_info(zone)
+        _zone(zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         return False
     return True
 
 
 @lru_cache(maxsize=1024)
-def zone_info(name: str) -> ZoneInfo:
-    """The rules of a zone; raises `ZoneInfoNotFoundError` or `ValueError` for a name that is none."""
+def _zone(name: str) -> ZoneInfo:
     return ZoneInfo(name)
 
 
@@ -44,7 +43,7 @@ def candidates(self_stated: str | None, number_zones: tuple[str, ...], default: 
 
 def is_open(now: datetime, zones: tuple[str, ...], opens: time, closes: time) -> bool:
     """Whether `now` lies in [opens, closes) by the wall clock of every one of `zones`."""
-    return all(opens <= now.astimezone(zone_info(zone)).time() < closes for zone in zones)
+    return all(opens <= now.astimezone(_zone(zone)).time() < closes for zone in zones)
 
 
 @lru_cache(maxsize=8192)
@@ -58,7 +57,7 @@ def next_open(now: datetime, zones: tuple[str, ...], opens: time, closes: time) 
         return now
     edges: set[datetime] = set()
     for name in zones:
-        zone = zone_info(name)
+        zone = _zone(name)
         first_day = now.astimezone(zone).date() - timedelta(days=1)
         for day in range(LOOK_AHEAD_DAYS + 2):
             local = datetime.combine(first_day + timedelta(days=day), opens, tzinfo=zone).replace(fold=1)
