@@ -3,7 +3,8 @@
 For each address the latest word counts, and a refusal before an agreement of the same instant. A person is silent on
 every channel while the latest word of any of her addresses is a refusal. So the order in which words are read does not
 matter: a START that is read late does not undo a STOP that was said later, and lifts only what its own address said.
-An agreement with a class (`ConsentClass`) stands until it ends or the same address refuses.
+An agreement with a class (`ConsentClass`) is another thing: it stands until it ends or the same address refuses, and
+lifts no silence.
 """
 
 from __future__ import annotations
@@ -35,13 +36,48 @@ class Word:
     how: str
     evidence: str
     at: datetime | None = None
-    consent_class: str | None = None
-    """What kind of agreement it is; None for a mere STOP or START."""
-    purposes: Sequence[str] = ()
-    """What was agreed to; empty means every purpose."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agreement:
+    """What a person agreed to: contact by these channels at one address, for these purposes (none: every purpose).
+
+    `how`, `evidence` and `at` are as of a `Word`; `disclosure_sha256` is of the text that was shown when she agreed.
+    """
+
+    consent_class: str
+    channels: Sequence[str]
+    address: str
+    purposes: Sequence[str]
+    how: str
+    evidence: str
+    at: datetime | None = None
     expires_at: datetime | None = None
     disclosure_sha256: bytes | None = None
-    """Of the text that was shown when she agreed."""
+
+
+async def agree(connection: Connection, person_id: UUID, agreement: Agreement, *, once: bool = False) -> None:
+    """Keeps an agreement, in the caller's transaction; the caller holds the person's lock.
+
+    `once`: unless the same was kept before, by the same means. So what is told again and again renews nothing.
+    """
+    kept = await connection.fetch(
+        query("consents", "agree"),
+        person_id,
+        [uuid7() for _ in agreement.channels],
+        list(agreement.channels),
+        agreement.address,
+        agreement.how,
+        agreement.evidence[:EVIDENCE_LENGTH_MAX],
+        agreement.at,
+        agreement.consent_class,
+        list(agreement.purposes),
+        agreement.expires_at,
+        agreement.disclosure_sha256,
+        once,
+    )
+    if kept:
+        await connection.execute(query("consents", "derive_standing"), person_id, agreement.address)
 
 
 async def record(connection: Connection, person_id: UUID, word: Word) -> bool:
@@ -61,10 +97,6 @@ async def record(connection: Connection, person_id: UUID, word: Word) -> bool:
         word.how,
         evidence,
         word.at,
-        word.consent_class,
-        list(word.purposes),
-        word.expires_at,
-        word.disclosure_sha256,
     )
     await connection.execute(query("consents", "derive_standing"), person_id, word.address)
     refusal = await connection.fetchrow(query("consents", "derive_opt_out"), person_id)

@@ -1,7 +1,18 @@
 -- name: add
+INSERT INTO consent (person_id, id, channel, address, granted, how, evidence, at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, coalesce($8, clock_timestamp()))
+
+-- name: agree
 INSERT INTO consent (
     person_id, id, channel, address, granted, how, evidence, at, class, purposes, expires_at, disclosure_sha256
-) VALUES ($1, $2, $3, $4, $5, $6, $7, coalesce($8, clock_timestamp()), $9, $10, $11, $12)
+)
+SELECT $1, c.id, c.channel, $4, true, $5, $6, coalesce($7, clock_timestamp()), $8, $9, $10, $11
+FROM unnest($2::uuid[], $3::text[]) AS c (id, channel)
+WHERE NOT ($12 AND EXISTS (
+    SELECT FROM consent k
+    WHERE k.person_id = $1 AND k.address = $4 AND k.channel = c.channel AND k.how = $5 AND k.class = $8
+))
+RETURNING id
 
 -- name: derive_standing
 -- The agreements that no later (or simultaneous) refusal of the same channel and address took back, beside the address.
@@ -24,7 +35,8 @@ WITH standing AS (
     FROM consent c
     WHERE c.person_id = $1 AND NOT c.granted AND NOT EXISTS (
         SELECT FROM consent g
-        WHERE g.person_id = $1 AND g.channel = c.channel AND g.address = c.address AND g.granted AND g.at > c.at
+        WHERE g.person_id = $1 AND g.channel = c.channel AND g.address = c.address AND g.granted AND g.class IS NULL
+          AND g.at > c.at
     )
 )
 UPDATE person SET
