@@ -250,7 +250,7 @@ def test_nothing_is_allowed_outside_any_candidate_window_or_within_a_day_of_the_
     st.sampled_from(CHANNELS),
 )  # fmt: skip
 def test_an_explanation_agrees_with_the_decision(now, where, contacts, purpose, channel):
-    history = History(contacts=tuple(PastContact(at=at, channel="sms", purpose=RECOVERY) for at in contacts), debt=DEBT)
+    history = History(contacts=tuple(past(timedelta(seconds=ago_s), now=now) for ago_s in contacts), debt=DEBT)
     regions = ("US-NY", "US-FL")
     consents = (Consent("PEC"),)
     told = ask(
