@@ -19,7 +19,7 @@ from tenderline.messengers.base import Channel, InboundSource, Messenger
 from tenderline.messengers.smtp import Smtp
 from tenderline.messengers.twilio import Twilio
 from tenderline.store import db
-from tenderline.store.gate import Defaults
+from tenderline.store.places import Defaults
 from tenderline.store.rules import RuleBook
 
 SECRET_KEY_FILE = "secret_key"  # noqa: S105  # the name of a file

@@ -49,10 +49,3 @@ def zones(e164: str) -> tuple[str, ...]:
     number = phonenumbers.parse(e164, None)
     found: tuple[str, ...] = tuple(_zones_of_prefix.time_zones_for_number(number))
     return tuple(sorted(zone for zone in found if zone != UNKNOWN_ZONE))
-
-
-@lru_cache(maxsize=65_536)
-def regions(e164: str) -> tuple[str, ...]:
-    """Every region the number may lie in (`US`, `GB`); empty when nothing is known."""
-    found = phonenumbers.region_codes_for_country_code(phonenumbers.parse(e164, None).country_code or 0)
-    return tuple(sorted(code for code in found if code.isalpha()))

@@ -11,11 +11,11 @@ from tenderline.desk import attempts, words
 from tenderline.desk.attempts import AttemptView
 from tenderline.desk.board import EventLine, event_lines
 from tenderline.store import board as rows
-from tenderline.store import cases, people
+from tenderline.store import cases, people, places
 from tenderline.store.cases import Case
 from tenderline.store.db import Connection
-from tenderline.store.gate import Defaults, place_of
 from tenderline.store.people import ContactPoint
+from tenderline.store.places import Defaults
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ async def read_case(connection: Connection, rules: Ruleset, case_id: UUID, defau
     case = await cases.get(connection, case_id)
     if case is None:
         return None
-    person = await people.where(connection, case.person_id)
+    place = await places.of_person(connection, case.person_id, defaults)
     points = await people.contact_points(connection, case.person_id)
     tried = await rows.attempts_of_case(connection, case.person_id, case_id)
     told = await rows.events_of_case(connection, case_id, case.person_id, case.payment_id)
@@ -76,7 +76,7 @@ async def read_case(connection: Connection, rules: Ruleset, case_id: UUID, defau
         reason=words.reason(case.reason),
         transaction=words.plain(case.transaction_id),
         held_why=words.plain(case.held_why) if case.held_why else None,
-        zones=place_of(person, defaults).zones,
+        zones=place.zones,
         zone_is_self_stated=case.zone is not None,
         addresses=tuple(_address(point) for point in points),
         attempts=tuple(attempts.views(tried, rules)),

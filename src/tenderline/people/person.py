@@ -6,7 +6,6 @@ held for a person to look at.
 
 from __future__ import annotations
 
-from typing import TypedDict
 from uuid import UUID
 
 from tenderline.core import mailbox, phone
@@ -59,9 +58,7 @@ async def resolve(
         await rows.learn(connection, person_id, name=name, locale=locale)
     learnt = False
     if addresses.phone and owners.by_phone is None:
-        learnt |= await rows.add_contact_point(
-            connection, person_id, rows.PHONE, addresses.phone, **places(addresses.phone)
-        )
+        learnt |= await rows.add_contact_point(connection, person_id, rows.PHONE, addresses.phone)
     if addresses.phone and owners.by_phone in (None, person_id):
         evidence = f"{source} {payer.reference or ''}".strip()
         await consent.given_with_a_payment(connection, person_id, addresses.phone, evidence=evidence)
@@ -70,15 +67,3 @@ async def resolve(
     if payer.reference and owners.by_reference is None:
         await rows.add_reference(connection, person_id, source, payer.reference)
     return Resolved(person_id, addresses, len(owners.all) > 1, learnt)
-
-
-class Places(TypedDict):
-    """Where a telephone number may lie."""
-
-    zones: tuple[str, ...]
-    regions: tuple[str, ...]
-
-
-def places(e164: str) -> Places:
-    """Where a telephone number may lie: every zone, and every region whose law may bind."""
-    return Places(zones=phone.zones(e164), regions=phone.regions(e164))

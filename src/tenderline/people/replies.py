@@ -11,7 +11,6 @@ from tenderline.core.events import MessageReceived, ReplyUnclear
 from tenderline.core.pan import mask_card_numbers
 from tenderline.messengers.base import IncomingMessage
 from tenderline.people import consent
-from tenderline.people.person import places
 from tenderline.store import events, people
 from tenderline.store.db import Connection
 
@@ -30,7 +29,7 @@ async def on_message(connection: Connection, message: IncomingMessage, received_
     if person_id is None:
         # A stranger who says STOP must find it honoured when she becomes known.
         person_id = await people.create(connection, name=None, locale=None)
-        await people.add_contact_point(connection, person_id, people.PHONE, sender, **places(sender))
+        await people.add_contact_point(connection, person_id, people.PHONE, sender)
     await people.lock(connection, person_id)
     whole = mask_card_numbers(message.text)
     text = whole[:TEXT_LENGTH_MAX]  # what is kept; what is judged is all of it

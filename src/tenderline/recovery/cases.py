@@ -17,15 +17,16 @@ from tenderline.core.errors import InvalidInputError
 from tenderline.core.events import CaseClosed, CaseHeld, CaseOpened, CaseReleased
 from tenderline.core.money import Money
 from tenderline.core.reasons import FailureClass, FailureReason
+from tenderline.core.zones import Place
 from tenderline.recovery import policy
 from tenderline.recovery.policy import CONTACT_KINDS, Policy, Step
-from tenderline.store import attempts, audit, events, payments, people, plans
+from tenderline.store import attempts, audit, events, payments, people, places, plans
 from tenderline.store import cases as rows
 from tenderline.store.attempts import Planned
 from tenderline.store.db import Connection
-from tenderline.store.gate import Defaults
 from tenderline.store.payments import PaymentRow
 from tenderline.store.people import ContactPoint, Person
+from tenderline.store.places import Defaults
 from tenderline.store.rules import RuleBook
 
 CONTACT_VALID_DAYS = 7
@@ -72,7 +73,8 @@ async def on_payment_failed(connection: Connection, practice: Practice, payment_
         return  # settled or stopped meanwhile
     known = await rows.of_transaction(connection, payment.gateway, payment.transaction_id)
     points = await people.contact_points(connection, person_id)
-    held_why = _why_held(payment, person, points, practice)
+    place = await places.of_person(connection, person_id, practice.defaults)
+    held_why = _why_held(payment, person, place, points, practice)
     reason = payment.reason or FailureReason.UNKNOWN.value
     if known is None:
         case_id = await rows.open_case(
@@ -125,8 +127,10 @@ async def _bring_up_to_date(
         await events.append(connection, [CaseHeld(**about, why=held_why)])
 
 
-def _why_held(payment: PaymentRow, person: Person, points: Sequence[ContactPoint], practice: Practice) -> str | None:
-    if impossible := _why_impossible(payment, person, points, practice):
+def _why_held(
+    payment: PaymentRow, person: Person, place: Place, points: Sequence[ContactPoint], practice: Practice
+) -> str | None:
+    if impossible := _why_impossible(payment, place, points, practice):
         return impossible
     if payment.payer_conflict:
         return HELD_CONFLICT
@@ -143,7 +147,7 @@ def _holder(held_why: str | None) -> str | None:
 
 
 def _why_impossible(
-    payment: PaymentRow, person: Person, points: Sequence[ContactPoint], practice: Practice
+    payment: PaymentRow, place: Place, points: Sequence[ContactPoint], practice: Practice
 ) -> str | None:
     """What no person's decision can put right: without it there is nothing to send, or nowhere to send it."""
     try:
@@ -153,7 +157,7 @@ def _why_impossible(
     kinds = {CONTACT_KINDS[channel] for channel in practice.channels if channel in CONTACT_KINDS}
     if not any(point.usable and point.kind in kinds for point in points):
         return HELD_NO_CONTACT
-    if not person.has_place and practice.defaults.zone is None:
+    if not place.zones:
         return HELD_ZONE
     return None
 
@@ -262,7 +266,8 @@ async def release_by_hand(
         return False
     points = await people.contact_points(connection, person_id)
     payment = await payments.get(connection, case.payment_id)
-    if blocked := _why_impossible(payment, person, points, practice):
+    place = await places.of_person(connection, person_id, practice.defaults)
+    if blocked := _why_impossible(payment, place, points, practice):
         raise UnreleasableCaseError(f"The case cannot go on: {blocked.rstrip('.')}. Put that right first.")
     await rows.release(connection, person_id, case_id)
     if person.review_at is not None:  # who lets a case of hers go on has read what she wrote

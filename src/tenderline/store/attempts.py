@@ -21,23 +21,20 @@ from tenderline.compliance.ruleset import Ruleset
 from tenderline.core.clock import steady_s
 from tenderline.core.events import AttemptAllowed, AttemptDeferred, AttemptSuppressed, Event
 from tenderline.core.ids import uuid7
-from tenderline.store import events
+from tenderline.core.zones import Place
+from tenderline.store import events, places
 from tenderline.store.db import Connection, Pool, query
 from tenderline.store.gate import (
-    Defaults,
-    Place,
     consents_of,
     contacts_of,
     history_facts,
     may_have_contacts,
     person_facts,
-    place_of,
     point_facts,
     written,
 )
+from tenderline.store.places import NOWHERE, Defaults
 from tenderline.store.rules import RuleBook
-
-NOWHERE = Defaults()
 
 
 class Planned(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,7 +135,8 @@ async def claim(pool: Pool, book: RuleBook, *, batch_max: int, lease_s: float, d
         now: datetime = facts[0]["now"]
         recently = [row["id"] for row in people.values() if may_have_contacts(row, now, rules.look_back)]
         contacts = await contacts_of(connection, recently, now - rules.look_back) if recently else {}
-        asked = _Asked(rules, defaults, timedelta(seconds=lease_s), now, {})
+        where = await places.of_people(connection, people.values(), defaults)
+        asked = _Asked(rules, where, timedelta(seconds=lease_s), now, {})
         decided = [asked.decide(due[fact["n"]], people[due[fact["n"]]["person_id"]], fact, contacts) for fact in facts]
         fences = await _record(connection, decided, asked, lease_s)
         leased = [
@@ -173,13 +171,13 @@ class _Asked:
     """The gate in one turn. `made` keeps its answers: like facts at one instant, like answer."""
 
     rules: Ruleset
-    defaults: Defaults
+    where: dict[UUID, Place]
     lease: timedelta
     now: datetime
     made: dict[tuple[Any, ...], Decision]
 
     def decide(self, attempt: Any, person: Any, fact: Any, contacts: dict[UUID, tuple[PastContact, ...]]) -> _Decided:
-        place = place_of(person, self.defaults)
+        place = self.where[person["id"]]
         before = contacts.get(attempt["person_id"], ())
         return _Decided(attempt, person, fact, place, before, self._answer(attempt, person, fact, place, before))
 

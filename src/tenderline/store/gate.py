@@ -5,8 +5,7 @@ The same reading serves a claim (under the locks of the people), a plan, and an 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -26,6 +25,7 @@ from tenderline.compliance.facts import (
     PersonFacts,
 )
 from tenderline.compliance.ruleset import Ruleset
+from tenderline.core.zones import Place
 from tenderline.store.db import Connection, query
 
 CONTACTS_MAX = 100_000
@@ -36,14 +36,6 @@ TZDATA_VERSION: str = tzdata.IANA_VERSION
 CONTACTS_SHOWN_MAX = 10
 _OVER = frozenset({"refunded", "disputed", "stopped"})
 _CHANNELS = {"voice": frozenset({"voice_live", "voice_artificial"})}
-
-
-@dataclass(frozen=True, slots=True)
-class Defaults:
-    """Where somebody is taken to be of whom nothing is known."""
-
-    zone: str | None = None
-    region: str | None = None
 
 
 class DecisionRecord(msgspec.Struct, omit_defaults=True):
@@ -63,59 +55,6 @@ class DecisionRecord(msgspec.Struct, omit_defaults=True):
     opted_out_at: datetime | None = None
     until: datetime | None = None
     why: str | None = None
-
-
-class Place(msgspec.Struct, frozen=True, gc=False):
-    """Where somebody may be, and what that rests on."""
-
-    zones: tuple[str, ...]
-    regions: tuple[str, ...]
-    evidence: str
-
-
-def place_of(person: Row, defaults: Defaults) -> Place:
-    """Where the person of a row may be."""
-    return _place(
-        person["zone"],
-        tuple(person["address_zones"]),
-        tuple(person["address_regions"]),
-        tuple(person["number_zones"]),
-        tuple(person["number_regions"]),
-        defaults,
-    )
-
-
-@lru_cache(maxsize=65_536)
-def _place(
-    stated: str | None,
-    address_zones: tuple[str, ...],
-    address_regions: tuple[str, ...],
-    number_zones: tuple[str, ...],
-    number_regions: tuple[str, ...],
-    defaults: Defaults,
-) -> Place:
-    """Every zone and region that stronger evidence does not rule out.
-
-    An address inside what her numbers say narrows it to the address; outside, both count: numbers move with people. A
-    zone that she told herself rules alone, but does not say whose law binds.
-    """
-    both = bool(address_zones and number_zones and not set(address_zones) <= set(number_zones))
-    if address_zones:
-        zones = _joined(address_zones, number_zones) if both else address_zones
-        regions = _joined(address_regions, number_regions) if both else address_regions
-        evidence = "her address, and numbers that lie elsewhere" if both else "her address"
-    elif number_zones:
-        zones, regions, evidence = number_zones, _joined(address_regions, number_regions), "her numbers"
-    else:
-        zones = (defaults.zone,) if defaults.zone else ()
-        regions, evidence = address_regions, "the default of this installation" if zones else "nothing"
-    if not regions and defaults.region:
-        regions = (defaults.region,)
-    return Place((stated,), regions, "what she said herself") if stated else Place(zones, regions, evidence)
-
-
-def _joined(one: Iterable[str], other: Iterable[str]) -> tuple[str, ...]:
-    return tuple(sorted({*one, *other}))
 
 
 def person_facts(person: Row, place: Place) -> PersonFacts:

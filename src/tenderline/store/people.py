@@ -5,13 +5,10 @@ One address reaches one party: the unique (kind, value) makes a STOP from an add
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 from uuid import UUID
-
-import msgspec
 
 from tenderline.core.ids import uuid7
 from tenderline.store.db import Connection, query
@@ -28,18 +25,11 @@ class Person:
     name: str | None
     locale: str | None
     zone: str | None
-    number_zones: tuple[str, ...]
-    address_zones: tuple[str, ...]
     opted_out_at: datetime | None
     opted_out_by: str | None
     distress_until: datetime | None
     review_at: datetime | None
     last_contacted_at: datetime | None
-
-    @property
-    def has_place(self) -> bool:
-        """Whether anything tells in which time zone she may be."""
-        return self.zone is not None or bool(self.number_zones) or bool(self.address_zones)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,48 +109,12 @@ async def learn(connection: Connection, person_id: UUID, *, name: str | None, lo
     await connection.execute(query("people", "learn"), person_id, name, locale)
 
 
-async def add_contact_point(
-    connection: Connection,
-    person_id: UUID,
-    kind: str,
-    value: str,
-    *,
-    zones: Sequence[str] = (),
-    regions: Sequence[str] = (),
-) -> bool:
-    """True when the address is new. An address that belongs to somebody stays theirs.
-
-    `zones` and `regions` are those in which a telephone number may lie.
-    """
+async def add_contact_point(connection: Connection, person_id: UUID, kind: str, value: str) -> bool:
+    """True when the address is new. An address that belongs to somebody stays theirs."""
     added = await connection.fetchval(query("people", "add_contact_point"), person_id, uuid7(), kind, value)
-    if added is not None and (zones or regions):
-        await connection.execute(query("people", "add_number_places"), person_id, list(zones), list(regions))
+    if added is not None and kind == PHONE:
+        await connection.execute(query("people", "forget_place"), person_id)
     return added is not None
-
-
-async def where(connection: Connection, person_id: UUID) -> Any:
-    """What is known of where a person may be, as `store.gate.place_of` wants it."""
-    row = await connection.fetchrow(query("people", "where"), person_id)
-    assert row is not None, "a person is never deleted while rows name her"
-    return row
-
-
-async def set_address(
-    connection: Connection,
-    person_id: UUID,
-    address: Mapping[str, str],
-    *,
-    zones: Sequence[str],
-    regions: Sequence[str],
-) -> None:
-    """Her postal address as it was told (country, region, postal_code), and where that may be."""
-    encoded = msgspec.json.encode(dict(address)).decode()
-    await connection.execute(query("people", "set_address"), person_id, encoded, list(zones), list(regions))
-
-
-async def set_zone(connection: Connection, person_id: UUID, zone: str | None) -> None:
-    """The zone that she told herself; it rules alone."""
-    await connection.execute(query("people", "set_zone"), person_id, zone)
 
 
 async def add_reference(connection: Connection, person_id: UUID, source: str, reference: str) -> None:
@@ -180,9 +134,7 @@ async def get(connection: Connection, person_id: UUID) -> Person:
 
 def _person(row: object) -> Person:
     assert row is not None, "a person is never deleted while rows name her"
-    values = dict(row)  # type: ignore[call-overload]  # a Record is a mapping
-    values.update({key: tuple(values[key]) for key in ("number_zones", "address_zones")})
-    return Person(**values)
+    return Person(**dict(row))  # type: ignore[call-overload]  # a Record is a mapping
 
 
 async def contact_points(connection: Connection, person_id: UUID) -> list[ContactPoint]:

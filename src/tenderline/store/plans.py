@@ -18,20 +18,19 @@ from tenderline.compliance.decide import decide
 from tenderline.compliance.facts import Decision, Defer, Deny, PastContact
 from tenderline.compliance.ruleset import Ruleset
 from tenderline.core.events import AttemptPlanned, AttemptSuppressed, Event
-from tenderline.store import attempts, events
+from tenderline.core.zones import Place
+from tenderline.store import attempts, events, places
 from tenderline.store.attempts import Planned
 from tenderline.store.db import Connection, query
 from tenderline.store.gate import (
-    Defaults,
-    Place,
     consents_of,
     contacts_of,
     history_facts,
     person_facts,
-    place_of,
     point_facts,
     written,
 )
+from tenderline.store.places import Defaults
 from tenderline.store.rules import RuleBook
 
 TOO_LATE = Deny(("OWN-TOO-LATE",), "the rules let it pass only when it is too late for it")
@@ -137,7 +136,8 @@ async def _ask_about(
         (wanted[row["n"]].contact_point_id, wanted[row["n"]].case_id, wanted[row["n"]].channel): row for row in rows
     }
     contacts = await contacts_of(connection, [person_id], rows[0]["now"] - rules.look_back)
-    return _Asked(person, place_of(person, defaults), rules, facts, list(contacts.get(person_id, ())))
+    where = await places.of_people(connection, [person], defaults)
+    return _Asked(person, where[person_id], rules, facts, list(contacts.get(person_id, ())))
 
 
 def _as_contact(one: Planned, at: datetime) -> PastContact:

@@ -22,7 +22,7 @@ FOR UPDATE SKIP LOCKED
 
 -- name: lock_people
 -- In id order, so that two workers cannot wait for each other. Everybody who changes what the gate reads locks here.
-SELECT id, name, locale, zone, number_zones, number_regions, address_zones, address_regions, opted_out_at,
+SELECT id, name, locale, place_zones, place_regions, place_evidence, place_version, opted_out_at,
     opted_out_channels, distress_until, review_at, last_contacted_at
 FROM person WHERE id = ANY($1::uuid[])
 ORDER BY id FOR UPDATE

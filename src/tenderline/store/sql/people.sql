@@ -18,27 +18,15 @@ WHERE id = $1 AND ((name IS NULL AND $2::text IS NOT NULL) OR (locale IS NULL AN
 INSERT INTO contact_point (person_id, id, kind, value) VALUES ($1, $2, $3, $4)
 ON CONFLICT (kind, value) DO NOTHING RETURNING id
 
--- name: add_number_places
-UPDATE person SET
-    number_zones = (
-        SELECT coalesce(array_agg(DISTINCT z ORDER BY z), '{}') FROM unnest(number_zones || $2::text[]) AS z
-    ),
-    number_regions = (
-        SELECT coalesce(array_agg(DISTINCT r ORDER BY r), '{}') FROM unnest(number_regions || $3::text[]) AS r
-    )
-WHERE id = $1
-
--- name: where
-SELECT zone, number_zones, number_regions, address_zones, address_regions FROM person WHERE id = $1
-
--- name: set_address
-UPDATE person SET address = $2::jsonb, address_zones = $3, address_regions = $4 WHERE id = $1
+-- name: forget_place
+-- Something that tells where she may be has changed: it is derived anew where it is asked for.
+UPDATE person SET place_version = '' WHERE id = $1
 
 -- name: add_reference
 INSERT INTO person_reference (person_id, source, value) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING
 
 -- name: lock
-SELECT id, name, locale, zone, number_zones, address_zones, opted_out_at, opted_out_by, distress_until, review_at,
+SELECT id, name, locale, zone, opted_out_at, opted_out_by, distress_until, review_at,
     last_contacted_at
 FROM person WHERE id = $1 FOR UPDATE
 
@@ -46,7 +34,7 @@ FROM person WHERE id = $1 FOR UPDATE
 SELECT FROM person WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE
 
 -- name: get
-SELECT id, name, locale, zone, number_zones, address_zones, opted_out_at, opted_out_by, distress_until, review_at,
+SELECT id, name, locale, zone, opted_out_at, opted_out_by, distress_until, review_at,
     last_contacted_at
 FROM person WHERE id = $1
 
@@ -68,9 +56,6 @@ UPDATE person SET review_at = NULL WHERE id = $1
 -- name: mark_unusable
 UPDATE contact_point SET state = 'unusable', state_why = $3
 WHERE person_id = $1 AND id = $2 AND state = 'usable' RETURNING kind
-
--- name: set_zone
-UPDATE person SET zone = $2 WHERE id = $1
 
 -- name: adopt_payments
 UPDATE payment SET person_id = $2 WHERE person_id = $1

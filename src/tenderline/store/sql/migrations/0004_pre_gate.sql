@@ -3,10 +3,11 @@
 SET LOCAL lock_timeout = '5s';
 
 ALTER TABLE person
-    ADD COLUMN number_regions text[] NOT NULL DEFAULT '{}',     -- every region her numbers may lie in: US-FL, GB
-    ADD COLUMN address jsonb,                                   -- country, region, postal_code, city as they were told
-    ADD COLUMN address_zones text[] NOT NULL DEFAULT '{}',
-    ADD COLUMN address_regions text[] NOT NULL DEFAULT '{}',
+    ADD COLUMN address jsonb,                                   -- country, region, postal_code as they were told
+    ADD COLUMN place_zones text[] NOT NULL DEFAULT '{}',        -- where she may be: derived from her word, her address
+    ADD COLUMN place_regions text[] NOT NULL DEFAULT '{}',      -- and her numbers, by the tables of place_version
+    ADD COLUMN place_evidence text NOT NULL DEFAULT 'none',
+    ADD COLUMN place_version text NOT NULL DEFAULT '',
     ADD COLUMN opted_out_channels text[] NOT NULL DEFAULT '{}'; -- by which the refusals that stand were said
 UPDATE person SET opted_out_channels = ARRAY[coalesce(split_part(opted_out_by, ':', 1), 'sms')]
 WHERE opted_out_at IS NOT NULL;
