@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tenderline.compliance import ruleset
-from tenderline.compliance.ruleset import Ruleset
 from tenderline.config import Settings
 from tenderline.core.errors import ConfigurationError
 from tenderline.gateways.base import Gateway
@@ -20,6 +19,8 @@ from tenderline.messengers.base import Channel, InboundSource, Messenger
 from tenderline.messengers.smtp import Smtp
 from tenderline.messengers.twilio import Twilio
 from tenderline.store import db
+from tenderline.store.places import Defaults
+from tenderline.store.rules import RuleBook
 
 SECRET_KEY_FILE = "secret_key"  # noqa: S105  # the name of a file
 AUDIT_KEY_FILE = "audit_signing_key.pem"
@@ -33,7 +34,7 @@ class Services:
 
     settings: Settings
     pool: db.Pool
-    rules: Ruleset
+    book: RuleBook
     gateways: dict[str, Gateway]
     messengers: dict[Channel, Messenger]
     inbound: dict[str, InboundSource]
@@ -42,6 +43,12 @@ class Services:
     def key_for(self, purpose: str) -> bytes:
         """A key of its own for each purpose, so that a link for one can never pass as a link for another."""
         return hmac.digest(self.secret_key, purpose.encode(), hashlib.sha256)
+
+    @property
+    def defaults(self) -> Defaults:
+        """Where people are taken to be of whom nothing is known."""
+        compliance = self.settings.compliance
+        return Defaults(compliance.default_zone, compliance.default_region)
 
     @property
     def audit_head_file(self) -> Path:
@@ -109,4 +116,5 @@ async def open_services(settings: Settings, database_url: str) -> AsyncIterator[
             stack.push_async_callback(gateway.close)
         for messenger in by_channel.values():
             stack.push_async_callback(messenger.close)
-        yield Services(settings, pool, ruleset.shipped(), by_gateway, by_channel, inbound, secret_key(settings))
+        book = RuleBook(ruleset.shipped(*settings.compliance.presets))
+        yield Services(settings, pool, book, by_gateway, by_channel, inbound, secret_key(settings))

@@ -123,6 +123,11 @@ class ComplianceSettings(Section):
         default="US", pattern="^[A-Z]{2}$", description="ISO 3166 country of numbers written without a country code."
     )
 
+    presets: list[str] = Field(
+        default=[],
+        description="Sets of stricter rules that bind too; there is safe_everywhere. See docs/reference/rules.md.",
+    )
+
     @field_validator("default_zone")
     @classmethod
     def _zone_is_known(cls, value: str | None) -> str | None:

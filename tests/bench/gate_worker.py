@@ -20,7 +20,9 @@ from tenderline.compliance import ruleset
 from tenderline.core.events import AttemptAllowed
 from tenderline.store import attempts, db, events
 from tenderline.store.db import Pool, query
+from tenderline.store.rules import RuleBook
 
+BOOK = RuleBook(ruleset.shipped())
 LEASE_S = 3600.0
 WARM_TURNS = 2
 Variant = Literal["gate", "lease and event", "bare lease"]
@@ -55,7 +57,7 @@ class Outcome(msgspec.Struct, kw_only=True):
 
 
 async def _through_the_gate(pool: Pool, batch: int) -> tuple[int, int]:
-    claim = await attempts.claim(pool, ruleset.shipped(), batch_max=batch, lease_s=LEASE_S)
+    claim = await attempts.claim(pool, BOOK, batch_max=batch, lease_s=LEASE_S)
     return len(claim.leased), claim.looked_at
 
 
@@ -64,7 +66,7 @@ async def _around_it(pool: Pool, batch: int, *, tell: bool) -> tuple[int, int]:
         due = await connection.fetch(query("attempts", "due"), batch)
         leased = await connection.fetch(_LEASE, [row["person_id"] for row in due], [row["id"] for row in due], LEASE_S)
         if tell:
-            rules = [rule.id for rule in ruleset.shipped().rules]
+            rules = [rule.id for rule in BOOK.current.rules]
             told = [
                 AttemptAllowed(
                     person_id=row["person_id"], case_id=row["case_id"], attempt_id=row["id"], channel=row["channel"],

@@ -169,6 +169,8 @@ async def test_the_plan_of_the_hot_statements_stays_on_indexes(pool):
     await pool.execute("""
         INSERT INTO person_reference (person_id, source, value) SELECT id, 'stripe', id::text FROM person""")
     await pool.execute("""
+        INSERT INTO dnc_entry (value, list, source) SELECT id::text, 'national', 'x' FROM person""")
+    await pool.execute("""
         INSERT INTO payment (person_id, id, gateway, transaction_id, status, transaction_status, observed)
         SELECT id, gen_random_uuid(), 'stripe', id::text, 'failed', 'FAILED', '{}' FROM person""")
     await pool.execute("""
@@ -191,7 +193,7 @@ async def test_the_plan_of_the_hot_statements_stays_on_indexes(pool):
         "lock_people": ([row["person_id"] for row in due],),
         "facts": (
             list(range(len(due))), [row["person_id"] for row in due], [row["contact_point_id"] for row in due],
-            [row["case_id"] for row in due],
+            [row["case_id"] for row in due], [row["channel"] for row in due],
         ),
     }  # fmt: skip
     for name, values in arguments.items():

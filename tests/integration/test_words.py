@@ -15,6 +15,7 @@ from tenderline.people import consent, replies
 from tenderline.recovery import cases
 from tenderline.store import attempts, outcomes
 from tenderline.store.outcomes import HandedOver
+from tenderline.store.rules import RuleBook
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
@@ -130,7 +131,7 @@ async def test_hours_must_last_as_long_as_the_lease(pool):
         "SELECT extract(epoch FROM date_trunc('day', now() AT TIME ZONE $1) + interval '21 hours'"
         " - (now() AT TIME ZONE $1))::float8", zone
     )  # fmt: skip
-    claim = await attempts.claim(pool, shipped(), batch_max=10, lease_s=until_closing + 60)
+    claim = await attempts.claim(pool, RuleBook(shipped()), batch_max=10, lease_s=until_closing + 60)
     assert (claim.leased, claim.deferred) == ([], 1)
     due_at = await pool.fetchval("SELECT due_at FROM attempt WHERE id = $1", debtor.attempt_ids[0])
     assert due_at > datetime.now(UTC) + timedelta(seconds=until_closing)

@@ -11,6 +11,7 @@ from tenderline.compliance import ruleset
 from tenderline.core.events import decode
 from tenderline.core.facts import Payer
 from tenderline.store import events
+from tenderline.store.rules import RuleBook
 from tenderline.worker import reactions
 
 KEY = b"a test key that is long enough for links"
@@ -22,7 +23,7 @@ def make(pool: Any, *, gateways: Iterable[Any] = (), messengers: Iterable[Any] =
     return Services(
         settings=settings,
         pool=pool,
-        rules=ruleset.shipped(),
+        book=RuleBook(ruleset.shipped()),
         gateways={one.name: one for one in gateways},
         messengers={one.channel: one for one in messengers},
         inbound={one.name: one for one in messengers if hasattr(one, "verify")},

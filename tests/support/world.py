@@ -13,6 +13,7 @@ from tenderline.core.ids import uuid7
 from tenderline.store import attempts, cases, payments, people
 from tenderline.store.attempts import Claim, Planned
 from tenderline.store.payments import PaymentRow
+from tenderline.store.rules import RuleBook
 
 _ZONES = ("America/New_York", "Europe/London", "Australia/Sydney", "Asia/Kolkata", "Pacific/Auckland", "America/Denver")
 
@@ -79,7 +80,7 @@ async def make_debtor(pool, *, attempts_due: int = 1, due_in_s: float = -1, chan
         )  # fmt: skip
         assert case_id is not None
         due_at = datetime.now(UTC) + timedelta(seconds=due_in_s)
-        ids = await attempts.plan(
+        ids = await attempts.add(
             connection,
             [
                 Planned(
@@ -94,7 +95,7 @@ async def make_debtor(pool, *, attempts_due: int = 1, due_in_s: float = -1, chan
 
 async def claim(pool, *, batch_max: int = 500, lease_s: float = 60.0) -> Claim:
     """One turn of the gate with the shipped rules."""
-    return await attempts.claim(pool, ruleset.shipped(), batch_max=batch_max, lease_s=lease_s)
+    return await attempts.claim(pool, RuleBook(ruleset.shipped()), batch_max=batch_max, lease_s=lease_s)
 
 
 async def attempt_state(pool, attempt_id: UUID):

@@ -305,12 +305,12 @@ async def list_cases(
 async def get_case(request: Request[Any, Any, Any], case_id: FromPath[UUID]) -> CaseDetail:
     """The case, every contact with the gate's decision on it, and everything that happened."""
     services: Services = request.app.state.services
-    default_zone = services.settings.compliance.default_zone
     async with (
         services.pool.acquire() as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),
     ):
-        view = await read_case(connection, services.rules, case_id, default_zone=default_zone)
+        rules = await services.book.refresh(connection)
+        view = await read_case(connection, rules, case_id, services.defaults)
     if view is None:
         raise NotFoundError("There is no case of this id; GET /api/v2/recovery/cases lists them.")
     return _detail(view)

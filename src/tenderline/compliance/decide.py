@@ -1,7 +1,7 @@
 """The one decision before every contact: allow, defer until an instant, or deny, always with the rules that said so.
 
-It is pure: no clock, no database. It is asked inside the transaction that claims the contact, over facts read after
-the person's row was locked, and its answer is committed before anything leaves.
+It is pure: no clock, no database. It is asked when a contact is planned, and again inside the transaction that claims
+it, over facts read after the person's row was locked; its answer is committed before anything leaves.
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from tenderline.compliance import caps, hours
 from tenderline.compliance.facts import (
+    NO_END,
     Allow,
     Consent,
     ContactPointFacts,
@@ -20,11 +22,20 @@ from tenderline.compliance.facts import (
     PersonFacts,
     Purpose,
 )
-from tenderline.compliance.ruleset import Rule, RuleKind, Ruleset
-from tenderline.core import zones
+from tenderline.compliance.rule import Rule, RuleKind
+from tenderline.compliance.ruleset import Binding, Ruleset, clocks_of
+from tenderline.core.hours import LOOK_AHEAD_DAYS
 
-# Each pass moves the instant forward to the next opening; two rules can only push each other so often in 8 days.
-_PASSES_MAX = 32
+# Each pass moves the instant forward; caps and hours can only push each other so often.
+_PASSES_MAX = 64
+NO_ZONE = "the time zone of the person is not known"
+_NO_CLASSES: frozenset[str] = frozenset()
+_FAMILY = {"voice_live": "voice", "voice_artificial": "voice"}
+
+
+def family_of(channel: str) -> str:
+    """What a refusal by this channel is a refusal of: both kinds of voice are one."""
+    return _FAMILY.get(channel, channel)
 
 
 def decide(
@@ -40,88 +51,150 @@ def decide(
     """Whether this contact may leave at `now` (aware UTC).
 
     Every binding rule must allow it. A rule that denies wins over any that defers; of those that defer, the contact
-    waits for the first instant at which all of them are content. `consents` bind rules of later kinds.
+    waits for the first instant at which all of them are content. What is not known takes the stricter branch.
     """
-    del consents  # no rule shipped so far rests on a consent; the argument is the gate's contract
-    binding = rules.binding(now.date(), channel, purpose)
-    denying = [rule for rule in binding.denying if _denies(rule, person, contact_point, history)]
+    classes = standing_classes(consents, channel, purpose) if consents else _NO_CLASSES
+    binding = bind(now, person, purpose, channel, history, classes, rules)
+    denying = [
+        rule for rule in binding.denying if denies(rule, now, person, contact_point, purpose, channel, history, classes)
+    ]
     if denying:
-        return Deny(tuple(rule.id for rule in denying), _why_denied(denying[0]))
-    instant, deferring = _content(binding.deferring, now, now, person, history)
-    if instant is None:
-        return Deny((deferring[-1].id,), _no_opening(person))
-    if not deferring:
+        return Deny(tuple(rule.id for rule in denying), denying[0].why)
+    if not person.zones and binding.hours:
+        return Deny(tuple(rule.id for rule in binding.hours), NO_ZONE)
+    clocks = binding.clocks(person.zones)
+    waiting = [rule for rule in binding.waiting if (until := waits_until(rule, now, person, history)) and until > now]
+    if not waiting and not history.contacts and hours.is_open(now, clocks):
         return Allow(binding.ids)
+    return _first_free(now, person, contact_point, history, binding, waiting)
+
+
+def _first_free(
+    now: datetime,
+    person: PersonFacts,
+    contact_point: ContactPointFacts,
+    history: History,
+    binding: Binding,
+    waiting: list[Rule],
+) -> Decision:
+    """The first instant at which every rule is content: now, later, or never."""
+    endless = [rule for rule in waiting if waits_until(rule, now, person, history).year >= NO_END]
+    if endless:
+        return Deny(tuple(rule.id for rule in endless), endless[0].why)
+    clocks = binding.clocks(person.zones)
+    instant = max([now, *(waits_until(rule, now, person, history) for rule in waiting)])
+    # All that speaks now is named, also what would be content by the time the others are.
+    pushing = waiting + [rule for rule in binding.hours if not hours.is_open(now, clocks_of(rule, person.zones))]
     for _ in range(_PASSES_MAX):
-        later, more = _content(binding.deferring, instant, now, person, history)
-        if later is None:
-            return Deny((more[-1].id,), _no_opening(person))
-        if later == instant:
+        before = instant
+        for rule in binding.caps:
+            assert rule.cap is not None
+            free = caps.free_at(rule.cap, instant, history, contact_point.id, person.zones)
+            if free > instant:
+                instant = free
+                pushing.append(rule)
+        if not hours.is_open(instant, clocks):
+            closed = [rule for rule in binding.hours if not hours.is_open(instant, clocks_of(rule, person.zones))]
+            pushing += closed
+            opening = hours.next_open(instant, clocks)
+            if opening is None:
+                return Deny(tuple(dict.fromkeys(rule.id for rule in closed)), _no_opening(person))
+            instant = opening
+        if instant == before:
             break
-        instant = later
-        deferring += [rule for rule in more if rule not in deferring]
-    return Defer(instant, tuple(rule.id for rule in deferring), deferring[0].why)
+    if instant == now:
+        return Allow(binding.ids)
+    return Defer(instant, tuple(dict.fromkeys(rule.id for rule in pushing)), pushing[0].why)
 
 
-def _content(
-    rules: Sequence[Rule], instant: datetime, now: datetime, person: PersonFacts, history: History
-) -> tuple[datetime | None, list[Rule]]:
-    """One pass over the rules: how far they push the instant, and which of them did. None: the last one sees no end."""
-    pushing: list[Rule] = []
-    for rule in rules:
-        later = _not_before(rule, instant, now, person, history)
-        if later is None:
-            return None, [*pushing, rule]
-        if later > instant:
-            instant = later
-            pushing.append(rule)
-    return instant, pushing
+def bind(
+    now: datetime,
+    person: PersonFacts,
+    purpose: Purpose,
+    channel: str,
+    history: History,
+    classes: frozenset[str],
+    rules: Ruleset,
+) -> Binding:
+    """The rules that speak about this contact at this instant."""
+    return rules.binding(now, channel, purpose, person.regions, classes, own_act_age_s(now, history))
 
 
-def _denies(rule: Rule, person: PersonFacts, contact_point: ContactPointFacts, history: History) -> bool:
+def own_act_age_s(now: datetime, history: History) -> int | None:
+    """How long ago the person did what this contact answers, in whole seconds."""
+    return None if history.own_act_at is None else int((now - history.own_act_at) / timedelta(seconds=1))
+
+
+def standing_classes(consents: Sequence[Consent], channel: str, purpose: str) -> frozenset[str]:
+    """The classes of agreement that hold for such a contact."""
+    return frozenset(
+        one.consent_class
+        for one in consents
+        if (not one.channels or channel in one.channels) and (not one.purposes or purpose in one.purposes)
+    )
+
+
+def denies(
+    rule: Rule,
+    now: datetime,
+    person: PersonFacts,
+    contact_point: ContactPointFacts,
+    purpose: str,
+    channel: str,
+    history: History,
+    classes: frozenset[str],
+) -> bool:
+    """Whether a rule of the denying kinds refuses the contact."""
     match rule.kind:
         case RuleKind.OPTED_OUT:
-            return person.opted_out_at is not None
+            if person.opted_out_at is None:
+                return False
+            elsewhere = family_of(channel) not in person.opted_out_channels and bool(person.opted_out_channels)
+            return not (rule.row.except_channels_other_than_its_own and elsewhere)
         case RuleKind.SETTLED:
             return history.settled
         case RuleKind.CLOSED:
             return history.closed
         case RuleKind.UNUSABLE_ADDRESS:
             return not contact_point.usable
-        case RuleKind.HOURS:
-            return not person.zones
+        case RuleKind.DNC:
+            return any(name in rule.row.lists for name in contact_point.lists)
+        case RuleKind.CONSENT:
+            return classes.isdisjoint(rule.row.classes)
+        case RuleKind.BAN:
+            return True
+        case RuleKind.CONFIRMATION:
+            return not _may_confirm(rule, now, person, channel, history)
         case _:
             return False
 
 
-def _not_before(rule: Rule, instant: datetime, now: datetime, person: PersonFacts, history: History) -> datetime | None:
-    """The first instant from `instant` on at which the rule is content; None when there is none in sight."""
+def _may_confirm(rule: Rule, now: datetime, person: PersonFacts, channel: str, history: History) -> bool:
+    """One confirmation of an opt-out, soon after it, on the channel it came by."""
+    silent_since, said = person.opted_out_at, history.own_act_at
+    if silent_since is None or said is None or family_of(channel) not in person.opted_out_channels:
+        return False
+    assert rule.row.lifted_by_own_act_s is not None
+    soon = now - said <= timedelta(seconds=rule.row.lifted_by_own_act_s)
+    sent = any(one.purpose == Purpose.OPT_OUT_CONFIRMATION and one.at >= silent_since for one in history.contacts)
+    return soon and not sent
+
+
+def waits_until(rule: Rule, now: datetime, person: PersonFacts, history: History) -> datetime:
+    """Until when a rule of the waiting kinds puts the contact off; `now` when it does not."""
     match rule.kind:
-        case RuleKind.HOURS:
-            assert rule.opens is not None
-            assert rule.closes is not None
-            return zones.next_open(instant, person.zones, rule.opens, rule.closes)
-        case RuleKind.CAP:
-            assert rule.window_s is not None
-            if person.last_contacted_at is not None:
-                return max(instant, person.last_contacted_at + timedelta(seconds=rule.window_s))
-        case RuleKind.DISTRESS:
-            if person.distress_until is not None:
-                return max(instant, person.distress_until)
+        case RuleKind.DISTRESS if person.distress_until is not None:
+            return max(now, person.distress_until)
         case RuleKind.PROCESSING if history.processing:
-            return max(instant, now + timedelta(seconds=rule.again_after_s or 0))
+            return now + timedelta(seconds=rule.row.again_after_s or 0)
         case RuleKind.HELD if history.held:
-            return max(instant, now + timedelta(seconds=rule.again_after_s or 0))
+            return now + timedelta(seconds=rule.row.again_after_s or 0)
         case RuleKind.UNREAD_NEWS if history.unread_news:
-            return max(instant, now + timedelta(seconds=rule.again_after_s or 0))
+            return now + timedelta(seconds=rule.row.again_after_s or 0)
         case _:
-            pass
-    return instant
-
-
-def _why_denied(rule: Rule) -> str:
-    return "the time zone of the person is not known" if rule.kind is RuleKind.HOURS else rule.why
+            return now
 
 
 def _no_opening(person: PersonFacts) -> str:
-    return f"no hour in the next {zones.LOOK_AHEAD_DAYS} days is open in all of {', '.join(person.zones[:4])}"
+    shown = ", ".join(person.zones[:4]) + (" …" if len(person.zones) > 4 else "")
+    return f"no hour in the next {LOOK_AHEAD_DAYS} days is open in all of {shown}: the person's own zone is needed"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
+from uuid import UUID
 
 import msgspec
 
@@ -19,14 +21,32 @@ class Purpose(StrEnum):
     OPT_OUT_CONFIRMATION = "opt_out_confirmation"
 
 
+class ConsentClass(StrEnum):
+    """How strong an agreement is: prior express consent (by giving a number for the matter, or by word), the same in
+    writing, an electronic opt-in (ePrivacy, CASL), or an existing customer relationship (soft opt-in)."""
+
+    PEC = "PEC"
+    PEWC = "PEWC"
+    OPT_IN_ELECTRONIC = "opt_in_electronic"
+    SOFT_OPT_IN = "soft_opt_in"
+
+
+NO_END: Final = 9999
+"""A distress hold until this year has no end."""
+
+
 class PersonFacts(msgspec.Struct, frozen=True, gc=False):
     """The person, as her locked row says. Instants are aware UTC."""
 
     opted_out_at: datetime | None = None
+    """Of the oldest refusal that stands."""
+    opted_out_channels: frozenset[str] = frozenset()
+    """The channels by which the refusals that stand were said: `sms`, `email`, `push` or `voice`."""
     distress_until: datetime | None = None
-    last_contacted_at: datetime | None = None
     zones: tuple[str, ...] = ()
-    """Every zone not ruled out (`core.zones.candidates`); empty when nothing is known."""
+    """Every zone not ruled out; empty when nothing is known."""
+    regions: tuple[str, ...] = ()
+    """Every region not ruled out, whose law may bind: `US-FL`, `GB`; empty when nothing is known."""
 
 
 class ContactPointFacts(msgspec.Struct, frozen=True, gc=False):
@@ -34,10 +54,28 @@ class ContactPointFacts(msgspec.Struct, frozen=True, gc=False):
 
     usable: bool = True
     why_not: str | None = None
+    id: UUID | None = None
+    lists: tuple[str, ...] = ()
+    """The do-not-contact lists on which it stands now, for this channel."""
+
+
+class PastContact(msgspec.Struct, frozen=True, gc=False):
+    """One contact that was let pass and may have left."""
+
+    at: datetime
+    channel: str
+    purpose: str
+    number: UUID | None = None
+    """Its contact point."""
+    debt: UUID | None = None
+    subject: str | None = None
+    connected: bool = False
+    conversation: bool = False
+    refused: bool = False
 
 
 class History(msgspec.Struct, frozen=True, gc=False):
-    """What happened in the matter that the contact is about."""
+    """What happened in the matter that the contact is about, and to the person in the last weeks."""
 
     settled: bool = False
     """The money arrived, by any path."""
@@ -46,17 +84,26 @@ class History(msgspec.Struct, frozen=True, gc=False):
     processing: bool = False
     """A payment is on its way and has not arrived: a bank debit takes days."""
     held: bool = False
-    """A person is looking at the case."""
+    """A person is looking at the case, or at what its payer wrote."""
     unread_news: bool = False
     """Something about this person or debt was received and has not been read yet."""
+    contacts: tuple[PastContact, ...] = ()
+    """Over all channels, in any order, as far back as the longest window of a cap."""
+    debt: UUID | None = None
+    subject: str | None = None
+    own_act_at: datetime | None = None
+    """The person's own act that this contact answers (she paid, asked, called)."""
 
 
 class Consent(msgspec.Struct, frozen=True, gc=False):
-    """One thing the person agreed to or took back. The list is append-only; the latest wins."""
+    """An agreement that stands for the address: given, not taken back, not run out."""
 
-    channel: str
-    granted: bool
-    at: datetime
+    consent_class: str
+    channels: frozenset[str] = frozenset()
+    """Empty: every channel."""
+    purposes: frozenset[str] = frozenset()
+    """Empty: every purpose."""
+    given_at: datetime | None = None
 
 
 class Allow(msgspec.Struct, frozen=True, gc=False):

@@ -1,165 +1,203 @@
-"""Reading the rule files into rows that `decide` can ask quickly, refusing any row it does not understand."""
+"""All rules together: which of them bind a contact, sorted once into what each can answer."""
 
 from __future__ import annotations
 
 import hashlib
-import tomllib
-from dataclasses import dataclass, fields
-from datetime import date, time
-from enum import StrEnum
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 from functools import cache, lru_cache
 from importlib import resources
-from typing import Any
+from importlib.resources.abc import Traversable
 
-from tenderline.core.errors import ConfigurationError
+from tenderline.compliance import rule_file
+from tenderline.compliance.hours import Clocks
+from tenderline.compliance.regions import jurisdictions
+from tenderline.compliance.rule import Rule, RuleKind
+from tenderline.compliance.rule_file import InvalidRuleError
+from tenderline.core.errors import NotFoundError
 
 RULES_PACKAGE = "tenderline.compliance.rules"
+BINDINGS_MAX = 4_096
+ZONES_MAX = 512
 
-
-class RuleKind(StrEnum):
-    """What a rule looks at."""
-
-    OPTED_OUT = "opted_out"
-    SETTLED = "settled"
-    CLOSED = "closed"
-    PROCESSING = "processing"
-    HELD = "held"
-    DISTRESS = "distress"
-    UNUSABLE_ADDRESS = "unusable_address"
-    UNREAD_NEWS = "unread_news"
-    HOURS = "hours"
-    CAP = "cap"
-
-
-DEFERRING = frozenset(
-    {RuleKind.PROCESSING, RuleKind.HELD, RuleKind.DISTRESS, RuleKind.UNREAD_NEWS, RuleKind.HOURS, RuleKind.CAP}
+DENYING = frozenset(
+    {RuleKind.OPTED_OUT, RuleKind.CONFIRMATION, RuleKind.SETTLED, RuleKind.CLOSED, RuleKind.UNUSABLE_ADDRESS}
+    | {RuleKind.DNC, RuleKind.CONSENT, RuleKind.BAN}
 )
-"""The kinds that put a contact off."""
-DENYING = frozenset({RuleKind.OPTED_OUT, RuleKind.SETTLED, RuleKind.CLOSED, RuleKind.UNUSABLE_ADDRESS, RuleKind.HOURS})
-"""The kinds that refuse it for good; hours do so when nobody knows where the person's day is."""
+"""The kinds that refuse a contact for good."""
+WAITING = frozenset({RuleKind.PROCESSING, RuleKind.HELD, RuleKind.DISTRESS, RuleKind.UNREAD_NEWS})
+"""The kinds that put it off until something has happened."""
 
-_NEEDS: dict[RuleKind, frozenset[str]] = {
-    RuleKind.PROCESSING: frozenset({"again_after_s"}),
-    RuleKind.HELD: frozenset({"again_after_s"}),
-    RuleKind.UNREAD_NEWS: frozenset({"again_after_s"}),
-    RuleKind.HOURS: frozenset({"opens", "closes"}),
-    RuleKind.CAP: frozenset({"window_s"}),
-}
+# A date begins when it begins somewhere on earth, and is over when it is over everywhere: about its edges the rules of
+# both dates bind, which is the stricter reading.
+_EAST = timedelta(hours=14)
+_WEST = timedelta(hours=12)
 
 
-class InvalidRuleError(ConfigurationError):
-    """A compliance rule cannot be used; the message names the file, the rule and what is wrong."""
-
-    code = "invalid_rule"
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One row. `effective_to` is exclusive; empty `channels` or `purposes` mean all."""
-
-    id: str
-    kind: RuleKind
-    why: str
-    source: str
-    confidence: str
-    effective_from: date
-    effective_to: date | None = None
-    channels: tuple[str, ...] = ()
-    purposes: tuple[str, ...] = ()
-    opens: time | None = None
-    closes: time | None = None
-    window_s: int | None = None
-    again_after_s: int | None = None
-
-    def binds(self, day: date, channel: str, purpose: str) -> bool:
-        """Whether this row is in force for such a contact on that day (UTC)."""
-        return (
-            self.effective_from <= day
-            and (self.effective_to is None or day < self.effective_to)
-            and (not self.channels or channel in self.channels)
-            and (not self.purposes or purpose in self.purposes)
-        )
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Binding:
-    """The rules in force for one kind of contact on one day, sorted once into what each can answer."""
+    """The rules that bind one kind of contact on a date, for somebody in certain regions, with certain consents."""
 
+    rules: tuple[Rule, ...]
     ids: tuple[str, ...]
     denying: tuple[Rule, ...]
-    deferring: tuple[Rule, ...]
+    waiting: tuple[Rule, ...]
+    caps: tuple[Rule, ...]
+    hours: tuple[Rule, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "clocks", lru_cache(maxsize=ZONES_MAX)(self._clocks))
+
+    def _clocks(self, zones: tuple[str, ...]) -> Clocks:
+        return Clocks(clock for rule in self.hours for clock in clocks_of(rule, zones).items)
+
+    def clocks(self, zones: tuple[str, ...]) -> Clocks:
+        """Every clock that must be within its hours, for somebody in these zones."""
+        raise AssertionError("replaced by its remembering form when a binding is made")
+
+
+@lru_cache(maxsize=BINDINGS_MAX)
+def clocks_of(rule: Rule, zones: tuple[str, ...]) -> Clocks:
+    """The clocks of one rule of hours, for somebody in these zones."""
+    assert rule.schedule is not None
+    return Clocks([(zones_of(rule, zones), rule.schedule)])
+
+
+def zones_of(rule: Rule, zones: tuple[str, ...]) -> tuple[str, ...]:
+    """The zones by whose wall clocks a rule of hours is read, for somebody in `zones`."""
+    return (zones if rule.by_recipient else ()) + rule.fixed_zones
 
 
 class Ruleset:
-    """All rules, with a version that names exactly these rows."""
+    """Rules, with a version that names exactly these rows."""
 
-    def __init__(self, rules: tuple[Rule, ...], version: str) -> None:
-        self.rules = rules
+    def __init__(self, rules: Iterable[Rule], version: str) -> None:
+        self.rules = tuple(rules)
         self.version = version
-        self._by_contact = lru_cache(maxsize=512)(self._select)
+        self._by_contact = lru_cache(maxsize=BINDINGS_MAX)(self._select)
+        self._by_id: dict[str, list[Rule]] = {}
+        for rule in self.rules:
+            self._by_id.setdefault(rule.id, []).append(rule)
 
-    def binding(self, day: date, channel: str, purpose: str) -> Binding:
-        """The rules in force for such a contact, in the order of the files."""
-        return self._by_contact(day, channel, purpose)
-
-    def _select(self, day: date, channel: str, purpose: str) -> Binding:
-        rules = tuple(rule for rule in self.rules if rule.binds(day, channel, purpose))
-        return Binding(
-            ids=tuple(rule.id for rule in rules),
-            denying=tuple(rule for rule in rules if rule.kind in DENYING),
-            deferring=tuple(rule for rule in rules if rule.kind in DEFERRING),
+    def binding(
+        self,
+        now: datetime,
+        channel: str,
+        purpose: str,
+        regions: tuple[str, ...] = (),
+        classes: frozenset[str] = frozenset(),
+        own_act_age_s: int | None = None,
+    ) -> Binding:
+        """The rules in force for such a contact. `classes` are the consents that stand for it."""
+        return self._by_contact(
+            (now - _WEST).date(), (now + _EAST).date(), channel, purpose, regions, classes, own_act_age_s
         )
 
-    def find(self, rule_id: str) -> Rule | None:
-        """The row of that id, for explaining a decision."""
-        return next((rule for rule in self.rules if rule.id == rule_id), None)
+    def _select(
+        self,
+        first: date,
+        last: date,
+        channel: str,
+        purpose: str,
+        regions: tuple[str, ...],
+        classes: frozenset[str],
+        own_act_age_s: int | None,
+    ) -> Binding:
+        where = jurisdictions(regions)
+        rules = [
+            rule
+            for rule in self.rules
+            if rule.kind is not RuleKind.PRACTICE
+            and rule.in_force(first, last)
+            and rule.binds(channel, purpose, where)
+            and not lifted(rule, classes, own_act_age_s)
+        ]
+        return Binding(
+            rules=tuple(rules),
+            ids=tuple(rule.id for rule in rules),
+            denying=tuple(rule for rule in rules if rule.kind in DENYING),
+            waiting=tuple(rule for rule in rules if rule.kind in WAITING),
+            caps=tuple(rule for rule in rules if rule.cap is not None),
+            hours=tuple(rule for rule in rules if rule.schedule is not None),
+        )
+
+    def find(self, rule_id: str, on: date | None = None) -> Rule | None:
+        """The row of an id: the one in force on that date, else the newest."""
+        rows = self._by_id.get(rule_id, [])
+        in_force = [rule for rule in rows if on is not None and rule.in_force(on, on)]
+        return max(in_force or rows, key=lambda rule: rule.row.effective_from, default=None)
+
+    def changed(self, changes: Iterable[Rule], without: Iterable[str], version: str) -> Ruleset:
+        """These rules with others of the same id in their place, others added, and some left out."""
+        changed = list(changes)
+        gone = {rule.id for rule in changed} | set(without)
+        return Ruleset([rule for rule in self.rules if rule.id not in gone] + changed, version)
+
+    @property
+    def look_back(self) -> timedelta:
+        """How far back contacts must be known: the longest window of any cap, and a day for its local dates."""
+        longest = max((rule.cap.window_s for rule in self.rules if rule.cap is not None), default=0)
+        return timedelta(seconds=longest, days=2)
+
+
+def lifted(rule: Rule, classes: frozenset[str], own_act_age_s: int | None = None) -> str:
+    """What lifts a rule, in words; nothing when it stands."""
+    row = rule.row
+    if found := sorted(classes.intersection(row.lifted_by)):
+        return f"lifted by consent ({', '.join(found)})"
+    if (
+        rule.kind is RuleKind.HOURS
+        and row.lifted_by_own_act_s is not None
+        and own_act_age_s is not None
+        and 0 <= own_act_age_s <= row.lifted_by_own_act_s
+    ):
+        return "it answers what she did just now"
+    return ""
 
 
 def parse(texts: dict[str, str]) -> Ruleset:
-    """The rules of the named TOML texts; raises `InvalidRuleError` naming the file, the rule and the reason."""
-    rules: list[Rule] = []
-    seen: set[str] = set()
-    for name, text in sorted(texts.items()):
-        try:
-            document = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            raise InvalidRuleError(f"{name} is not valid TOML: {error}") from error
-        if unknown := set(document) - {"rule"}:
-            raise InvalidRuleError(f"{name}: unknown table {sorted(unknown)[0]!r}; rules are written as [[rule]]")
-        for row in document.get("rule", []):
-            rule = _rule(name, row)
-            if rule.id in seen:
-                raise InvalidRuleError(f"{name}: the rule id {rule.id!r} is used twice")
-            seen.add(rule.id)
-            rules.append(rule)
+    """The rules of the named TOML texts; raises `InvalidRuleError` naming the file, the line and the reason."""
+    for found in check(texts):
+        raise found
+    rules = [rule for name, text in sorted(texts.items()) for rule in rule_file.read(name, text)]
     digest = hashlib.sha256("\0".join(f"{name}\0{text}" for name, text in sorted(texts.items())).encode())
-    return Ruleset(tuple(rules), digest.hexdigest()[:12])
+    return Ruleset(rules, digest.hexdigest()[:12])
 
 
-def _rule(name: str, row: dict[str, Any]) -> Rule:
-    where = f"{name}: rule {row.get('id', '(without an id)')!r}"
-    known = {field.name for field in fields(Rule)}
-    if unknown := set(row) - known:
-        raise InvalidRuleError(f"{where} has an unknown key {sorted(unknown)[0]!r}")
-    try:
-        kind = RuleKind(row.get("kind", ""))
-    except ValueError:
-        raise InvalidRuleError(f"{where} has an unknown kind {row.get('kind')!r}") from None
-    required = {"id", "why", "source", "confidence", "effective_from"} | _NEEDS.get(kind, frozenset())
-    if missing := required - set(row):
-        raise InvalidRuleError(f"{where} lacks {sorted(missing)[0]!r}")
-    values: dict[str, Any] = {**row, "kind": kind}
-    values.update({key: tuple(row[key]) for key in ("channels", "purposes") if key in row})
-    rule = Rule(**values)
-    if rule.opens is not None and rule.closes is not None and rule.opens >= rule.closes:
-        raise InvalidRuleError(f"{where} can never open: {rule.opens} is not before {rule.closes}")
-    if rule.window_s is not None and rule.window_s <= 0:
-        raise InvalidRuleError(f"{where} needs a window of one second or more")
-    return rule
+def check(texts: dict[str, str]) -> Iterator[InvalidRuleError]:
+    """Everything that is wrong with the named texts."""
+    seen: dict[str, list[Rule]] = {}
+    for name, text in sorted(texts.items()):
+        for found in rule_file.check(name, text):
+            if isinstance(found, InvalidRuleError):
+                yield found
+                continue
+            for other in seen.setdefault(found.id, []):
+                if rule_file.together(found, other):
+                    yield InvalidRuleError(
+                        f"{found.place}: rule {found.id!r} is in force together with the one of {other.place}; "
+                        "end one before the other begins"
+                    )
+            seen[found.id].append(found)
+
+
+def _texts(folder: Traversable) -> dict[str, str]:
+    return {entry.name: entry.read_text("utf-8") for entry in folder.iterdir() if entry.name.endswith(".toml")}
 
 
 @cache
-def shipped() -> Ruleset:
-    """The rules that come with the product."""
+def shipped(*presets: str) -> Ruleset:
+    """The rules that come with the product, and those of the named presets.
+
+    Raises `NotFoundError` for a preset that there is not.
+    """
     folder = resources.files(RULES_PACKAGE)
-    return parse({entry.name: entry.read_text("utf-8") for entry in folder.iterdir() if entry.name.endswith(".toml")})
+    texts = _texts(folder)
+    known = _texts(folder / "presets")
+    for preset in presets:
+        if f"{preset}.toml" not in known:
+            names = ", ".join(sorted(name.removesuffix(".toml") for name in known))
+            raise NotFoundError(f"There is no preset of rules {preset!r}; there is {names}.")
+        texts[f"presets/{preset}.toml"] = known[f"{preset}.toml"]
+    return parse(texts)

@@ -7,15 +7,15 @@ from datetime import datetime
 from uuid import UUID
 
 from tenderline.compliance.ruleset import Ruleset
-from tenderline.core import zones
 from tenderline.desk import attempts, words
 from tenderline.desk.attempts import AttemptView
 from tenderline.desk.board import EventLine, event_lines
 from tenderline.store import board as rows
-from tenderline.store import cases, people
+from tenderline.store import cases, people, places
 from tenderline.store.cases import Case
 from tenderline.store.db import Connection
 from tenderline.store.people import ContactPoint
+from tenderline.store.places import Defaults
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +60,12 @@ class CaseView:
         return words.local_time(at, self.zones)
 
 
-async def read_case(
-    connection: Connection, rules: Ruleset, case_id: UUID, *, default_zone: str | None
-) -> CaseView | None:
+async def read_case(connection: Connection, rules: Ruleset, case_id: UUID, defaults: Defaults) -> CaseView | None:
     """The case of an id; None when there is none."""
     case = await cases.get(connection, case_id)
     if case is None:
         return None
+    place = await places.of_person(connection, case.person_id, defaults)
     points = await people.contact_points(connection, case.person_id)
     tried = await rows.attempts_of_case(connection, case.person_id, case_id)
     told = await rows.events_of_case(connection, case_id, case.person_id, case.payment_id)
@@ -77,7 +76,7 @@ async def read_case(
         reason=words.reason(case.reason),
         transaction=words.plain(case.transaction_id),
         held_why=words.plain(case.held_why) if case.held_why else None,
-        zones=zones.candidates(case.zone, case.number_zones, default_zone),
+        zones=place.zones,
         zone_is_self_stated=case.zone is not None,
         addresses=tuple(_address(point) for point in points),
         attempts=tuple(attempts.views(tried, rules)),

@@ -30,6 +30,7 @@ from tenderline.messengers.base import (
 from tenderline.notify import templates
 from tenderline.store import cases, consents, events, outcomes, people
 from tenderline.store.attempts import Leased
+from tenderline.store.consents import Word
 from tenderline.store.db import Connection
 from tenderline.store.jobs import back_off_s
 from tenderline.store.outcomes import Doubtful, HandedOver, Receipted
@@ -186,15 +187,14 @@ async def _learn(
         channel = Channel.SMS.value if point.kind == people.PHONE else Channel.EMAIL.value
         told = CarrierHoldsOptOut(person_id=person_id, channel=channel, address=point.value)
         await events.append(connection, [told])
-        await consents.record(
-            connection,
-            person_id,
+        word = Word(
             channel=channel,
             address=point.value,
             granted=False,
             how="carrier",
             evidence="the carrier refused a message because of an opt-out",
         )
+        await consents.record(connection, person_id, word)
 
 
 async def on_receipt(services: Services, connection: Connection, provider: str, receipt: Receipt) -> Receipted | None:

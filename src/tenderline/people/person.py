@@ -11,6 +11,7 @@ from uuid import UUID
 from tenderline.core import mailbox, phone
 from tenderline.core.errors import InvalidInputError
 from tenderline.core.facts import Payer
+from tenderline.people import consent
 from tenderline.store import people as rows
 from tenderline.store.db import Connection
 from tenderline.store.people import Addresses, Resolved
@@ -57,8 +58,10 @@ async def resolve(
         await rows.learn(connection, person_id, name=name, locale=locale)
     learnt = False
     if addresses.phone and owners.by_phone is None:
-        zones = phone.zones(addresses.phone)
-        learnt |= await rows.add_contact_point(connection, person_id, rows.PHONE, addresses.phone, zones)
+        learnt |= await rows.add_contact_point(connection, person_id, rows.PHONE, addresses.phone)
+    if addresses.phone and owners.by_phone in (None, person_id):
+        evidence = f"{source} {payer.reference or ''}".strip()
+        await consent.given_with_a_payment(connection, person_id, addresses.phone, evidence=evidence)
     if addresses.email and owners.by_email is None:
         learnt |= await rows.add_contact_point(connection, person_id, rows.EMAIL, addresses.email)
     if payer.reference and owners.by_reference is None:

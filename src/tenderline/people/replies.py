@@ -29,7 +29,7 @@ async def on_message(connection: Connection, message: IncomingMessage, received_
     if person_id is None:
         # A stranger who says STOP must find it honoured when she becomes known.
         person_id = await people.create(connection, name=None, locale=None)
-        await people.add_contact_point(connection, person_id, people.PHONE, sender, phone.zones(sender))
+        await people.add_contact_point(connection, person_id, people.PHONE, sender)
     await people.lock(connection, person_id)
     whole = mask_card_numbers(message.text)
     text = whole[:TEXT_LENGTH_MAX]  # what is kept; what is judged is all of it

@@ -7,24 +7,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from tenderline.app import Services
 from tenderline.compliance.facts import Purpose
 from tenderline.core.clock import utc_now
 from tenderline.core.errors import InvalidInputError
-from tenderline.core.events import AttemptPlanned, CaseClosed, CaseHeld, CaseOpened, CaseReleased, Event
+from tenderline.core.events import CaseClosed, CaseHeld, CaseOpened, CaseReleased
 from tenderline.core.money import Money
 from tenderline.core.reasons import FailureClass, FailureReason
+from tenderline.core.zones import Place
 from tenderline.recovery import policy
-from tenderline.recovery.policy import CONTACT_KINDS, Policy
-from tenderline.store import attempts, audit, events, payments, people
+from tenderline.recovery.policy import CONTACT_KINDS, Policy, Step
+from tenderline.store import attempts, audit, events, payments, people, places, plans
 from tenderline.store import cases as rows
 from tenderline.store.attempts import Planned
 from tenderline.store.db import Connection
 from tenderline.store.payments import PaymentRow
 from tenderline.store.people import ContactPoint, Person
+from tenderline.store.places import Defaults
+from tenderline.store.rules import RuleBook
 
 CONTACT_VALID_DAYS = 7
 HELD_NO_CONTACT = "no way to reach the payer is known"
@@ -51,14 +54,15 @@ class Practice:
     channels: frozenset[str]
     """The channels for which there is a provider."""
     merge_hold_s: float
-    default_zone: str | None
+    book: RuleBook
+    defaults: Defaults
 
 
 def practice_of(services: Services) -> Practice:
     """What this installation's settings make of it."""
     settings = services.settings
     channels = frozenset(channel.value for channel in services.messengers)
-    return Practice(policy.default(), channels, settings.recovery.merge_hold_s, settings.compliance.default_zone)
+    return Practice(policy.default(), channels, settings.recovery.merge_hold_s, services.book, services.defaults)
 
 
 async def on_payment_failed(connection: Connection, practice: Practice, payment_id: UUID) -> None:
@@ -69,7 +73,8 @@ async def on_payment_failed(connection: Connection, practice: Practice, payment_
         return  # settled or stopped meanwhile
     known = await rows.of_transaction(connection, payment.gateway, payment.transaction_id)
     points = await people.contact_points(connection, person_id)
-    held_why = _why_held(payment, person, points, practice)
+    place = await places.of_person(connection, person_id, practice.defaults)
+    held_why = _why_held(payment, person, place, points, practice)
     reason = payment.reason or FailureReason.UNKNOWN.value
     if known is None:
         case_id = await rows.open_case(
@@ -122,8 +127,10 @@ async def _bring_up_to_date(
         await events.append(connection, [CaseHeld(**about, why=held_why)])
 
 
-def _why_held(payment: PaymentRow, person: Person, points: Sequence[ContactPoint], practice: Practice) -> str | None:
-    if impossible := _why_impossible(payment, person, points, practice):
+def _why_held(
+    payment: PaymentRow, person: Person, place: Place, points: Sequence[ContactPoint], practice: Practice
+) -> str | None:
+    if impossible := _why_impossible(payment, place, points, practice):
         return impossible
     if payment.payer_conflict:
         return HELD_CONFLICT
@@ -140,7 +147,7 @@ def _holder(held_why: str | None) -> str | None:
 
 
 def _why_impossible(
-    payment: PaymentRow, person: Person, points: Sequence[ContactPoint], practice: Practice
+    payment: PaymentRow, place: Place, points: Sequence[ContactPoint], practice: Practice
 ) -> str | None:
     """What no person's decision can put right: without it there is nothing to send, or nowhere to send it."""
     try:
@@ -150,7 +157,7 @@ def _why_impossible(
     kinds = {CONTACT_KINDS[channel] for channel in practice.channels if channel in CONTACT_KINDS}
     if not any(point.usable and point.kind in kinds for point in points):
         return HELD_NO_CONTACT
-    if person.zone is None and not person.number_zones and practice.default_zone is None:
+    if not place.zones:
         return HELD_ZONE
     return None
 
@@ -167,51 +174,45 @@ async def _plan(
     if await attempts.of_case(connection, person.id, case_id):
         return
     first_due = utc_now() + timedelta(seconds=practice.merge_hold_s)
-    planned: list[Planned] = []
     # For somebody who wants silence one contact is planned, for the gate to refuse it with its rule; no more.
     steps = practice.policy.step[: 1 if person.opted_out_at else None]
-    for step in steps:
-        chosen = _choose(step.channels, practice.channels, points)
-        if chosen is None:
-            continue
-        channel, point = chosen
-        due_at = first_due + timedelta(hours=step.after_h)
-        planned.append(
-            Planned(
-                person_id=person.id,
-                case_id=case_id,
-                channel=channel,
-                purpose=Purpose.FIRST_PARTY_RECOVERY,
-                contact_point_id=point.id,
-                template=TEMPLATE,
-                due_at=due_at,
-                not_after=due_at + timedelta(days=CONTACT_VALID_DAYS),
-            )
-        )
-    ids = await attempts.plan(connection, planned)
-    told: list[Event] = [
-        AttemptPlanned(
-            person_id=person.id,
-            payment_id=payment_id,
+    await plans.plan(
+        connection,
+        practice.book,
+        practice.defaults,
+        person.id,
+        [_choices(practice, step, person.id, case_id, points, first_due) for step in steps],
+        payment_id=payment_id,
+    )
+
+
+def _choices(
+    practice: Practice,
+    step: Step,
+    person_id: UUID,
+    case_id: UUID,
+    points: Sequence[ContactPoint],
+    first_due: datetime,
+) -> list[Planned]:
+    """The ways in which a step could reach her, the preferred first."""
+    due_at = first_due + timedelta(hours=step.after_h)
+    return [
+        Planned(
+            person_id=person_id,
             case_id=case_id,
-            attempt_id=attempt_id,
-            channel=one.channel,
-            due=one.due_at.isoformat(timespec="seconds"),
+            channel=channel,
+            purpose=Purpose.FIRST_PARTY_RECOVERY,
+            contact_point_id=point.id,
+            template=TEMPLATE,
+            due_at=due_at,
+            not_after=due_at + timedelta(days=CONTACT_VALID_DAYS),
+            subject=str(case_id),
         )
-        for attempt_id, one in zip(ids, planned, strict=True)
+        for channel in step.channels
+        if channel in practice.channels
+        for point in points
+        if point.usable and point.kind == CONTACT_KINDS[channel]
     ]
-    await events.append(connection, told)
-
-
-def _choose(
-    wanted: Sequence[str], possible: frozenset[str], points: Sequence[ContactPoint]
-) -> tuple[str, ContactPoint] | None:
-    for channel in wanted:
-        if channel in possible:
-            for point in points:
-                if point.usable and point.kind == CONTACT_KINDS[channel]:
-                    return channel, point
-    return None
 
 
 async def on_payment_settled(connection: Connection, payment_id: UUID, outcome: str) -> None:
@@ -265,7 +266,8 @@ async def release_by_hand(
         return False
     points = await people.contact_points(connection, person_id)
     payment = await payments.get(connection, case.payment_id)
-    if blocked := _why_impossible(payment, person, points, practice):
+    place = await places.of_person(connection, person_id, practice.defaults)
+    if blocked := _why_impossible(payment, place, points, practice):
         raise UnreleasableCaseError(f"The case cannot go on: {blocked.rstrip('.')}. Put that right first.")
     await rows.release(connection, person_id, case_id)
     if person.review_at is not None:  # who lets a case of hers go on has read what she wrote

@@ -14,28 +14,27 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-import tzdata
 
 from tenderline.compliance.decide import decide
-from tenderline.compliance.facts import (
-    Allow,
-    ContactPointFacts,
-    Decision,
-    Defer,
-    Deny,
-    History,
-    PersonFacts,
-    Purpose,
-)
+from tenderline.compliance.facts import Allow, Decision, Defer, Deny, PastContact, Purpose
 from tenderline.compliance.ruleset import Ruleset
-from tenderline.core import zones
 from tenderline.core.clock import steady_s
 from tenderline.core.events import AttemptAllowed, AttemptDeferred, AttemptSuppressed, Event
 from tenderline.core.ids import uuid7
-from tenderline.store import events
+from tenderline.core.zones import Place
+from tenderline.store import events, places
 from tenderline.store.db import Connection, Pool, query
-
-TZDATA_VERSION: str = tzdata.IANA_VERSION
+from tenderline.store.gate import (
+    consents_of,
+    contacts_of,
+    history_facts,
+    may_have_contacts,
+    person_facts,
+    point_facts,
+    written,
+)
+from tenderline.store.places import NOWHERE, Defaults
+from tenderline.store.rules import RuleBook
 
 
 class Planned(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +48,12 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
     template: str
     due_at: datetime
     not_after: datetime
+    subject: str | None = None
+    own_act_at: datetime | None = None
+    """The person's own act that it answers."""
+    decision: str | None = None
+    """What the gate said when it was planned (JSON); with a `why` it said no, and the attempt is kept as suppressed."""
+    why: str | None = None
 
 
 class Leased(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -85,24 +90,11 @@ class Claim:
     looked_at: int
 
 
-class _DecisionRecord(msgspec.Struct, omit_defaults=True):
-    """A decision as it is kept: enough to make it again."""
-
-    answer: str
-    rules: Sequence[str]
-    at: datetime
-    ruleset: str
-    tzdata: str
-    zones: Sequence[str]
-    until: datetime | None = None
-    why: str | None = None
-
-
-async def plan(connection: Connection, planned: Sequence[Planned]) -> list[UUID]:
-    """Writes attempts in the caller's transaction; returns their ids."""
+async def add(connection: Connection, planned: Sequence[Planned]) -> list[UUID]:
+    """Writes attempts in the caller's transaction; returns their ids. Features plan through `store.plans`."""
     ids = [uuid7() for _ in planned]
     await connection.execute(
-        query("attempts", "plan"),
+        query("attempts", "add"),
         [one.person_id for one in planned],
         ids,
         [one.case_id for one in planned],
@@ -112,13 +104,15 @@ async def plan(connection: Connection, planned: Sequence[Planned]) -> list[UUID]
         [one.template for one in planned],
         [one.due_at for one in planned],
         [one.not_after for one in planned],
+        [one.subject for one in planned],
+        [one.own_act_at for one in planned],
+        [one.decision for one in planned],
+        [one.why for one in planned],
     )
     return ids
 
 
-async def claim(
-    pool: Pool, rules: Ruleset, *, batch_max: int, lease_s: float, default_zone: str | None = None
-) -> Claim:
+async def claim(pool: Pool, book: RuleBook, *, batch_max: int, lease_s: float, defaults: Defaults = NOWHERE) -> Claim:
     """One turn of the gate in one transaction: at most one attempt for each person, each decided and recorded."""
     lease_ends_steady_s = steady_s() + lease_s  # taken before the database starts its own count: ours ends first
     async with pool.acquire() as connection, connection.transaction():
@@ -129,32 +123,29 @@ async def claim(
             row["id"]: row
             for row in await connection.fetch(query("attempts", "lock_people"), [row["person_id"] for row in due])
         }
+        rules = await book.refresh(connection)
         facts = await connection.fetch(
             query("attempts", "facts"),
             list(range(len(due))),
             [row["person_id"] for row in due],
             [row["contact_point_id"] for row in due],
             [row["case_id"] for row in due],
+            [row["channel"] for row in due],
         )
-        decisions: list[tuple[Any, Any, Decision]] = []
-        made: dict[tuple[Any, ...], Decision] = {}
-        for fact in facts:
-            attempt = due[fact["n"]]
-            decision = _decide(attempt, people[attempt["person_id"]], fact, fact["now"], rules, default_zone, made)
-            if isinstance(decision, Allow):
-                # It may leave at any instant of the lease: it must be lawful at the last of them too.
-                lease_ends = fact["now"] + timedelta(seconds=lease_s)
-                at_end = _decide(attempt, people[attempt["person_id"]], fact, lease_ends, rules, default_zone, made)
-                decision = decision if isinstance(at_end, Allow) else at_end
-            decisions.append((attempt, fact, decision))
-        fences = await _record(connection, decisions, people, rules, lease_s, default_zone)
+        now: datetime = facts[0]["now"]
+        recently = [row["id"] for row in people.values() if may_have_contacts(row, now, rules.look_back)]
+        contacts = await contacts_of(connection, recently, now - rules.look_back) if recently else {}
+        where = await places.of_people(connection, people.values(), defaults)
+        asked = _Asked(rules, where, timedelta(seconds=lease_s), now, {})
+        decided = [asked.decide(due[fact["n"]], people[due[fact["n"]]["person_id"]], fact, contacts) for fact in facts]
+        fences = await _record(connection, decided, asked, lease_s)
         leased = [
-            _leased(attempt, fact, people[attempt["person_id"]], fences[attempt["id"]], lease_ends_steady_s)
-            for attempt, fact, decision in decisions
-            if isinstance(decision, Allow)
+            _leased(one, fences[one.attempt["id"]], lease_ends_steady_s)
+            for one in decided
+            if isinstance(one.decision, Allow)
         ]
-    deferred = sum(isinstance(decision, Defer) for _, _, decision in decisions)
-    return Claim(leased, deferred, len(decisions) - len(leased) - deferred, len(due))
+    deferred = sum(isinstance(one.decision, Defer) for one in decided)
+    return Claim(leased, deferred, len(decided) - len(leased) - deferred, len(due))
 
 
 def _one_for_each_person(rows: Sequence[Any]) -> list[Any]:
@@ -165,121 +156,119 @@ def _one_for_each_person(rows: Sequence[Any]) -> list[Any]:
     return list(first.values())
 
 
-def _zones(person: Any, default_zone: str | None) -> tuple[str, ...]:
-    return zones.candidates(person["zone"], tuple(person["number_zones"]), default_zone)
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    attempt: Any
+    person: Any
+    fact: Any
+    place: Place
+    contacts: tuple[PastContact, ...]
+    decision: Decision
 
 
-def _decide(
-    attempt: Any,
-    person: Any,
-    fact: Any,
-    now: datetime,
-    rules: Ruleset,
-    default_zone: str | None,
-    made: dict[tuple[Any, ...], Decision],
-) -> Decision:
-    """The gate's answer for one attempt. `made` keeps those of this batch: like facts at one instant, like answer."""
-    if attempt["not_after"] <= now:
-        return Deny(("OWN-TOO-LATE",), "it is too late for this contact")
-    # Everything that `decide` is told below, and nothing else.
-    facts = (
-        person["opted_out_at"], person["distress_until"], person["review_at"], person["last_contacted_at"],
-        person["zone"], tuple(person["number_zones"]), attempt["purpose"], attempt["channel"],
-        fact["usable"], fact["state_why"], fact["transaction_status"], fact["case_state"], fact["payment_status"],
-        fact["unread_news"], now,
-    )  # fmt: skip
-    known = made.get(facts)
-    if known is None:
-        known = made[facts] = _ask(attempt, person, fact, now, rules, default_zone)
-    return known
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """The gate in one turn. `made` keeps its answers: like facts at one instant, like answer."""
+
+    rules: Ruleset
+    where: dict[UUID, Place]
+    lease: timedelta
+    now: datetime
+    made: dict[tuple[Any, ...], Decision]
+
+    def decide(self, attempt: Any, person: Any, fact: Any, contacts: dict[UUID, tuple[PastContact, ...]]) -> _Decided:
+        place = self.where[person["id"]]
+        before = contacts.get(attempt["person_id"], ())
+        return _Decided(attempt, person, fact, place, before, self._answer(attempt, person, fact, place, before))
+
+    def _answer(
+        self, attempt: Any, person: Any, fact: Any, place: Place, contacts: tuple[PastContact, ...]
+    ) -> Decision:
+        if attempt["not_after"] <= self.now:
+            return Deny(("OWN-TOO-LATE",), "it is too late for this contact")
+        # Everything that `decide` is told below, but contacts, which are nobody else's.
+        facts = (
+            person["opted_out_at"], tuple(person["opted_out_channels"]), person["distress_until"], person["review_at"],
+            place, attempt["purpose"], attempt["channel"], attempt["own_act_at"], fact["usable"], fact["state_why"],
+            tuple(fact["lists"]), fact["consents"], fact["transaction_status"], fact["case_state"],
+            fact["payment_status"], fact["unread_news"],
+        )  # fmt: skip
+        known = self.made.get(facts) if not contacts else None
+        if known is None:
+            known = self._ask(attempt, person, fact, place, contacts)
+            if not contacts:
+                self.made[facts] = known
+        return known
+
+    def _ask(self, attempt: Any, person: Any, fact: Any, place: Place, contacts: tuple[PastContact, ...]) -> Decision:
+        told = (
+            person_facts(person, place),
+            point_facts(attempt["contact_point_id"], fact),
+            Purpose(attempt["purpose"]),
+            attempt["channel"],
+            history_facts(person, fact, attempt, contacts),
+            consents_of(fact["consents"], self.now),
+            self.rules,
+        )
+        decision = decide(self.now, *told)
+        if not isinstance(decision, Allow):
+            return decision
+        # It may leave at any instant of the lease: it must be lawful at the last of them too.
+        at_end = decide(self.now + self.lease, *told)
+        return decision if isinstance(at_end, Allow) else at_end
 
 
-def _ask(attempt: Any, person: Any, fact: Any, now: datetime, rules: Ruleset, default_zone: str | None) -> Decision:
-    return decide(
-        now,
-        PersonFacts(
-            opted_out_at=person["opted_out_at"],
-            distress_until=person["distress_until"],
-            last_contacted_at=person["last_contacted_at"],
-            zones=_zones(person, default_zone),
-        ),
-        ContactPointFacts(usable=bool(fact["usable"]), why_not=fact["state_why"]),
-        Purpose(attempt["purpose"]),
-        attempt["channel"],
-        History(
-            settled=fact["transaction_status"] == "COMPLETED" or fact["case_state"] == "recovered",
-            # A case that cannot be found (its payments moved to another person) is no reason to contact anybody.
-            closed=fact["case_state"] in ("stopped", "exhausted")
-            or fact["payment_status"] in _OVER
-            or (attempt["case_id"] is not None and fact["case_state"] is None),
-            held=fact["case_state"] == "held" or person["review_at"] is not None,
-            processing=fact["payment_status"] == "processing",
-            unread_news=fact["unread_news"],
-        ),
-        (),
-        rules,
-    )
-
-
-_OVER = frozenset({"refunded", "disputed", "stopped"})
-
-
-async def _record(
-    connection: Connection,
-    decisions: list[tuple[Any, Any, Decision]],
-    people: dict[UUID, Any],
-    rules: Ruleset,
-    lease_s: float,
-    default_zone: str | None,
-) -> dict[UUID, int]:
+async def _record(connection: Connection, decided: list[_Decided], asked: _Asked, lease_s: float) -> dict[UUID, int]:
     """Writes every answer before anything leaves; returns the fences of the new leases."""
     told: list[Event] = []
     allowed: list[tuple[UUID, UUID, datetime | None, int]] = []
     others: list[tuple[UUID, UUID, str, datetime | None, str, str]] = []
-    alike: dict[tuple[tuple[str, ...], tuple[str, ...]], int] = {}
+    alike: dict[tuple[Place, tuple[str, ...], str | None, tuple[PastContact, ...]], int] = {}
     records: list[str] = []
-    for attempt, fact, decision in decisions:
-        person = people[attempt["person_id"]]
-        where = _zones(person, default_zone)
-        key = (attempt["person_id"], attempt["id"])
+    for one in decided:
+        key = (one.attempt["person_id"], one.attempt["id"])
+        decision = one.decision
         match decision:
             case Allow():
-                place = alike.get((where, decision.rules))
+                what = (one.place, decision.rules, one.fact["consents"], one.contacts)
+                place = alike.get(what)
                 if place is None:
-                    records.append(_record_of(decision, fact["now"], rules, where))
-                    alike[where, decision.rules] = place = len(records)
-                allowed.append((*key, person["last_contacted_at"], place))
+                    records.append(_written(one, asked))
+                    alike[what] = place = len(records)
+                allowed.append((*key, one.person["last_contacted_at"], place))
             case Defer(until=until, why=why):
-                others.append((*key, "planned", until, _record_of(decision, fact["now"], rules, where), why))
+                others.append((*key, "planned", until, _written(one, asked), why))
             case Deny(why=why):
-                others.append((*key, "suppressed", None, _record_of(decision, fact["now"], rules, where), why))
-        if event := _told(attempt, decision):
+                others.append((*key, "suppressed", None, _written(one, asked), why))
+        if event := _told(one.attempt, decision):
             told.append(event)
     fences: dict[UUID, int] = {}
     if allowed:
-        contacted_at = decisions[0][1]["now"]
         rows = await connection.fetch(
-            query("attempts", "record_allowed"), *_columns(allowed), records, lease_s, contacted_at
+            query("attempts", "record_allowed"), *_columns(allowed), records, lease_s, asked.now
         )
         fences = {row["id"]: row["fence"] for row in rows}
-        await connection.execute(query("attempts", "mark_contacted"), [row[0] for row in allowed], contacted_at)
+        await connection.execute(query("attempts", "mark_contacted"), [row[0] for row in allowed], asked.now)
     if others:
         await connection.execute(query("attempts", "record_refused_or_deferred"), *_columns(others))
     await events.append(connection, told)
     return fences
 
 
+def _written(one: _Decided, asked: _Asked) -> str:
+    return written(
+        one.decision,
+        asked.now,
+        asked.rules,
+        one.place,
+        consents=consents_of(one.fact["consents"], asked.now),
+        contacts=one.contacts,
+        opted_out_at=one.person["opted_out_at"],
+    )
+
+
 def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
     return [list(column) for column in zip(*rows, strict=True)]
-
-
-def _record_of(decision: Decision, at: datetime, rules: Ruleset, where: tuple[str, ...]) -> str:
-    record = _DecisionRecord(type(decision).__name__.lower(), decision.rules, at, rules.version, TZDATA_VERSION, where)
-    if not isinstance(decision, Allow):
-        record.why = decision.why
-    if isinstance(decision, Defer):
-        record.until = decision.until
-    return msgspec.json.encode(record).decode()
 
 
 def _told(attempt: Any, decision: Decision) -> Event | None:
@@ -298,7 +287,8 @@ def _told(attempt: Any, decision: Decision) -> Event | None:
             return AttemptSuppressed(**about, channel=channel, why=why, rules=list(rules))
 
 
-def _leased(attempt: Any, fact: Any, person: Any, fence: int, lease_ends_steady_s: float) -> Leased:
+def _leased(one: _Decided, fence: int, lease_ends_steady_s: float) -> Leased:
+    attempt, fact, person = one.attempt, one.fact, one.person
     return Leased(
         person_id=attempt["person_id"],
         id=attempt["id"],

@@ -54,7 +54,6 @@ class Case:
     locale: str | None
     opted_out_at: datetime | None
     zone: str | None
-    number_zones: tuple[str, ...]
     payment_status: str
     transaction_status: str
     observed: str
@@ -146,7 +145,6 @@ async def count_contact(connection: Connection, person_id: UUID, case_id: UUID) 
 
 def _case(row: Any) -> Case:
     values = dict(row)
-    values["number_zones"] = tuple(values["number_zones"])
     values["custom_properties"] = msgspec.json.decode(values["custom_properties"])
     return Case(**values)
 

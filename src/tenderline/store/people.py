@@ -5,7 +5,7 @@ One address reaches one party: the unique (kind, value) makes a STOP from an add
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -25,7 +25,6 @@ class Person:
     name: str | None
     locale: str | None
     zone: str | None
-    number_zones: tuple[str, ...]
     opted_out_at: datetime | None
     opted_out_by: str | None
     distress_until: datetime | None
@@ -110,13 +109,11 @@ async def learn(connection: Connection, person_id: UUID, *, name: str | None, lo
     await connection.execute(query("people", "learn"), person_id, name, locale)
 
 
-async def add_contact_point(
-    connection: Connection, person_id: UUID, kind: str, value: str, number_zones: Sequence[str] = ()
-) -> bool:
+async def add_contact_point(connection: Connection, person_id: UUID, kind: str, value: str) -> bool:
     """True when the address is new. An address that belongs to somebody stays theirs."""
     added = await connection.fetchval(query("people", "add_contact_point"), person_id, uuid7(), kind, value)
-    if added is not None and number_zones:
-        await connection.execute(query("people", "add_number_zones"), person_id, list(number_zones))
+    if added is not None and kind == PHONE:
+        await connection.execute(query("people", "forget_place"), person_id)
     return added is not None
 
 
@@ -137,8 +134,7 @@ async def get(connection: Connection, person_id: UUID) -> Person:
 
 def _person(row: object) -> Person:
     assert row is not None, "a person is never deleted while rows name her"
-    values = dict(row)  # type: ignore[call-overload]  # a Record is a mapping
-    return Person(**{**values, "number_zones": tuple(values["number_zones"])})
+    return Person(**dict(row))  # type: ignore[call-overload]  # a Record is a mapping
 
 
 async def contact_points(connection: Connection, person_id: UUID) -> list[ContactPoint]:

@@ -23,7 +23,7 @@ async def draw(services: Services) -> str:
         services.pool.acquire() as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),
     ):
-        board = await read_board(connection, services.rules)
+        board = await read_board(connection, await services.book.refresh(connection))
     return render("board_live.html", board=board, today=day(utc_now()))
 
 

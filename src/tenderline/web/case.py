@@ -35,12 +35,12 @@ class NothingToDoError(TenderlineError):
 async def _draw(request: Request[Any, Any, Any], case_id: UUID) -> tuple[str, str]:
     """(title, the live part) of a case's page. It holds the CSRF token of whoever looks."""
     services = services_of(request)
-    default_zone = services.settings.compliance.default_zone
     async with (
         services.pool.acquire() as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),
     ):
-        view = await read_case(connection, services.rules, case_id, default_zone=default_zone)
+        rules = await services.book.refresh(connection)
+        view = await read_case(connection, rules, case_id, services.defaults)
     if view is None:
         raise NotFoundError("There is no case of this id; the list of cases leads to those there are.")
     session = session_of(request)

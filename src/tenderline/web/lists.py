@@ -75,7 +75,7 @@ async def show_attempts(request: Request[Any, Any, Any]) -> Response[str]:
     state, cursor = _state(request, ATTEMPT_STATES), request.query_params.get("before")
     before = _uuid(cursor) if cursor is not None else None
     async with services.pool.acquire() as connection, connection.transaction(readonly=True):
-        found = await list_attempts(connection, services.rules, state=state, before=before)
+        found = await list_attempts(connection, await services.book.refresh(connection), state=state, before=before)
     more = str(found.next_before) if found.next_before else None
     values: dict[str, Any] = {
         "attempts": found.attempts,

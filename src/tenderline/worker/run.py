@@ -125,10 +125,10 @@ class Worker:
         services, settings = self._services, self._services.settings.worker
         claim = await attempts.claim(
             services.pool,
-            services.rules,
+            services.book,
             batch_max=settings.batch_max,
             lease_s=settings.lease_s,
-            default_zone=services.settings.compliance.default_zone,
+            defaults=services.defaults,
         )
         if claim.leased:
             await delivery.send_all(services, claim.leased)

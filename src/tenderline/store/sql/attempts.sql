@@ -1,13 +1,20 @@
--- name: plan
-INSERT INTO attempt (person_id, id, case_id, channel, purpose, contact_point_id, template, due_at, not_after)
-SELECT * FROM unnest(
+-- name: add
+INSERT INTO attempt (
+    person_id, id, case_id, channel, purpose, contact_point_id, template, due_at, not_after, subject, own_act_at,
+    decision, why, state
+)
+SELECT *, CASE WHEN why IS NULL THEN 'planned' ELSE 'suppressed' END FROM unnest(
     $1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::uuid[], $7::text[], $8::timestamptz[],
-    $9::timestamptz[]
+    $9::timestamptz[], $10::text[], $11::timestamptz[], $12::jsonb[], $13::text[]
+) AS p (
+    person_id, id, case_id, channel, purpose, contact_point_id, template, due_at, not_after, subject, own_act_at,
+    decision, why
 )
 
 -- name: due
 -- Locked for this transaction, skipping what another worker holds. attempt_due gives them in order without a sort.
-SELECT id, person_id, case_id, channel, purpose, contact_point_id, template, not_after, tries, why, created_at
+SELECT id, person_id, case_id, channel, purpose, contact_point_id, template, not_after, tries, why, created_at,
+    subject, own_act_at
 FROM attempt
 WHERE state = 'planned' AND due_at <= now()
 ORDER BY due_at LIMIT $1
@@ -15,7 +22,8 @@ FOR UPDATE SKIP LOCKED
 
 -- name: lock_people
 -- In id order, so that two workers cannot wait for each other. Everybody who changes what the gate reads locks here.
-SELECT id, name, locale, zone, number_zones, opted_out_at, distress_until, review_at, last_contacted_at
+SELECT id, name, locale, place_zones, place_regions, place_evidence, place_version, opted_out_at,
+    opted_out_channels, distress_until, review_at, last_contacted_at
 FROM person WHERE id = ANY($1::uuid[])
 ORDER BY id FOR UPDATE
 
@@ -24,7 +32,12 @@ ORDER BY id FOR UPDATE
 -- LIMIT 1 keeps each look-up a walk down an index: without it the planner may read whole tables for a batch.
 SELECT
     a.n, statement_timestamp() AS now,  -- of this statement: after the locks, and one instant for the whole batch
-    p.value AS address, p.state = 'usable' AS usable, p.state_why,
+    p.value AS address, p.state = 'usable' AS usable, p.state_why, p.consents,
+    ARRAY(
+        SELECT d.list FROM dnc_entry d
+        WHERE d.value = p.value AND (d.channels = '{}' OR a.channel = ANY(d.channels))
+          AND (d.expires_at IS NULL OR d.expires_at > statement_timestamp())
+    ) AS lists,
     c.state AS case_state, y.status AS payment_status, y.transaction_status,
     c.amount_minor, c.currency,
     EXISTS (
@@ -37,7 +50,8 @@ SELECT
             UNION ALL SELECT c.gateway || ':' || y.subscription_reference
         )
     ) AS unread_news
-FROM unnest($1::int[], $2::uuid[], $3::uuid[], $4::uuid[]) AS a (n, person_id, contact_point_id, case_id)
+FROM unnest($1::int[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[])
+    AS a (n, person_id, contact_point_id, case_id, channel)
 LEFT JOIN LATERAL (
     SELECT * FROM contact_point WHERE person_id = a.person_id AND id = a.contact_point_id LIMIT 1
 ) p ON true

@@ -39,7 +39,7 @@ RETURNING id
 -- name: get
 SELECT c.person_id, c.id, c.payment_id, c.gateway, c.transaction_id, c.state, c.held_why, c.held_by, c.reason, c.amount_minor,
     c.currency, c.attempt_count, c.next_retry_window, c.disposition, c.policy, c.custom_properties, c.opened_at,
-    c.closed_at, p.name AS person_name, p.locale, p.opted_out_at, p.zone, p.number_zones,
+    c.closed_at, p.name AS person_name, p.locale, p.opted_out_at, p.zone,
     y.status AS payment_status, y.transaction_status, y.observed
 FROM recovery_case c
 JOIN person p ON p.id = c.person_id
@@ -50,7 +50,7 @@ WHERE c.id = $1
 -- Newest first, after a cursor; a state filters.
 SELECT c.person_id, c.id, c.payment_id, c.gateway, c.transaction_id, c.state, c.held_why, c.held_by, c.reason, c.amount_minor,
     c.currency, c.attempt_count, c.next_retry_window, c.disposition, c.policy, c.custom_properties, c.opened_at,
-    c.closed_at, p.name AS person_name, p.locale, p.opted_out_at, p.zone, p.number_zones,
+    c.closed_at, p.name AS person_name, p.locale, p.opted_out_at, p.zone,
     y.status AS payment_status, y.transaction_status, y.observed
 FROM recovery_case c
 JOIN person p ON p.id = c.person_id

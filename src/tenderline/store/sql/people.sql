@@ -18,23 +18,24 @@ WHERE id = $1 AND ((name IS NULL AND $2::text IS NOT NULL) OR (locale IS NULL AN
 INSERT INTO contact_point (person_id, id, kind, value) VALUES ($1, $2, $3, $4)
 ON CONFLICT (kind, value) DO NOTHING RETURNING id
 
--- name: add_number_zones
-UPDATE person SET number_zones = (
-    SELECT coalesce(array_agg(DISTINCT z ORDER BY z), '{}') FROM unnest(number_zones || $2::text[]) AS z
-) WHERE id = $1
+-- name: forget_place
+-- Something that tells where she may be has changed: it is derived anew where it is asked for.
+UPDATE person SET place_version = '' WHERE id = $1
 
 -- name: add_reference
 INSERT INTO person_reference (person_id, source, value) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING
 
 -- name: lock
-SELECT id, name, locale, zone, number_zones, opted_out_at, opted_out_by, distress_until, review_at, last_contacted_at
+SELECT id, name, locale, zone, opted_out_at, opted_out_by, distress_until, review_at,
+    last_contacted_at
 FROM person WHERE id = $1 FOR UPDATE
 
 -- name: lock_all
 SELECT FROM person WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE
 
 -- name: get
-SELECT id, name, locale, zone, number_zones, opted_out_at, opted_out_by, distress_until, review_at, last_contacted_at
+SELECT id, name, locale, zone, opted_out_at, opted_out_by, distress_until, review_at,
+    last_contacted_at
 FROM person WHERE id = $1
 
 -- name: contact_points
@@ -55,9 +56,6 @@ UPDATE person SET review_at = NULL WHERE id = $1
 -- name: mark_unusable
 UPDATE contact_point SET state = 'unusable', state_why = $3
 WHERE person_id = $1 AND id = $2 AND state = 'usable' RETURNING kind
-
--- name: set_zone
-UPDATE person SET zone = $2 WHERE id = $1
 
 -- name: adopt_payments
 UPDATE payment SET person_id = $2 WHERE person_id = $1
