@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo
 from tenderline.compliance import ruleset
 from tenderline.compliance.facts import Purpose
 from tenderline.core.ids import uuid7
-from tenderline.store import attempts, cases, payments, people
+from tenderline.people import consent
+from tenderline.store import attempts, cases, payments, people, places
 from tenderline.store.attempts import Claim, Planned
 from tenderline.store.payments import PaymentRow
 from tenderline.store.rules import RuleBook
@@ -53,7 +54,9 @@ async def make_person(pool, *, kind: str = "phone", zone: str | None = None, add
     async with pool.acquire() as connection, connection.transaction():
         person_id = await people.create(connection, name=f"Payer {number}", locale="en_US")
         await people.add_contact_point(connection, person_id, kind, address)
-        await connection.execute("UPDATE person SET zone = $2 WHERE id = $1", person_id, zone or zone_by_day())
+        await places.set_zone(connection, person_id, zone or zone_by_day())
+        if kind == "phone":
+            await consent.given_with_a_payment(connection, person_id, address, evidence="a test")
         found = await people.find_by_address(connection, kind, address)
     assert found is not None
     return person_id, found[1], address

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import runpy
 import tomllib
 from functools import cache
 from pathlib import Path
@@ -14,6 +15,7 @@ import typer
 
 from tenderline import cli, config
 from tenderline.compliance import ruleset
+from tenderline.compliance.rule import RuleKind
 from tenderline.core.events import AnyEvent
 from tenderline.gateways import stripe_facts
 from tenderline.worker.reactions import REACTIONS
@@ -183,13 +185,22 @@ def test_settings_in_a_how_to_can_be_copied_as_they_stand(path: Path, tmp_path: 
         assert config.load({}, {}, file).sources
 
 
-def test_the_rules_page_lists_every_rule_and_its_example_is_one() -> None:
-    page = ROOT / "docs/reference/rules.md"
-    listed = set(re.findall(r"(?m)^\| `([A-Z0-9-]+)` \|", text_of(page)))
-    assert listed == {rule.id for rule in ruleset.shipped().rules}
-    (example,) = blocks_of(page, "toml")
-    (rule,) = ruleset.parse({"example.toml": example}).rules
-    assert rule == ruleset.shipped().find(rule.id)
+def test_the_rule_book_is_the_one_of_the_rule_files() -> None:
+    book = runpy.run_path(str(ROOT / "scripts/write-rule-book.py"))["page"]()
+    assert text_of(ROOT / "docs/reference/rule-book.md") == book, "run `make docs`"
+
+
+def test_the_examples_of_the_rules_page_are_rules_that_are_shipped() -> None:
+    for example in blocks_of(ROOT / "docs/reference/rules.md", "toml"):
+        for rule in ruleset.parse({"example.toml": example}).rules:
+            found = ruleset.shipped().find(rule.id)
+            assert found is not None
+            assert rule.row == found.row
+
+
+def test_the_rules_page_explains_every_kind() -> None:
+    kinds = set(re.findall(r"(?m)^\| `([a-z_]+)` \|", text_of(ROOT / "docs/reference/rules.md")))
+    assert kinds >= {kind.value for kind in RuleKind}
 
 
 def test_the_events_page_lists_every_event_with_its_reactions() -> None:

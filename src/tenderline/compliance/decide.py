@@ -84,12 +84,15 @@ def _first_free(
     clocks = binding.clocks(person.zones)
     instant = max([now, *(waits_until(rule, now, person, history) for rule in waiting)])
     # All that speaks now is named, also what would be content by the time the others are.
-    pushing = waiting + [rule for rule in binding.hours if not hours.is_open(now, clocks_of(rule, person.zones))]
+    pushing = [
+        *waiting,
+        *(rule for rule in binding.caps if _free_at(rule, now, person, contact_point, history) > now),
+        *(rule for rule in binding.hours if not hours.is_open(now, clocks_of(rule, person.zones))),
+    ]
     for _ in range(_PASSES_MAX):
         before = instant
         for rule in binding.caps:
-            assert rule.cap is not None
-            free = caps.free_at(rule.cap, instant, history, contact_point.id, person.zones)
+            free = _free_at(rule, instant, person, contact_point, history)
             if free > instant:
                 instant = free
                 pushing.append(rule)
@@ -105,6 +108,13 @@ def _first_free(
     if instant == now:
         return Allow(binding.ids)
     return Defer(instant, tuple(dict.fromkeys(rule.id for rule in pushing)), pushing[0].why)
+
+
+def _free_at(
+    rule: Rule, instant: datetime, person: PersonFacts, contact_point: ContactPointFacts, history: History
+) -> datetime:
+    assert rule.cap is not None
+    return caps.free_at(rule.cap, instant, history, contact_point.id, person.zones)
 
 
 def bind(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator, Sequence
-from datetime import date, datetime, time
+from datetime import time
 from itertools import combinations, pairwise
 from typing import Any
 
@@ -94,7 +94,7 @@ def of_row(row: dict[str, Any], place: str) -> Rule:
     """A rule of its keys and values (TOML's own types, or JSON's); raises `InvalidRuleError` naming `place`."""
     where = f"{place}: rule {row.get('id', '(without an id)')!r}"
     try:
-        read_row = msgspec.convert(row, Row, builtin_types=(date, datetime, time))
+        read_row = msgspec.convert(msgspec.to_builtins(row), Row)
     except msgspec.ValidationError as error:
         raise InvalidRuleError(f"{where}: {_plain(str(error))}") from None
     _check_keys(where, row, read_row)

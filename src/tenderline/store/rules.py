@@ -36,6 +36,23 @@ class RuleBook:
             self._number = number
         return self.current
 
+    async def as_of(self, connection: Connection, at: datetime) -> Ruleset:
+        """The rules with what operators had changed by `at`. The shipped rows are those of this version."""
+        made = [change for change in await changes(connection) if change.at <= at]
+        return _with_changes(self._shipped, made, made[-1].number) if made else self._shipped
+
+    async def of_version(self, connection: Connection, version: str) -> Ruleset | None:
+        """The rules that a decision names by their version; None when other rows were shipped then."""
+        shipped, _, number = version.partition("+")
+        if shipped != self._shipped.version:
+            return None
+        made = [change for change in await changes(connection) if change.number <= int(number or 0)]
+        return _with_changes(self._shipped, made, made[-1].number) if made else self._shipped
+
+    def shipped(self, rule_id: str) -> list[Rule]:
+        """The rows of an id that come with the product, whatever was changed in them since."""
+        return [rule for rule in self._shipped.rules if rule.id == rule_id]
+
 
 @dataclass(frozen=True, slots=True)
 class RuleChange:
@@ -85,14 +102,17 @@ async def set_rule(
 async def turn_off(connection: Connection, book: RuleBook, rule_id: str, *, by: str, why: str) -> None:
     """Leaves a rule out from now on. Raises `NotFoundError`."""
     if (await book.refresh(connection)).find(rule_id) is None:
+        if book.shipped(rule_id):
+            raise NotFoundError(f"The rule {rule_id!r} is turned off already.")
         raise NotFoundError(f"There is no rule {rule_id!r}; `tenderline gate rules` lists them.")
     await _change(connection, book, rule_id, "off", (), by=by, why=why)
 
 
 async def as_shipped(connection: Connection, book: RuleBook, rule_id: str, *, by: str, why: str) -> None:
     """Takes back what was changed in a rule. Raises `NotFoundError` when nothing was."""
-    if not any(change.rule_id == rule_id for change in await changes(connection)):
-        raise NotFoundError(f"The rule {rule_id!r} was never changed.")
+    made = [change for change in await changes(connection) if change.rule_id == rule_id]
+    if not made or made[-1].action == "as_shipped":
+        raise NotFoundError(f"Nothing is changed in the rule {rule_id!r}; `tenderline gate rules` lists what is.")
     await _change(connection, book, rule_id, "as_shipped", (), by=by, why=why)
 
 
