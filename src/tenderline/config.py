@@ -123,6 +123,10 @@ class ComplianceSettings(Section):
         default="US", pattern="^[A-Z]{2}$", description="ISO 3166 country of numbers written without a country code."
     )
 
+    confirm_opt_outs: bool = Field(
+        default=True,
+        description="One text that confirms a STOP, within five minutes. Turn it off if your carrier sends its own.",
+    )
     presets: list[str] = Field(
         default=[],
         description="Sets of stricter rules that bind too; there is safe_everywhere. See docs/reference/rules.md.",

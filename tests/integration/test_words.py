@@ -11,6 +11,7 @@ from support import services as world_services
 from support import world
 from tenderline.compliance.ruleset import shipped
 from tenderline.messengers.base import Channel, IncomingMessage
+from tenderline.notify import confirmation
 from tenderline.people import consent, replies
 from tenderline.recovery import cases
 from tenderline.store import attempts, outcomes
@@ -135,3 +136,43 @@ async def test_hours_must_last_as_long_as_the_lease(pool):
     assert (claim.leased, claim.deferred) == ([], 1)
     due_at = await pool.fetchval("SELECT due_at FROM attempt WHERE id = $1", debtor.attempt_ids[0])
     assert due_at > datetime.now(UTC) + timedelta(seconds=until_closing)
+
+
+async def test_a_stop_by_text_is_confirmed_once_and_then_there_is_silence(pool):
+    services = world_services.make(pool, messengers=[world_services.message_class("sms")])
+    debtor = await world.make_debtor(pool, attempts_due=0, zone=world.zone_by_night())
+    await write(pool, debtor.address, "STOP", datetime.now(UTC))
+    for _ in range(2):  # the reaction may run twice
+        async with pool.acquire() as connection, connection.transaction():
+            await confirmation.confirm(services, connection, debtor.person_id)
+    (leased,) = (await world.claim(pool)).leased
+    assert leased.template == "opt_out_confirmation"
+    assert leased.case_id is None
+    assert len(await outcomes.hand_over(pool, [(leased, "twilio", HandedOver(to=leased.address, text="x"))])) == 1
+    await write(pool, debtor.address, "STOP", datetime.now(UTC))
+    async with pool.acquire() as connection, connection.transaction():
+        assert not await confirmation.confirm(services, connection, debtor.person_id)
+    assert not (await world.claim(pool)).leased
+
+
+async def test_a_stop_that_is_read_too_late_is_not_confirmed(pool):
+    services = world_services.make(pool, messengers=[world_services.message_class("sms")])
+    debtor = await world.make_debtor(pool, attempts_due=0)
+    await write(pool, debtor.address, "STOP", datetime.now(UTC) - timedelta(minutes=6))
+    async with pool.acquire() as connection, connection.transaction():
+        await confirmation.confirm(services, connection, debtor.person_id)
+    assert not (await world.claim(pool)).leased
+    row = await pool.fetchrow("SELECT state, decision FROM attempt")
+    assert row["state"] == "suppressed"
+    assert "OWN-CONFIRM-OPT-OUT" in row["decision"]
+
+
+async def test_a_start_before_the_confirmation_left_takes_it_back(pool):
+    services = world_services.make(pool, messengers=[world_services.message_class("sms")])
+    debtor = await world.make_debtor(pool, attempts_due=0)
+    await write(pool, debtor.address, "STOP", datetime.now(UTC))
+    async with pool.acquire() as connection, connection.transaction():
+        await confirmation.confirm(services, connection, debtor.person_id)
+    (leased,) = (await world.claim(pool)).leased
+    await write(pool, debtor.address, "START", datetime.now(UTC))
+    assert not await outcomes.hand_over(pool, [(leased, "twilio", HandedOver(to=leased.address, text="x"))])

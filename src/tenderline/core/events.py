@@ -181,6 +181,8 @@ class PersonOptedOut(Event, frozen=True):
     summary = "Opted out by {channel}: {text}"
     channel: str
     text: str
+    how: str = ""
+    """By what means: reply, unsubscribe link, carrier …"""
 
 
 class PersonOptedIn(Event, frozen=True):

@@ -75,9 +75,16 @@ async def stop_silences_every_channel(stage: Stage) -> dict[str, Any]:
     await stage.until("the opt-out on the timeline", opted_out)
     second = await fail_renewal(stage, name="Cara Cole", phone=phone, email=email)
     await until_attempt(stage, second, "sms", "suppressed")
-    require(len(await texts_to(stage, phone)) == 1, "No text followed the STOP.")
+    await stage.until("the text that confirms the STOP", lambda: _confirmed(stage, phone))
+    asking = [one for one in await texts_to(stage, phone) if "no more messages" not in one["body"]]
+    require(len(await texts_to(stage, phone)) == 2, "One text followed the STOP: that it was heard.")
+    require(len(asking) == 1, "No text that asks for anything followed the STOP.")
     require(not await mails_to(stage, email), "No e-mail followed the STOP.")
-    return {"transactions": [first, second], "texts_after_stop": 0, "mails_after_stop": 0}
+    return {"transactions": [first, second], "texts_after_stop": ["confirmation"], "mails_after_stop": 0}
+
+
+async def _confirmed(stage: Stage, phone: str) -> bool:
+    return any("no more messages" in one["body"] for one in await texts_to(stage, phone))
 
 
 async def one_click_unsubscribe_is_heard(stage: Stage) -> dict[str, Any]:

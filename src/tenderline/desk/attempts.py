@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Literal
 from uuid import UUID
 
@@ -80,10 +80,11 @@ class AttemptView:
     decision: DecisionView | None
 
 
-def _rule(rules: Ruleset, rule_id: str) -> RuleSaid:
+def rule_said(rules: Ruleset, rule_id: str, on: date | None = None) -> RuleSaid:
+    """A rule of a decision in words: the row in force on that date, else the newest."""
     if rule_id == _TOO_LATE:
         return RuleSaid(rule_id, "it is too late for this contact", "own rule: a contact has a last useful instant")
-    rule = rules.find(rule_id)
+    rule = rules.find(rule_id, on)
     return RuleSaid(rule_id, rule.why, rule.source) if rule else RuleSaid(rule_id, NOT_IN_FORCE, "")
 
 
@@ -100,7 +101,7 @@ def decision_view(record: str | None, rules: Ruleset) -> DecisionView | None:
         at=read.at,
         until=read.until,
         why=read.why,
-        rules=tuple(_rule(rules, rule_id) for rule_id in read.rules),
+        rules=tuple(rule_said(rules, rule_id, read.at.date()) for rule_id in read.rules),
         ruleset=read.ruleset,
         is_current_ruleset=read.ruleset == rules.version,
         tzdata=read.tzdata,

@@ -37,6 +37,8 @@ from tenderline.store.outcomes import Doubtful, HandedOver, Receipted
 
 log = structlog.get_logger(__name__)
 
+CONFIRMATION = "opt_out_confirmation"
+"""The template of the one message that may follow an opt-out."""
 PAY_LINK = "pay"
 STOP_LINK = "stop"
 STOP_LINK_VALID_DAYS = 3_653
@@ -71,8 +73,12 @@ def write(services: Services, leased: Leased) -> Written | str:
     if messenger is None:
         return f"no provider is configured for {leased.channel}"
     try:
-        amount = Money.parse(leased.amount_minor, leased.currency).format(leased.locale or "en_US")
         organisation = services.settings.organisation
+        if leased.template == CONFIRMATION:
+            text = templates.opt_out_confirmation_sms(organisation)
+            message = OutgoingMessage(reference=leased.id, to=leased.address, text=text, planned_at=leased.planned_at)
+            return Written(leased, messenger, message)
+        amount = Money.parse(leased.amount_minor, leased.currency).format(leased.locale or "en_US")
         pay_url = link(services, PAY_LINK, leased.id)
         stop_url = link(services, STOP_LINK, leased.id)
         if messenger.channel is Channel.SMS:

@@ -88,6 +88,12 @@ def recovery_sms(organisation: str, amount: str, link: str) -> str:
     return text
 
 
+def opt_out_confirmation_sms(organisation: str) -> str:
+    """Confirms an opt-out, and says nothing else: 47 CFR 64.1200(a)(12). Raises `UnsafeMessageError`."""
+    organisation = _value("organisation", organisation)
+    return f"{organisation}: you will get no more messages from us. Reply START if you want them again."
+
+
 def recovery_email(
     organisation: str,
     payer_name: str | None,

@@ -324,6 +324,11 @@ class AttemptRow:
     updated_at: datetime
 
 
+async def was_planned(connection: Connection, person_id: UUID, purpose: Purpose, *, since: datetime) -> bool:
+    """Whether a contact of that purpose was planned for her since then."""
+    return bool(await connection.fetchval(query("attempts", "was_planned"), person_id, purpose, since))
+
+
 async def of_case(connection: Connection, person_id: UUID, case_id: UUID) -> list[AttemptRow]:
     """The attempts of a case in the order in which they were planned."""
     return [AttemptRow(**row) for row in await connection.fetch(query("attempts", "of_case"), person_id, case_id)]

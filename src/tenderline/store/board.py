@@ -121,6 +121,12 @@ async def events_of_case(connection: Connection, case_id: UUID, person_id: UUID,
     return [_event(row, case_id, None) for row in reversed(rows)]
 
 
+async def events_of_attempt(connection: Connection, person_id: UUID, attempt_id: UUID) -> list[EventRow]:
+    """What was told of an attempt, oldest first."""
+    rows = await connection.fetch(query("board", "events_of_attempt"), person_id, attempt_id, TIMELINE_MAX)
+    return [_event(row, row["case_id"], None) for row in rows]
+
+
 async def newest_cases(connection: Connection, limit: int) -> list[CaseRow]:
     """Cases that are held, then the newest."""
     rows = await connection.fetch(query("board", "newest_cases"), min(limit, PAGE_MAX), HELD_FIRST_MAX)

@@ -107,7 +107,7 @@ async def record(connection: Connection, person_id: UUID, word: Word) -> bool:
     await events.append(
         connection,
         [
-            PersonOptedOut(person_id=person_id, channel=word.channel, text=evidence)
+            PersonOptedOut(person_id=person_id, channel=word.channel, text=evidence, how=word.how)
             if silenced
             else PersonOptedIn(person_id=person_id, channel=word.channel)
         ],

@@ -27,6 +27,7 @@ from tenderline.core.events import (
 )
 from tenderline.core.facts import FactKind, PaymentFact
 from tenderline.gateways.base import GatewayUnavailableError
+from tenderline.notify import confirmation
 from tenderline.payments import pay_page, settle
 from tenderline.recovery import cases
 from tenderline.store import inbox, payments
@@ -97,6 +98,15 @@ async def take_back_contacts(services: Services, event: Event) -> None:
         await cases.on_opt_out(connection, event.person_id)
 
 
+async def confirm_opt_out(services: Services, event: Event) -> None:
+    """Who said STOP by text is told once that it was heard."""
+    assert isinstance(event, PersonOptedOut)
+    assert event.person_id is not None
+    if event.how == "reply":
+        async with services.pool.acquire() as connection, connection.transaction():
+            await confirmation.confirm(services, connection, event.person_id)
+
+
 async def hold_cases(services: Services, event: Event) -> None:
     """What a person wrote may mean stop: her cases wait until somebody has read it."""
     assert event.person_id is not None
@@ -118,7 +128,7 @@ REACTIONS: dict[type[Event], tuple[Reaction, ...]] = {
     PayerContactMissing: (ask_gateway_for_payer,),
     PaymentLookupWanted: (look_payment_up,),
     ReplyUnclear: (hold_cases,),
-    PersonOptedOut: (take_back_contacts,),
+    PersonOptedOut: (take_back_contacts, confirm_opt_out),
 }
 
 

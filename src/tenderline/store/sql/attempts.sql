@@ -90,16 +90,20 @@ WHERE t.person_id = d.person_id AND t.id = d.id AND t.fence = d.fence
   AND NOT EXISTS (
       SELECT FROM person p
       WHERE p.id = t.person_id
-        AND (p.opted_out_at IS NOT NULL OR p.review_at IS NOT NULL OR p.distress_until > clock_timestamp())
+        AND CASE t.purpose
+            WHEN 'opt_out_confirmation' THEN p.opted_out_at IS NULL
+            WHEN 'servicing' THEN split_part(t.channel, '_', 1) = ANY(p.opted_out_channels)
+            ELSE p.opted_out_at IS NOT NULL OR p.review_at IS NOT NULL OR p.distress_until > clock_timestamp()
+        END
   )
   AND NOT EXISTS (
       SELECT FROM recovery_case c JOIN payment y ON y.person_id = c.person_id AND y.id = c.payment_id
-      WHERE c.person_id = t.person_id AND c.id = t.case_id
+      WHERE c.person_id = t.person_id AND c.id = t.case_id AND t.purpose NOT IN ('servicing', 'opt_out_confirmation')
         AND (c.state <> 'open' OR y.status NOT IN ('failed', 'action_required'))
   )
   AND NOT EXISTS (
       SELECT FROM inbox i
-      WHERE i.state IN ('unread', 'waiting', 'dead') AND i.subject IN (
+      WHERE t.purpose <> 'opt_out_confirmation' AND i.state IN ('unread', 'waiting', 'dead') AND i.subject IN (
           SELECT q.value FROM contact_point q WHERE q.person_id = t.person_id
           UNION ALL SELECT r.source || ':' || r.value FROM person_reference r WHERE r.person_id = t.person_id
           UNION ALL
@@ -236,6 +240,9 @@ WITH doomed AS (
 UPDATE attempt t SET state = 'suppressed', why = $2, updated_at = now()
 FROM doomed d WHERE t.person_id = d.person_id AND t.id = d.id
 RETURNING t.person_id, t.id, t.channel
+
+-- name: was_planned
+SELECT EXISTS (SELECT FROM attempt WHERE person_id = $1 AND purpose = $2 AND created_at >= $3)
 
 -- name: of_case
 SELECT id, channel, state, due_at, tries, provider, provider_ref, decision, why, updated_at FROM attempt

@@ -109,3 +109,7 @@ UNION
 SELECT id, at, data FROM event
 WHERE person_id = $3 AND case_id IS NULL AND payment_id IS NULL
 ORDER BY id DESC LIMIT $4
+
+-- name: events_of_attempt
+-- By way of the person: her events have an index, and attempts of one person are few.
+SELECT id, at, data, case_id FROM event WHERE person_id = $1 AND attempt_id = $2 ORDER BY id LIMIT $3
