@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-unit lint format bench docs lock clean
+.PHONY: help install demo test test-unit test-nightly lint format bench docs lock clean
 
 PYTHON ?= python3
 VENV   := .venv
@@ -36,6 +36,9 @@ test: $(VENV)/.installed ## Run every test
 
 test-unit: $(VENV)/.installed ## Run the unit tests only
 	@$(BIN)/python -m pytest tests/unit $(ARGS)
+
+test-nightly: $(VENV)/.installed ## Live 20,000 lives against the gate: a million steps
+	@TENDERLINE_GATE_EXAMPLES=20000 $(BIN)/python -m pytest tests/unit/test_gate_machine.py $(ARGS)
 
 lint: $(VENV)/.installed ## Check style, types and the direction of imports
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports

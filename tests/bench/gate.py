@@ -15,6 +15,7 @@ from tests.bench.report import Figure, Result, middle
 from tests.bench.sizes import Sizes
 
 from tenderline.core import zones
+from tenderline.store import places
 
 BATCH = 500
 WARM_BATCHES = 2
@@ -31,7 +32,8 @@ _CANDIDATES = (
     "Pacific/Auckland", "Pacific/Tongatapu", "Pacific/Apia",
 )  # fmt: skip
 HOW = (
-    "{rows:,} contacts are due, each of another person with a debt of her own, in eight zones where it is day; batches"
+    "{rows:,} contacts are due, each of another person with a debt of her own, in eight zones where it is day and in"
+    " forty states, with all rules of the shipped files; batches"
     " of 500. Every run begins on a fresh copy of the same database. Through the gate is `store.attempts.claim`."
     " Around it is the same lease on the same rows with nobody locked, nothing read and nothing decided: bare, or with"
     " the event that the gate writes too."
@@ -76,7 +78,9 @@ async def _fill(ground: Ground, url: str, rows: int) -> None:
     parts = re.split(r"^-- name: (\w+)$", text, flags=re.MULTILINE)
     async with ground.connection(url) as connection:
         for name, statement in zip(parts[1::2], parts[2::2], strict=True):
-            values = {"people": (rows, zones_by_day()), "news": (rows,)}.get(name, ())
+            values = {"people": (rows, zones_by_day(), places.version()), "lists": (rows,), "news": (rows,)}.get(
+                name, ()
+            )
             await connection.execute(statement, *values)
         await connection.execute("VACUUM ANALYZE")
 

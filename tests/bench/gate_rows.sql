@@ -1,14 +1,26 @@
 -- People with one debt each, in eight zones where it is day, and a contact that is due: in the order in which the
--- product makes them, so that what is due together lies together. $1: how many, $2: the zones.
+-- product makes them, so that what is due together lies together. $1: how many, $2: the zones, $3: the version of the
+-- tables that tell where somebody is. Each lies in one of forty states, so that the rules of the states are asked too.
 
 -- name: people
-INSERT INTO person (id, name, locale, zone, number_zones)
-SELECT uuidv7(), 'Payer ' || n, 'en_US', ($2::text[])[1 + n % cardinality($2::text[])], '{}'
+INSERT INTO person (id, name, locale, place_zones, place_regions, place_evidence, place_version)
+SELECT uuidv7(), 'Payer ' || n, 'en_US', ARRAY[($2::text[])[1 + n % cardinality($2::text[])]],
+    ARRAY['US', (ARRAY['US-AL', 'US-AK', 'US-AZ', 'US-AR', 'US-CA', 'US-CO', 'US-CT', 'US-DC', 'US-DE', 'US-FL', 'US-GA',
+        'US-HI', 'US-IA', 'US-ID', 'US-IL', 'US-IN', 'US-KS', 'US-KY', 'US-LA', 'US-MA', 'US-MD', 'US-ME', 'US-MI',
+        'US-MN', 'US-MO', 'US-MS', 'US-MT', 'US-NC', 'US-ND', 'US-NE', 'US-NH', 'US-NJ', 'US-NM', 'US-NV', 'US-NY',
+        'US-OH', 'US-OK', 'US-OR', 'US-PA', 'US-TX'])[1 + n % 40]],
+    'number', $3
 FROM generate_series(1, $1::int) AS n
 
 -- name: contact_points
-INSERT INTO contact_point (person_id, id, kind, value)
-SELECT id, uuidv7(), 'phone', '+1' || (2000000000 + row_number() OVER (ORDER BY id)) FROM person ORDER BY id
+INSERT INTO contact_point (person_id, id, kind, value, consents)
+SELECT id, uuidv7(), 'phone', '+1' || (2000000000 + row_number() OVER (ORDER BY id)),
+    '[{"class": "PEC", "channel": "sms", "purposes": ["servicing", "first_party_recovery"]}]'
+FROM person ORDER BY id
+
+-- name: lists
+INSERT INTO dnc_entry (value, list, source)
+SELECT '+1' || (3000000000 + n), 'national', 'benchmark' FROM generate_series(1, greatest(100, $1::int / 10)) AS n
 
 -- name: payments
 INSERT INTO payment (

@@ -219,3 +219,28 @@ async def test_an_unreadable_webhook_ends_dead_with_its_reason_and_can_be_replay
         assert "card number removed" in dead.why
         assert await inbox.replay(connection, [dead.id]) == [dead.id]
     assert len(await inbox.unread_ids(services.pool, limit=10)) == 1
+
+
+async def test_an_address_tells_where_a_payer_is_of_whom_only_an_email_is_known(services):
+    """The fuller of two addresses of the gateway counts, and her own word counts before both."""
+    from tenderline.core.facts import Payer
+    from tenderline.core.places import Address
+    from tenderline.people import person
+    from tenderline.store import places
+
+    async def told(**address):
+        async with services.pool.acquire() as connection, connection.transaction():
+            payer = Payer(email="ann@example.org", **address)
+            found = await person.resolve(connection, "stripe", payer, default_region="US")
+            return await places.of_person(connection, found.person_id, services.defaults), found
+
+    place, found = await told(region="US", state="FL", postal_code="33101")
+    assert (place.zones, place.evidence) == (("America/New_York",), "address")
+    assert "US-FL" in place.regions
+    place, again = await told(region="US")
+    assert "US-FL" in place.regions
+    assert not again.learnt_address
+    async with services.pool.acquire() as connection, connection.transaction():
+        await places.set_address(connection, found.person_id, Address("US", None, "97201"))
+    place, _ = await told(region="US", state="FL", postal_code="33101")
+    assert place.zones == ("America/Los_Angeles",)

@@ -36,6 +36,10 @@ class Payer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     locale: str | None = None
     region: str | None = None
     """ISO 3166 country of the billing address: reads a phone number written without a country code."""
+    state: str | None = None
+    """State or province of the same address."""
+    postal_code: str | None = None
+    """Of the same address."""
 
     def has_contact(self) -> bool:
         """Whether there is anything to reach the payer by."""

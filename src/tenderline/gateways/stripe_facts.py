@@ -30,6 +30,7 @@ MARK: Final = "tenderline_transaction"
 
 _ID_CHARACTERS_MAX: Final = 255
 _TEXT_CHARACTERS_MAX: Final = 500
+_ADDRESS_CHARACTERS_MAX: Final = 40
 _URL_CHARACTERS_MAX: Final = 2_000
 _INVOICE_PAYMENTS_MAX: Final = 100
 _INT64_MAX: Final = 2**63 - 1
@@ -187,17 +188,26 @@ def _payer(obj: Json, *sources: object) -> Payer:
         told = [person.get("preferred_locales") for person in people]
         return next((text for entry in told if isinstance(entry, list) and entry and (text := _text(entry[0]))), None)
 
-    def region() -> str | None:
-        told = (_text(_dict(person.get("address")).get("country")) or "" for person in people)
-        return next((code.upper() for code in told if _COUNTRY.fullmatch(code)), None)
+    def address() -> tuple[str | None, str | None, str | None]:
+        """Country, state and postal code of one address: parts of two would be a place where nobody is."""
+        for person in people:
+            told = _dict(person.get("address"))
+            country = _text(told.get("country")) or ""
+            if _COUNTRY.fullmatch(country):
+                parts = (_text(told.get(key), _ADDRESS_CHARACTERS_MAX) for key in ("state", "postal_code"))
+                return country.upper(), *parts
+        return None, None, None
 
+    region, state, postal_code = address()
     return Payer(
         reference=object_id(obj.get("customer")),
         name=first("name"),
         phone=first("phone"),
         email=first("email"),
         locale=locales(),
-        region=region(),
+        region=region,
+        state=state,
+        postal_code=postal_code,
     )
 
 

@@ -74,7 +74,7 @@ _GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "payer_phone": ("payer_phone",),
     "payer_email": ("payer_email",),
     "payer_locale": ("payer_locale",),
-    "payer_region": ("payer_region",),
+    "payer_address": ("payer_region", "payer_state", "payer_postal_code"),
     "invoice_reference": ("invoice_reference",),
     "subscription_reference": ("subscription_reference",),
     "pay_url": ("pay_url",),
@@ -101,6 +101,8 @@ class PaymentState:
     payer_email: str | None = None
     payer_locale: str | None = None
     payer_region: str | None = None
+    payer_state: str | None = None
+    payer_postal_code: str | None = None
     invoice_reference: str | None = None
     subscription_reference: str | None = None
     pay_url: str | None = None
@@ -118,6 +120,8 @@ class PaymentState:
             email=self.payer_email,
             locale=self.payer_locale,
             region=self.payer_region,
+            state=self.payer_state,
+            postal_code=self.payer_postal_code,
         )
 
     @property
@@ -151,7 +155,7 @@ def _observed(fact: PaymentFact) -> dict[str, tuple[Any, ...]]:
         "payer_phone": (payer.phone,),
         "payer_email": (payer.email,),
         "payer_locale": (payer.locale,),
-        "payer_region": (payer.region,),
+        "payer_address": (payer.region, payer.state, payer.postal_code),
         "invoice_reference": (fact.invoice_reference,),
         "subscription_reference": (fact.subscription_reference,),
         "pay_url": (fact.pay_url,),
@@ -178,6 +182,8 @@ def _standing(group: str, version: Version, values: tuple[Any, ...]) -> tuple[An
     elif group == "reason":
         # A specific reason is worth more than a later shrug.
         weight = 0 if values[0] is None else 1 if values[0] is FailureReason.UNKNOWN else 2
+    elif group == "payer_address":
+        weight = sum(value is not None for value in values)  # the fuller address tells better where she is
     elif group == "gateway_retries":
         # At the same instant, the answer that keeps our machine's hands off the card.
         tie = int(values[0])

@@ -11,8 +11,10 @@ from uuid import UUID
 from tenderline.core import mailbox, phone
 from tenderline.core.errors import InvalidInputError
 from tenderline.core.facts import Payer
+from tenderline.core.places import Address
 from tenderline.people import consent
 from tenderline.store import people as rows
+from tenderline.store import places
 from tenderline.store.db import Connection
 from tenderline.store.people import Addresses, Resolved
 
@@ -64,6 +66,9 @@ async def resolve(
         await consent.given_with_a_payment(connection, person_id, addresses.phone, evidence=evidence)
     if addresses.email and owners.by_email is None:
         learnt |= await rows.add_contact_point(connection, person_id, rows.EMAIL, addresses.email)
+    if payer.region:
+        told = Address(payer.region, payer.state, payer.postal_code)
+        learnt |= await places.learn_address(connection, person_id, told)
     if payer.reference and owners.by_reference is None:
         await rows.add_reference(connection, person_id, source, payer.reference)
     return Resolved(person_id, addresses, len(owners.all) > 1, learnt)

@@ -106,9 +106,20 @@ async def _located(connection: Connection, person_ids: Sequence[UUID]) -> dict[U
 
 
 async def set_address(connection: Connection, person_id: UUID, address: Address) -> None:
-    """Keeps her postal address as it was told; the caller holds her lock."""
-    await connection.execute(query("places", "set_address"), person_id, msgspec.json.encode(address).decode())
+    """Keeps her postal address as she told it herself; the caller holds her lock."""
+    encoded = msgspec.json.encode({**msgspec.to_builtins(address), "own_word": True}).decode()
+    await connection.execute(query("places", "set_address"), person_id, encoded)
     await derive(connection, [person_id])
+
+
+async def learn_address(connection: Connection, person_id: UUID, address: Address) -> bool:
+    """Keeps an address that a gateway told when none is known yet, or a fuller one. True when it was news.
+
+    What she corrected herself stays (`set_address` keeps it as hers).
+    """
+    encoded = msgspec.json.encode(address).decode()
+    parts = sum(part is not None for part in (address.region, address.postal_code))
+    return await connection.fetchval(query("places", "learn_address"), person_id, encoded, parts) is not None
 
 
 async def set_zone(connection: Connection, person_id: UUID, zone: str | None) -> None:

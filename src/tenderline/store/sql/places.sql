@@ -18,3 +18,10 @@ UPDATE person SET address = $2::jsonb WHERE id = $1
 
 -- name: set_zone
 UPDATE person SET zone = $2 WHERE id = $1
+
+-- name: learn_address
+-- A fuller address than the one that is known, unless she told hers herself; where she may be is derived anew.
+UPDATE person SET address = $2::jsonb, place_version = ''
+WHERE id = $1 AND NOT coalesce((address->>'own_word')::bool, false)
+  AND (address IS NULL OR (address->'region' <> 'null')::int + (address->'postal_code' <> 'null')::int < $3)
+RETURNING id
