@@ -16,6 +16,7 @@ from tenderline.core.errors import ConfigurationError
 from tenderline.gateways.base import Gateway
 from tenderline.gateways.stripe import Stripe
 from tenderline.messengers.base import Channel, InboundSource, Messenger
+from tenderline.messengers.mail_replies import MailReplies
 from tenderline.messengers.smtp import Smtp
 from tenderline.messengers.twilio import Twilio
 from tenderline.store import db
@@ -94,7 +95,7 @@ def gateways(settings: Settings) -> dict[str, Gateway]:
 def messengers(settings: Settings) -> tuple[dict[Channel, Messenger], dict[str, InboundSource]]:
     """The message providers that are configured, and those among them that post webhooks to us."""
     by_channel: dict[Channel, Messenger] = {}
-    inbound: dict[str, InboundSource] = {}
+    inbound: dict[str, InboundSource] = {MailReplies.name: MailReplies()}
     if settings.twilio.account_sid is not None:
         twilio = Twilio(settings.twilio, settings.public_url)
         by_channel[twilio.channel] = twilio

@@ -194,8 +194,8 @@ def _payer(obj: Json, *sources: object) -> Payer:
             told = _dict(person.get("address"))
             country = _text(told.get("country")) or ""
             if _COUNTRY.fullmatch(country):
-                parts = (_text(told.get(key), _ADDRESS_CHARACTERS_MAX) for key in ("state", "postal_code"))
-                return country.upper(), *parts
+                state, postal_code = (_text(told.get(key), _ADDRESS_CHARACTERS_MAX) for key in ("state", "postal_code"))
+                return country.upper(), state, postal_code
         return None, None, None
 
     region, state, postal_code = address()
