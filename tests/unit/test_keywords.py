@@ -115,3 +115,51 @@ def test_help_is_told_apart(text: str) -> None:
 def test_a_text_too_long_to_read_holds_us() -> None:
     assert read_reply("la " * TEXT_LENGTH_MAX).kind is ReplyKind.UNCLEAR
     assert read_reply("STOP " + "la " * TEXT_LENGTH_MAX).kind is ReplyKind.OPT_OUT
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("STPO", "stop"), ("sotp", "stop"), ("tsop", "stop"), ("STP", "stop"), ("stopp", "stop"), ("sstop", "stop"),
+        ("ST0P", "stop"), ("5TOP", "stop"), ("Stpo please", "stop"), ("stpo!!", "stop"),
+        ("unsuscribe", "unsubscribe"), ("UNSUBSCIRBE", "unsubscribe"), ("unsubcribe me", "unsubscribe"),
+        ("unsubsribe", "unsubscribe"), ("unsubscrib", "unsubscribe"), ("cancle", "cancel"), ("cancell", "cancel"),
+        ("canxel", "cancel"), ("revok", "revoke"), ("remvoe", "remove"), ("otpout", "optout"), ("arrt", "arret"),
+        ("stpoall", "stopall"),
+    ],
+)  # fmt: skip
+def test_a_slip_of_the_finger_is_read_as_what_was_meant_and_looked_at(text, meant):
+    reply = read_reply(text)
+    assert (reply.kind, reply.matched, reply.needs_review) == (ReplyKind.OPT_OUT, meant, True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "shop", "step", "store", "stoop", "stops", "spot on", "atop", "top", "sop", "soup", "quiet please", "quick",
+        "suit", "unit", "cancer", "canal", "evoke", "moved", "remote", "arrest", "start", "star", "stay", "subscribe",
+        "unsubscribed already?", "it was stpo that I meant to say", "ends", "bend", "tad", "also", "1 2 3 4", "1100",
+    ],
+)  # fmt: skip
+def test_words_of_their_own_are_no_slips(text):
+    reply = read_reply(text)
+    assert reply.kind is not ReplyKind.OPT_OUT or not reply.needs_review or "unsubscribe" in text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Quítenme de la lista", "bórrenme de su base", "no me molesten", "ya no quiero mensajes", "no más llamadas",
+        "quiero darme de baja", "dejen de escribirme", "número equivocado", "no deseo más mensajes",
+        "ne m'appelez plus", "ne me contactez plus", "retirez-moi de la liste", "supprimez mon numéro",
+        "plus de SMS svp", "laissez-moi tranquille", "cessez de m'écrire", "arrêtez !", "mauvais numéro",
+        "je veux me désabonner", "désinscrivez-moi",
+    ],
+)  # fmt: skip
+def test_spanish_and_french_phrases_silence(text):
+    assert read_reply(text).kind is ReplyKind.OPT_OUT
+
+
+@pytest.mark.parametrize("text", ["ayuda", "AIDE", "Help?", "info"])
+def test_help_is_asked_for_in_three_languages(text):
+    assert read_reply(text).kind is ReplyKind.HELP

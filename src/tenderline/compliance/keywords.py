@@ -16,6 +16,8 @@ from enum import StrEnum
 from itertools import takewhile
 from typing import Final
 
+from tenderline.compliance.near_misses import keyword_meant
+
 
 class ReplyKind(StrEnum):
     """What a reply does: silences us, lifts a STOP, asks who we are, holds us until somebody read it, or nothing."""
@@ -50,7 +52,7 @@ _OPT_OUT: Final = (
     *("alto", "baja", "no mas"),
 )
 _OPT_IN: Final = frozenset({"start", "yes", "unstop"})
-_HELP: Final = frozenset({"help", "info"})
+_HELP: Final = frozenset({"help", "info", "ayuda", "aide"})
 _OPT_OUT_JOINED: Final = {word.replace(" ", ""): word for word in _OPT_OUT}
 _OPT_OUT_STARTS: Final = tuple(tuple(word.split()) for word in sorted(_OPT_OUT, key=len, reverse=True))
 
@@ -90,8 +92,13 @@ _PHRASES: Final = tuple(
         r"opt (?:me )?out",
         r"leave me alone|lose my number",
         r"no more (?:\w+ )?(?:texts?|calls?|messages?|emails?|sms)",
-        r"no me (?:llam|escrib|mand|envi|contact)\w+|numero equivocado|(?:deje|dejen|deja) de \w+",
-        r"(?:faux|mauvais) numero|arretez|arreter|desabonne\w*|desinscri\w*|ne me (?:contact|appel|ecri)\w+",
+        r"no me (?:llam|escrib|mand|envi|contact|molest)\w+|numero equivocado|(?:deje|dejen|deja) de \w+",
+        r"(?:quit|borr|elimin|sac)\w*me de (?:la|su|esta|sus) (?:lista|base|sistema)",
+        r"no (?:quiero|deseo) (?:mas )?mensajes",
+        r"ya no (?:quiero|deseo) \w+|no mas (?:mensajes|llamadas|correos)|darme de baja|da(?:r|me) de baja",
+        r"(?:faux|mauvais) numero|arretez|arreter|desabonne\w*|desinscri\w*|ne (?:me |m)?(?:contact|appel|ecri)\w+",
+        r"(?:retirez|supprimez|enlevez|effacez) (?:moi|mon|mes)|plus de (?:messages?|sms|mails?|courriels?|appels?)",
+        r"laissez moi tranquille|cessez de \w+",
     )
 )
 _SIGNS: Final = frozenset("🛑⛔🚫")
@@ -113,6 +120,8 @@ def read_reply(text: str) -> Reply:
     if joined in _HELP:
         return Reply(ReplyKind.HELP, joined)
     found = _sentence(tokens)
+    if found.kind is ReplyKind.OTHER and (meant := keyword_meant(tokens)) is not None:
+        return Reply(ReplyKind.OPT_OUT, meant, needs_review=True)
     if found.kind is ReplyKind.OTHER and (len(text) > TEXT_LENGTH_MAX or not _SIGNS.isdisjoint(text)):
         return Reply(ReplyKind.UNCLEAR, needs_review=True)
     return found
