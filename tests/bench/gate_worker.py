@@ -66,11 +66,9 @@ async def _around_it(pool: Pool, batch: int, *, tell: bool) -> tuple[int, int]:
         due = await connection.fetch(query("attempts", "due"), batch)
         leased = await connection.fetch(_LEASE, [row["person_id"] for row in due], [row["id"] for row in due], LEASE_S)
         if tell:
-            rules = [rule.id for rule in BOOK.current.rules]
             told = [
                 AttemptAllowed(
-                    person_id=row["person_id"], case_id=row["case_id"], attempt_id=row["id"], channel=row["channel"],
-                    rules=rules,
+                    person_id=row["person_id"], case_id=row["case_id"], attempt_id=row["id"], channel=row["channel"]
                 )
                 for row in due
             ]  # fmt: skip

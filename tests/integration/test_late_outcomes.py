@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -16,8 +17,9 @@ from tenderline.gateways.stripe_webhooks import envelope_of
 from tenderline.messengers.base import LeaseLost, Receipt, ReceiptState
 from tenderline.notify import delivery
 from tenderline.payments import settle
-from tenderline.store import inbox, outcomes, people
+from tenderline.store import inbox, outcomes
 from tenderline.store.db import query
+from tenderline.store.gate import contacts_of
 from tenderline.store.outcomes import HandedOver
 from tenderline.worker import reactions, read
 from tenderline.worker.read import find_payer
@@ -42,6 +44,13 @@ async def receipt(services, leased, state, provider_ref="SM1"):
     async with services.pool.acquire() as connection, connection.transaction():
         told = Receipt(reference=leased.id, provider_reference=provider_ref, state=state)
         await delivery.on_receipt(services, connection, "twilio", told)
+
+
+async def counted(pool, debtor):
+    """The contacts that count against a cap."""
+    async with pool.acquire() as connection:
+        since = datetime.now(UTC) - timedelta(days=1)
+        return (await contacts_of(connection, [debtor.person_id], since)).get(debtor.person_id, ())
 
 
 async def accepted(services, leased):
@@ -84,9 +93,9 @@ async def lost(services, leased):
 async def test_a_late_receipt_of_what_was_thought_lost_counts_against_the_cap(pool, services):
     debtor, leased = await handed_over(pool)
     await lost(services, leased)
-    assert await pool.fetchval("SELECT last_contacted_at FROM person WHERE id = $1", debtor.person_id) is None
+    assert not await counted(pool, debtor)
     await receipt(services, leased, ReceiptState.DELIVERED)
-    assert await pool.fetchval("SELECT last_contacted_at FROM person WHERE id = $1", debtor.person_id) is not None
+    assert await counted(pool, debtor)
     assert await contacts(pool, debtor) == 1
     assert not (await world.claim(pool)).leased
 
@@ -109,7 +118,7 @@ async def test_what_surely_did_not_leave_is_planned_again_though_nobody_can_be_a
         assert (await world.attempt_state(pool, leased.id))["state"] == "in_doubt"
     await delivery._record(services, leased, LeaseLost())
     assert (await world.attempt_state(pool, leased.id))["state"] == "planned"
-    assert await pool.fetchval("SELECT last_contacted_at FROM person WHERE id = $1", debtor.person_id) is None
+    assert not await counted(pool, debtor)
 
 
 async def test_a_worker_of_an_older_lease_cannot_take_back_a_newer_doubt(pool, services):
@@ -178,21 +187,6 @@ async def test_what_waits_too_long_for_its_gateway_is_shown_and_still_holds(pool
 
 
 # --- locks in one order ----------------------------------------------------------------------------------------------
-
-
-async def test_the_sweep_locks_people_in_the_order_of_the_gate(pool):
-    first, second = sorted([await world.make_debtor(pool) for _ in range(2)], key=lambda debtor: debtor.person_id)
-    assert len((await world.claim(pool)).leased) == 2
-    for debtor, ago in ((second, 10), (first, 5)):  # the sweep finds the higher id first
-        sql = "UPDATE attempt SET lease_until = now() - make_interval(secs => $2) WHERE person_id = $1"
-        await pool.execute(sql, debtor.person_id, float(ago))
-    async with pool.acquire() as gate:
-        async with gate.transaction():
-            await people.lock(gate, first.person_id)
-            sweep = asyncio.create_task(outcomes.expire_leases(pool, askable=frozenset()))
-            await _until_somebody_waits(pool)
-            await people.lock(gate, second.person_id)
-        assert await sweep == 2
 
 
 async def _until_somebody_waits(pool):

@@ -76,6 +76,9 @@ class Ruleset:
         self.rules = tuple(rules)
         self.version = version
         self._by_contact = lru_cache(maxsize=BINDINGS_MAX)(self._select)
+        longest_s = max((rule.cap.window_s for rule in self.rules if rule.cap is not None), default=0)
+        self.look_back = timedelta(seconds=longest_s, days=2)
+        """How far back contacts must be known: the longest window of any cap, and two days for its local dates."""
         self._by_id: dict[str, list[Rule]] = {}
         for rule in self.rules:
             self._by_id.setdefault(rule.id, []).append(rule)
@@ -134,11 +137,6 @@ class Ruleset:
         gone = {rule.id for rule in changed} | set(without)
         return Ruleset([rule for rule in self.rules if rule.id not in gone] + changed, version)
 
-    @property
-    def look_back(self) -> timedelta:
-        """How far back contacts must be known: the longest window of any cap, and a day for its local dates."""
-        longest = max((rule.cap.window_s for rule in self.rules if rule.cap is not None), default=0)
-        return timedelta(seconds=longest, days=2)
 
 
 def lifted(rule: Rule, classes: frozenset[str], own_act_age_s: int | None = None) -> str:

@@ -109,11 +109,10 @@ class AttemptPlanned(Event, frozen=True):
 
 
 class AttemptAllowed(Event, frozen=True):
-    """The gate let the contact pass; it is handed to the provider next."""
+    """The gate let the contact pass; it is handed to the provider next. The rules that were asked stand beside it."""
 
     summary = "{channel} allowed by the gate"
     channel: str
-    rules: list[str] = []
 
 
 class AttemptDeferred(Event, frozen=True):

@@ -28,7 +28,6 @@ from tenderline.store.gate import (
     consents_of,
     contacts_of,
     history_facts,
-    may_have_contacts,
     person_facts,
     point_facts,
     written,
@@ -133,8 +132,7 @@ async def claim(pool: Pool, book: RuleBook, *, batch_max: int, lease_s: float, d
             [row["channel"] for row in due],
         )
         now: datetime = facts[0]["now"]
-        recently = [row["id"] for row in people.values() if may_have_contacts(row, now, rules.look_back)]
-        contacts = await contacts_of(connection, recently, now - rules.look_back) if recently else {}
+        contacts = await contacts_of(connection, list(people), now - rules.look_back)
         where = await places.of_people(connection, people.values(), defaults)
         asked = _Asked(rules, where, timedelta(seconds=lease_s), now, {})
         decided = [asked.decide(due[fact["n"]], people[due[fact["n"]]["person_id"]], fact, contacts) for fact in facts]
@@ -221,7 +219,7 @@ class _Asked:
 async def _record(connection: Connection, decided: list[_Decided], asked: _Asked, lease_s: float) -> dict[UUID, int]:
     """Writes every answer before anything leaves; returns the fences of the new leases."""
     told: list[Event] = []
-    allowed: list[tuple[UUID, UUID, datetime | None, int]] = []
+    allowed: list[tuple[UUID, UUID, int]] = []
     others: list[tuple[UUID, UUID, str, datetime | None, str, str]] = []
     alike: dict[tuple[Place, tuple[str, ...], str | None, tuple[PastContact, ...]], int] = {}
     records: list[str] = []
@@ -235,7 +233,7 @@ async def _record(connection: Connection, decided: list[_Decided], asked: _Asked
                 if place is None:
                     records.append(_written(one, asked))
                     alike[what] = place = len(records)
-                allowed.append((*key, one.person["last_contacted_at"], place))
+                allowed.append((*key, place))
             case Defer(until=until, why=why):
                 others.append((*key, "planned", until, _written(one, asked), why))
             case Deny(why=why):
@@ -248,7 +246,6 @@ async def _record(connection: Connection, decided: list[_Decided], asked: _Asked
             query("attempts", "record_allowed"), *_columns(allowed), records, lease_s, asked.now
         )
         fences = {row["id"]: row["fence"] for row in rows}
-        await connection.execute(query("attempts", "mark_contacted"), [row[0] for row in allowed], asked.now)
     if others:
         await connection.execute(query("attempts", "record_refused_or_deferred"), *_columns(others))
     await events.append(connection, told)
@@ -275,8 +272,8 @@ def _told(attempt: Any, decision: Decision) -> Event | None:
     about = {"person_id": attempt["person_id"], "case_id": attempt["case_id"], "attempt_id": attempt["id"]}
     channel = attempt["channel"]
     match decision:
-        case Allow(rules=rules):
-            return AttemptAllowed(**about, channel=channel, rules=list(rules))
+        case Allow():
+            return AttemptAllowed(**about, channel=channel)
         case Defer(until=until, rules=rules, why=why):
             if attempt["why"] == why:
                 return None  # told already; it only waits on

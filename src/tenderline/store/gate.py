@@ -6,7 +6,7 @@ The same reading serves a claim (under the locks of the people), a plan, and an 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
@@ -186,9 +186,3 @@ async def contacts_of(
             )
         )
     return {person_id: tuple(contacts) for person_id, contacts in found.items()}
-
-
-def may_have_contacts(person: Row, now: datetime, look_back: timedelta) -> bool:
-    """Whether looking for contacts of hers may find any: most people have had none of late."""
-    last = person["last_contacted_at"]
-    return last is not None and last > now - look_back

@@ -22,7 +22,7 @@ from tenderline.core.events import (
     AttemptInDoubt,
     Event,
 )
-from tenderline.store import cases, events, people
+from tenderline.store import cases, events
 from tenderline.store.attempts import Leased
 from tenderline.store.db import Connection, Pool, query
 
@@ -93,7 +93,6 @@ async def record_refused(connection: Connection, one: Leased | Doubtful, why: st
     )
     if row is None:
         return False
-    await _put_back_contact(connection, one.person_id, row)
     await events.append(connection, [AttemptFailed(**_about(one, row), channel=row["channel"], why=why)])
     return True
 
@@ -114,7 +113,6 @@ async def record_not_sent(
     )
     if row is None:
         return False
-    await _put_back_contact(connection, one.person_id, row)
     told: Event
     if row["state"] == "failed":
         told = AttemptFailed(**_about(one, row), channel=row["channel"], why=why)
@@ -144,7 +142,6 @@ async def expire_leases(pool: Pool, *, askable: frozenset[str]) -> int:
     """
     async with pool.acquire() as connection, connection.transaction():
         rows = await connection.fetch(query("attempts", "expired"), EXPIRED_MAX)
-        await people.lock_all(connection, {row["person_id"] for row in rows if not row["handed_over"]})
         told: list[Event] = []
         for row in rows:
             if row["handed_over"]:
@@ -164,7 +161,6 @@ async def expire_leases(pool: Pool, *, askable: frozenset[str]) -> int:
             else:
                 why = "its worker stopped before it was handed over"
                 await connection.execute(query("attempts", "expire_to_planned"), row["person_id"], row["id"], why)
-                await _put_back_contact(connection, row["person_id"], row)
         await events.append(connection, told)
     return len(rows)
 
@@ -243,10 +239,8 @@ async def apply_receipt(
     )
     if row is None:
         return None
-    if row["taken"]:
-        await connection.execute(query("attempts", "contact_happened"), found["person_id"], row["contacted_at"])
-        if row["case_id"] is not None:
-            await cases.count_contact(connection, found["person_id"], row["case_id"])
+    if row["taken"] and row["case_id"] is not None:
+        await cases.count_contact(connection, found["person_id"], row["case_id"])
     about = {"person_id": found["person_id"], "attempt_id": found["id"], "case_id": row["case_id"]}
     told: Event
     match row["state"]:
@@ -283,10 +277,3 @@ async def case_of(connection: Connection, attempt_id: UUID) -> UUID | None:
 
 def _about(one: Leased | Doubtful, row: Any) -> dict[str, Any]:
     return {"person_id": one.person_id, "attempt_id": one.id, "case_id": row["case_id"]}
-
-
-async def _put_back_contact(connection: Connection, person_id: UUID, row: Any) -> None:
-    if row["contacted_at"] is not None:
-        await connection.execute(
-            query("attempts", "put_back_contact"), person_id, row["contacted_before"], row["contacted_at"]
-        )

@@ -29,7 +29,6 @@ class Person:
     opted_out_by: str | None
     distress_until: datetime | None
     review_at: datetime | None
-    last_contacted_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +129,12 @@ async def lock(connection: Connection, person_id: UUID) -> Person:
 async def get(connection: Connection, person_id: UUID) -> Person:
     """The person's row as it stands."""
     return _person(await connection.fetchrow(query("people", "get"), person_id))
+
+
+async def find(connection: Connection, person_id: UUID) -> Person | None:
+    """The person of an id that came from outside."""
+    row = await connection.fetchrow(query("people", "get"), person_id)
+    return _person(row) if row else None
 
 
 def _person(row: object) -> Person:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -42,6 +42,7 @@ def of_row(person: Row, defaults: Defaults) -> Place:
     )
 
 
+@lru_cache(maxsize=4_096)
 def _with_defaults(found: tuple[str, ...], regions: tuple[str, ...], evidence: str, defaults: Defaults) -> Place:
     if not found and defaults.zone is not None:
         found, evidence = (defaults.zone,), Evidence.DEFAULT

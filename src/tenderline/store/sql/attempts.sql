@@ -23,7 +23,7 @@ FOR UPDATE SKIP LOCKED
 -- name: lock_people
 -- In id order, so that two workers cannot wait for each other. Everybody who changes what the gate reads locks here.
 SELECT id, name, locale, place_zones, place_regions, place_evidence, place_version, opted_out_at,
-    opted_out_channels, distress_until, review_at, last_contacted_at
+    opted_out_channels, distress_until, review_at
 FROM person WHERE id = ANY($1::uuid[])
 ORDER BY id FOR UPDATE
 
@@ -41,14 +41,18 @@ SELECT
     c.state AS case_state, y.status AS payment_status, y.transaction_status,
     c.amount_minor, c.currency,
     EXISTS (
-        SELECT FROM inbox i
-        WHERE i.state IN ('unread', 'waiting', 'dead') AND i.subject IN (
+        SELECT FROM (
             SELECT q.value FROM contact_point q WHERE q.person_id = a.person_id
             UNION ALL SELECT r.source || ':' || r.value FROM person_reference r WHERE r.person_id = a.person_id
             UNION ALL SELECT c.gateway || ':' || c.transaction_id
             UNION ALL SELECT c.gateway || ':' || y.invoice_reference
             UNION ALL SELECT c.gateway || ':' || y.subscription_reference
-        )
+        ) AS name (subject)
+        -- LIMIT keeps it one look into a small index for each name under which news may come.
+        CROSS JOIN LATERAL (
+            SELECT FROM inbox i
+            WHERE i.state IN ('unread', 'waiting', 'dead') AND i.subject = name.subject LIMIT 1
+        ) AS news
     ) AS unread_news
 FROM unnest($1::int[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[])
     AS a (n, person_id, contact_point_id, case_id, channel)
@@ -59,13 +63,13 @@ LEFT JOIN LATERAL (SELECT * FROM recovery_case WHERE person_id = a.person_id AND
 LEFT JOIN LATERAL (SELECT * FROM payment WHERE person_id = c.person_id AND id = c.payment_id LIMIT 1) y ON true
 
 -- name: record_allowed
--- Most decisions of a batch are alike: each distinct one is sent once ($5), and rows name theirs by its place ($4).
-WITH j AS MATERIALIZED (SELECT decision, n FROM unnest($5::jsonb[]) WITH ORDINALITY AS x (decision, n))
+-- Most decisions of a batch are alike: each distinct one is sent once ($4), and rows name theirs by its place ($3).
+WITH j AS MATERIALIZED (SELECT decision, n FROM unnest($4::jsonb[]) WITH ORDINALITY AS x (decision, n))
 UPDATE attempt t SET
-    state = 'leased', lease_until = clock_timestamp() + make_interval(secs => $6), fence = t.fence + 1,
-    handed_over_at = NULL, contacted_before = d.contacted_before, contacted_at = $7, decision = j.decision, why = NULL,
+    state = 'leased', lease_until = clock_timestamp() + make_interval(secs => $5), fence = t.fence + 1,
+    handed_over_at = NULL, contacted_at = $6, decision = j.decision, why = NULL,
     updated_at = now()
-FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::int[]) AS d (person_id, id, contacted_before, n)
+FROM unnest($1::uuid[], $2::uuid[], $3::int[]) AS d (person_id, id, n)
 JOIN j ON j.n = d.n
 WHERE t.person_id = d.person_id AND t.id = d.id
 RETURNING t.id, t.fence
@@ -76,9 +80,6 @@ UPDATE attempt t SET
 FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::timestamptz[], $5::jsonb[], $6::text[])
     AS d (person_id, id, state, due_at, decision, why)
 WHERE t.person_id = d.person_id AND t.id = d.id
-
--- name: mark_contacted
-UPDATE person SET last_contacted_at = $2 WHERE id = ANY($1::uuid[])
 
 -- name: hand_over
 -- The last word before sending: whoever lost the lease gets nothing back, and sends nothing. News that was committed
@@ -129,7 +130,7 @@ UPDATE attempt SET
     state = 'failed', lease_until = NULL, tries = tries + 1, why = $4, check_at = NULL, updated_at = now()
 WHERE person_id = $1 AND id = $2
   AND ((fence = $3 AND state IN ('leased', 'in_doubt')) OR ($5 AND fence = $3 + 1 AND state = 'in_doubt'))
-RETURNING case_id, channel, contacted_before, contacted_at
+RETURNING case_id, channel
 
 -- name: record_busy
 -- Surely not sent: planned again, unless it was tried too often or is too late. The fence moves on, so that no doubt of
@@ -140,7 +141,7 @@ UPDATE attempt SET
     lease_until = NULL, handed_over_at = NULL, tries = tries + 1, why = $4, check_at = NULL, updated_at = now()
 WHERE person_id = $1 AND id = $2
   AND ((fence = $3 AND state IN ('leased', 'in_doubt')) OR ($7 AND fence = $3 + 1 AND state = 'in_doubt'))
-RETURNING case_id, channel, contacted_before, contacted_at, state, due_at
+RETURNING case_id, channel, state, due_at
 
 -- name: record_unknown
 UPDATE attempt SET
@@ -149,13 +150,9 @@ UPDATE attempt SET
 WHERE person_id = $1 AND id = $2 AND fence = $3 AND state = 'leased'
 RETURNING case_id, channel
 
--- name: put_back_contact
--- A contact that surely did not leave does not count against the cap; unless another one came since.
-UPDATE person SET last_contacted_at = $2 WHERE id = $1 AND last_contacted_at = $3
-
 -- name: expired
 -- Leases that ran out. One that was not handed over cannot have left; one that was may have.
-SELECT person_id, id, case_id, channel, fence, handed_over_at IS NOT NULL AS handed_over, provider, contacted_before, contacted_at
+SELECT person_id, id, case_id, channel, fence, handed_over_at IS NOT NULL AS handed_over, provider
 FROM attempt WHERE state = 'leased' AND lease_until <= clock_timestamp()
 ORDER BY lease_until LIMIT $1
 FOR UPDATE SKIP LOCKED
@@ -226,11 +223,7 @@ FROM old
 WHERE t.person_id = old.person_id AND t.id = old.id
   AND (t.state, $3) NOT IN (('delivered', 'delivered'), ('failed', 'failed'), ('accepted', 'accepted'),
                             ('delivered', 'accepted'), ('delivered', 'failed'), ('failed', 'accepted'))
-RETURNING t.case_id, t.channel, t.state, t.contact_point_id, old.taken, t.contacted_at
-
--- name: contact_happened
--- It left after all: it counts, whatever was put back meanwhile.
-UPDATE person SET last_contacted_at = greatest(last_contacted_at, coalesce($2, clock_timestamp())) WHERE id = $1
+RETURNING t.case_id, t.channel, t.state, t.contact_point_id, old.taken
 
 -- name: cancel_planned
 -- What the gate holds in its hands right now is skipped: it will see the reason once it has the person's lock.
