@@ -6,7 +6,7 @@
 INSERT INTO person (id, name, locale, place_zones, place_regions, place_evidence, place_version)
 SELECT uuidv7(), 'Payer ' || n, 'en_US', ARRAY[($2::text[])[1 + n % cardinality($2::text[])]],
     ARRAY['US', (ARRAY['US-AL', 'US-AK', 'US-AZ', 'US-AR', 'US-CA', 'US-CO', 'US-CT', 'US-DC', 'US-DE', 'US-FL', 'US-GA',
-        'US-HI', 'US-IA', 'US-ID', 'US-IL', 'US-IN', 'US-KS', 'US-KY', 'US-LA', 'US-MA', 'US-MD', 'US-ME', 'US-MI',
+        'US-HI', 'US-IA', 'US-ID', 'US-IL', 'US-IN', 'US-KS', 'US-KY', 'US-LA', 'US-VT', 'US-MD', 'US-ME', 'US-MI',
         'US-MN', 'US-MO', 'US-MS', 'US-MT', 'US-NC', 'US-ND', 'US-NE', 'US-NH', 'US-NJ', 'US-NM', 'US-NV', 'US-NY',
         'US-OH', 'US-OK', 'US-OR', 'US-PA', 'US-TX'])[1 + n % 40]],
     'number', $3

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from uuid import UUID
 
 from tenderline.core.events import Event, encode, kind_of
-from tenderline.core.ids import uuid7
+from tenderline.core.ids import uuid7s
 from tenderline.store import jobs
 from tenderline.store.db import Connection, Pool, query
 
@@ -27,7 +27,7 @@ async def append(connection: Connection, events: Iterable[Event]) -> list[UUID]:
     listed = list(events)
     if not listed:
         return []
-    ids = [uuid7() for _ in listed]
+    ids = uuid7s(len(listed))
     payloads = [encode(event) for event in listed]
     await connection.execute(
         query("events", "append"),
