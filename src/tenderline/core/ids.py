@@ -10,7 +10,7 @@ from uuid import UUID
 _lock = threading.Lock()
 _last_ticks = 0
 _RANDOM_BYTES = 8
-_RANDOM_MASK = (1 << 62) - 1
+_RANDOM_MAX = (1 << 62) - 1
 
 
 def uuid7() -> UUID:
@@ -31,9 +31,7 @@ def uuid7s(count: int) -> list[UUID]:
     ids = []
     for number in range(count):
         milliseconds, fraction = divmod(first + number, 4096)
-        random_bits = (
-            int.from_bytes(chance[_RANDOM_BYTES * number : _RANDOM_BYTES * (number + 1)], "big") & _RANDOM_MASK
-        )
+        random_bits = int.from_bytes(chance[_RANDOM_BYTES * number : _RANDOM_BYTES * (number + 1)], "big") & _RANDOM_MAX
         bits = (milliseconds & 0xFFFF_FFFF_FFFF) << 80 | 0x7 << 76 | fraction << 64 | 0x2 << 62 | random_bits
         ids.append(UUID(int=bits))
     return ids

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import msgspec
 
-from tenderline.compliance.decide import decide
-from tenderline.compliance.facts import Decision, Defer, Deny, PastContact
+from tenderline.compliance import plan as planning
+from tenderline.compliance.facts import Deny, PastContact
+from tenderline.compliance.plan import Choice, Chosen
 from tenderline.compliance.ruleset import Ruleset
 from tenderline.core.events import AttemptPlanned, AttemptSuppressed, Event
 from tenderline.core.zones import Place
@@ -33,8 +33,6 @@ from tenderline.store.gate import (
 from tenderline.store.places import Defaults
 from tenderline.store.rules import RuleBook
 
-TOO_LATE = Deny(("OWN-TOO-LATE",), "the rules let it pass only when it is too late for it")
-
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
@@ -42,35 +40,33 @@ class _Asked:
     place: Place
     rules: Ruleset
     facts: dict[tuple[UUID, UUID | None, str], Any]
-    contacts: list[PastContact]
+    contacts: tuple[PastContact, ...]
 
-    def decide(self, one: Planned) -> Decision:
-        """The gate's answer at the instant at which the contact is wanted, or when it opens after that."""
+    def choice(self, one: Planned) -> Choice:
+        """A planned contact as the gate is asked about it."""
         fact = self.facts[one.contact_point_id, one.case_id, one.channel]
         attempt = {"case_id": one.case_id, "subject": one.subject, "own_act_at": one.own_act_at}
         history = msgspec.structs.replace(
-            history_facts(self.person, fact, attempt, tuple(self.contacts)),
+            history_facts(self.person, fact, attempt, self.contacts),
             held=False,  # what stands in the way for the moment is asked again when the contact is due
             processing=False,
             unread_news=False,
         )
-        answer = decide(
-            one.due_at,
-            person_facts(self.person, self.place),
-            point_facts(one.contact_point_id, fact),
-            one.purpose,
-            one.channel,
-            history,
-            consents_of(fact["consents"], one.due_at),
-            self.rules,
+        return Choice(
+            channel=one.channel,
+            purpose=one.purpose,
+            point=point_facts(one.contact_point_id, fact),
+            history=history,
+            consents=consents_of(fact["consents"], one.due_at),
+            due_at=one.due_at,
+            not_after=one.not_after,
         )
-        return TOO_LATE if isinstance(answer, Defer) and answer.until >= one.not_after else answer
 
-    def with_answer(self, one: Planned, answer: Decision) -> Planned:
+    def with_answer(self, one: Planned, chosen: Chosen) -> Planned:
         """The contact as it is to be kept."""
         fact = self.facts[one.contact_point_id, one.case_id, one.channel]
         decision = written(
-            answer,
+            chosen.answer,
             one.due_at,
             self.rules,
             self.place,
@@ -78,9 +74,8 @@ class _Asked:
             contacts=self.contacts,
             opted_out_at=self.person["opted_out_at"],
         )
-        due_at = answer.until if isinstance(answer, Defer) else one.due_at
-        why = answer.why if isinstance(answer, Deny) else None
-        return msgspec.structs.replace(one, due_at=due_at, decision=decision, why=why)
+        why = chosen.answer.why if isinstance(chosen.answer, Deny) else None
+        return msgspec.structs.replace(one, due_at=chosen.due_at, decision=decision, why=why)
 
 
 async def plan(
@@ -101,16 +96,13 @@ async def plan(
         return []
     assert all(one.person_id == person_id for one in wanted)
     asked = await _ask_about(connection, book, defaults, person_id, wanted)
-    kept: list[Planned] = []
-    for step in steps:
-        answers = [(one, asked.decide(one)) for one in step]
-        chosen = next(((one, said) for one, said in answers if not isinstance(said, Deny)), None)
-        if chosen is None and answers:
-            kept.append(asked.with_answer(*answers[0]))
-        elif chosen is not None:
-            one = asked.with_answer(*chosen)
-            kept.append(one)
-            asked.contacts.append(_as_contact(one, one.due_at))
+    choices = [[asked.choice(one) for one in step] for step in steps]
+    found = planning.plan(choices, person_facts(asked.person, asked.place), asked.rules)
+    kept = [
+        asked.with_answer(step[chosen.place], chosen)
+        for step, chosen in zip(steps, found, strict=True)
+        if chosen is not None
+    ]
     ids = await attempts.add(connection, kept)
     await events.append(
         connection, [_told(one, attempt_id, payment_id) for one, attempt_id in zip(kept, ids, strict=True)]
@@ -137,18 +129,7 @@ async def _ask_about(
     }
     contacts = await contacts_of(connection, [person_id], rows[0]["now"] - rules.look_back)
     where = await places.of_people(connection, [person], defaults)
-    return _Asked(person, where[person_id], rules, facts, list(contacts.get(person_id, ())))
-
-
-def _as_contact(one: Planned, at: datetime) -> PastContact:
-    return PastContact(
-        at=at,
-        channel=one.channel,
-        purpose=one.purpose,
-        number=one.contact_point_id,
-        debt=one.case_id,
-        subject=one.subject,
-    )
+    return _Asked(person, where[person_id], rules, facts, contacts.get(person_id, ()))
 
 
 def _told(one: Planned, attempt_id: UUID, payment_id: UUID | None) -> Event:
