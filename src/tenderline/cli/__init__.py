@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from tenderline.cli import audit, client, dead_letters, frame, processes, settings, user
+from tenderline.cli import audit, client, dead_letters, frame, mail, processes, settings, simulate, user
 from tenderline.core.errors import TenderlineError
 
 app = typer.Typer(
@@ -29,6 +29,7 @@ for command in (
     processes.migrate,
     processes.doctor,
     dead_letters.replay,
+    simulate.simulate,
     processes.demo,
 ):
     app.command()(command)
@@ -39,6 +40,7 @@ app.add_typer(user.app, name="user")
 app.add_typer(client.app, name="client")
 app.add_typer(settings.app, name="config")
 app.add_typer(audit.app, name="audit")
+app.add_typer(mail.app, name="mail")
 
 
 @app.callback()
