@@ -160,7 +160,7 @@ def parse(texts: dict[str, str]) -> Ruleset:
         raise found
     rules = [rule for name, text in sorted(texts.items()) for rule in rule_file.read(name, text)]
     digest = hashlib.sha256("\0".join(f"{name}\0{text}" for name, text in sorted(texts.items())).encode())
-    return Ruleset(rules, digest.hexdigest()[:12])
+    return Ruleset(rules, digest.hexdigest()[:10])
 
 
 def check(texts: dict[str, str]) -> Iterator[InvalidRuleError]:
