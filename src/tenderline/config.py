@@ -12,7 +12,7 @@ import os
 import re
 import tomllib
 from pathlib import Path
-from typing import Any, Literal, get_origin
+from typing import Annotated, Any, Literal, get_origin
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -23,6 +23,7 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
     ValidatorFunctionWrapHandler,
+    WrapValidator,
     field_validator,
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -34,7 +35,7 @@ from tenderline.core.errors import ConfigurationError
 ENV_PREFIX = "TENDERLINE_"
 CONFIG_FILE_VARIABLE = "TENDERLINE_CONFIG"
 DEFAULT_CONFIG_FILE = "tenderline.toml"
-TRUSTED_PROXIES_MAX = 32
+NETWORKS_MAX = 32
 
 
 def default_data_dir() -> Path:
@@ -62,6 +63,22 @@ class Section(BaseModel):
             return json.loads(value)
         except ValueError:
             raise ValueError('write it as a,b or as a JSON list, ["a", "b"]') from None
+
+
+def _few_of_ones_own(value: Any, read: ValidatorFunctionWrapHandler) -> list[Network]:
+    try:
+        networks: list[Network] = read(value)
+    except ValidationError as error:
+        wrong = error.errors(include_url=False)[0]["input"]
+        raise ValueError(f"{wrong!r} is not a network, such as 10.0.0.0/8 or 192.0.2.7") from None
+    if len(networks) > NETWORKS_MAX:
+        raise ValueError(f"up to {NETWORKS_MAX} networks; write fewer, larger ones")
+    if any(network.prefixlen == 0 for network in networks):
+        raise ValueError("that would believe everybody; name the networks of your own machines")
+    return networks
+
+
+Networks = Annotated[list[Network], WrapValidator(_few_of_ones_own)]
 
 
 class StripeSettings(Section):
@@ -165,23 +182,22 @@ class ApiSettings(Section):
     requests_per_minute_max: int = Field(default=300, ge=1, description="Requests of one client in one minute.")
     session_idle_min: int = Field(default=15, ge=1, le=1440, description="A sign-in ends after this long unused.")
     session_valid_h: int = Field(default=12, ge=1, le=168, description="A sign-in ends after this long in any case.")
-    trusted_proxies: list[Network] = Field(
+    trusted_proxies: Networks = Field(
         default=[], description="Networks of the proxies in front, believed in X-Forwarded-For."
     )
 
-    @field_validator("trusted_proxies", mode="wrap")
-    @classmethod
-    def _proxies_are_networks(cls, value: Any, read: ValidatorFunctionWrapHandler) -> list[Network]:
-        try:
-            networks: list[Network] = read(value)
-        except ValidationError as error:
-            wrong = error.errors(include_url=False)[0]["input"]
-            raise ValueError(f"{wrong!r} is not a network, such as 10.0.0.0/8 or 192.0.2.7") from None
-        if len(networks) > TRUSTED_PROXIES_MAX:
-            raise ValueError(f"up to {TRUSTED_PROXIES_MAX} networks; write fewer, larger ones")
-        if any(network.prefixlen == 0 for network in networks):
-            raise ValueError("that would believe everybody; name the networks of your own proxies")
-        return networks
+
+class WebhooksSettings(Section):
+    """Webhooks that tell other systems what happened here. Their addresses are added by `tenderline webhooks add`."""
+
+    allowed_networks: Networks = Field(
+        default=[], description="Private networks that they may lie in; every other private address is refused."
+    )
+    http_on_loopback: bool = Field(
+        default=False, description="Plain http to this very machine, for trying things out; else https everywhere."
+    )
+    ca_file: Path | None = Field(default=None, description="CA certificates to trust instead of the system's.")
+    timeout_s: float = Field(default=15.0, gt=0, le=60, description="Longest wait for one answer.")
 
 
 class AuditSettings(Section):
@@ -224,6 +240,7 @@ class Settings(BaseSettings):
     compliance: ComplianceSettings = ComplianceSettings()
     worker: WorkerSettings = WorkerSettings()
     api: ApiSettings = ApiSettings()
+    webhooks: WebhooksSettings = WebhooksSettings()
     audit: AuditSettings = AuditSettings()
 
     @field_validator("public_url")

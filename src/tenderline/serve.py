@@ -32,7 +32,7 @@ from tenderline.store import db, events
 from tenderline.store.embedded import EmbeddedPostgres
 from tenderline.store.inbox import Inbox
 from tenderline.store.jobs import back_off_s
-from tenderline.web import payer
+from tenderline.web import own_page, payer
 from tenderline.web import routes as web_routes
 from tenderline.worker import reactions
 from tenderline.worker import run as worker
@@ -55,7 +55,12 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 def litestar_app(services: Services) -> Litestar:
     """The JSON API and the screens."""
     return Litestar(
-        route_handlers=[*api_routes.route_handlers, *web_routes.route_handlers, *payer.route_handlers],
+        route_handlers=[
+            *api_routes.route_handlers,
+            *web_routes.route_handlers,
+            *payer.route_handlers,
+            *own_page.route_handlers,
+        ],
         state=State({"services": services}),
         exception_handlers={Exception: web_routes.pages_or(problem_of)},
         openapi_config=api_routes.openapi_config,

@@ -5,25 +5,24 @@ A missing browser is a failure, never a skip: on Debian and Ubuntu `apt-get inst
 
 from __future__ import annotations
 
-import json
-import re
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
 from litestar import Litestar, Response, get, post
 from litestar.datastructures import State
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
+from playwright.async_api import Browser, BrowserContext, expect
 
-from support import edge, postgres, services, world
+from support import edge, postgres, screens, services, world
+from support.screens import NOTE_VIOLATIONS, SMALL, Watched, require_readable
+from tenderline.core.clock import utc_now
 from tenderline.core.events import CaseHeld, CaseOpened, MessageReceived, PaymentFailed
 from tenderline.core.webhooks import Envelope, Urgency
+from tenderline.messengers.base import Channel, IncomingMessage
+from tenderline.people import replies
 from tenderline.store import db, events, jobs
 from tenderline.store.inbox import Inbox
 from tenderline.web import stream
@@ -31,57 +30,11 @@ from tenderline.web.pages import SecurityHeaders, lead_to
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-AXE = Path(__file__).parent / "vendor" / "axe.min.js"
-AXE_TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 LIVE = "#live-state[data-state=live]"
 HIDE = """(hidden) => {
   Object.defineProperty(document, "hidden", {value: hidden, configurable: true});
   document.dispatchEvent(new Event("visibilitychange"));
 }"""
-NOTE_VIOLATIONS = """window.violations = [];
-const note = (e) => window.violations.push(`${e.violatedDirective} ${e.blockedURI}`);
-document.addEventListener("securitypolicyviolation", note);"""
-# What can be clicked, but for links inside a sentence; a tick box is as large as the label around it.
-SMALL = """() => [...document.querySelectorAll("a, button, input:not([type=hidden]), summary, label.tick")]
-  .filter((e) => e.checkVisibility() && !e.matches(".skip, p.mute a, p.empty a, .tick *"))
-  .map((e) => [e.getBoundingClientRect().height, e.outerHTML.slice(0, 120)])
-  .filter(([height]) => height < 43.5)"""
-
-
-@dataclass
-class Watched:
-    """A page, and everything it should not do."""
-
-    page: Page
-    base: str
-    wrong: list[str] = field(default_factory=list)
-    asked: list[str] = field(default_factory=list)
-
-    def look(self) -> None:
-        """Starts to note complaints and requests."""
-        self.page.on("console", lambda m: self.wrong.append(m.text) if m.type in ("error", "warning") else None)
-        self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
-        self.page.on("request", lambda request: self.asked.append(request.url))
-
-    async def require_clean(self) -> None:
-        """No complaint, no request to anybody else."""
-        host = urlsplit(self.base).netloc
-        self.wrong += [url for url in self.asked if urlsplit(url).netloc != host]
-        self.wrong += await self.page.evaluate("window.violations")
-        assert not self.wrong, self.wrong
-
-    async def go(self, path: str) -> None:
-        """Opens a page of the desk."""
-        await self.page.goto(self.base + path)
 
 
 @dataclass
@@ -166,6 +119,11 @@ async def fill(pool: Any) -> None:
         )
         await jobs.enqueue(connection, "open_case", b"{}", key="one")
     await pool.execute("UPDATE pgqueuer SET status = 'failed'")
+    async with pool.acquire() as connection, connection.transaction():
+        unclear = IncomingMessage(
+            channel=Channel.SMS, sender=debtor.address, text="stop by tomorrow? " + "y" * 90, provider_reference="SM1"
+        )
+        await replies.on_message(connection, unclear, utc_now())
     async with Inbox(pool) as receiving:
         for number in range(2):
             envelope = Envelope(event_id=f"evt_{number}", event_type="a.b", urgency=Urgency.OTHER, body=b"{}")
@@ -177,12 +135,8 @@ async def fill(pool: Any) -> None:
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def browser() -> AsyncIterator[Browser]:
-    found = shutil.which("chromium") or shutil.which("chromium-browser")
-    assert found, "The screens cannot be tested without a browser: apt-get install chromium"
-    async with async_playwright() as playwright:
-        made = await playwright.chromium.launch(executable_path=found, args=ARGUMENTS)
+    async with screens.launched() as made:
         yield made
-        await made.close()
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
@@ -197,26 +151,14 @@ async def empty_desk(server_url: str, browser: Browser) -> AsyncIterator[Desk]:
         yield made
 
 
-async def require_readable(watched: Watched, where: str) -> None:
-    """Nobody is shut out: axe finds nothing, nothing runs off the side, and no number could be a card's."""
-    page = watched.page
-    found = await page.evaluate(
-        AXE.read_text("utf-8") + f"\n;axe.run(document, {{runOnly: {json.dumps(AXE_TAGS)}}}).then((r) => r.violations)"
-    )
-    assert not [(one["id"], [node["html"][:200] for node in one["nodes"]]) for one in found], where
-    assert not re.search(r"[0-9]{12}", await page.inner_text("body")), where
-    for width in (1024, 512):  # 512 is what 1024 become at a zoom of 200 %
-        await page.set_viewport_size({"width": width, "height": 768})
-        assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{where} at {width}"
-    await page.set_viewport_size({"width": 1440, "height": 900})
-
-
 async def discard_path(desk: Desk) -> str:
     """Where somebody confirms that a webhook is given up."""
     return f"/dead-letters/webhooks/{await desk.pool.fetchval('SELECT id FROM inbox WHERE state = $1', 'dead')}/discard"
 
 
-PATHS = ["/", "/cases", "/cases?state=held", "/attempts", "/attempts?state=failed", "/inbox", "/dead-letters", "CASE"]
+RHODE_ISLAND = "/rules?region=US-RI&purpose=telemarketing&channel=sms&kind=hours"
+PATHS = ["/", "/cases", "/cases?state=held", "/attempts", "/attempts?state=failed", "/inbox", "/dead-letters", "CASE",
+         "/review", RHODE_ISLAND]  # fmt: skip
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -249,6 +191,47 @@ async def test_empty_screens_and_the_sign_in_are_readable_too(empty_desk: Desk, 
         await watched.require_clean()
         await watched.page.goto(f"{empty_desk.base}/cases/00000000-0000-7000-8000-000000000000")
         await require_readable(watched, "error page")
+
+
+async def gate_paths(desk: Desk) -> list[str]:
+    """The pages that explain the gate: each kind of answer, and each step of changing a rule."""
+    rows = await desk.pool.fetch("SELECT id, person_id, case_id FROM attempt")
+    paths = [f"/attempts/{row['id']}/why" for row in rows]
+    for query in ("", "&channel=sms&at=2026-01-05T20:55&clock=UTC", "&channel=sms", "&channel=fax"):
+        paths.append(f"/people/{rows[0]['person_id']}/ask?case={rows[0]['case_id']}{query}")
+    steps = ("", "/change", "/off", "/as-shipped")
+    return [*paths, "/rules", "/rules/new", *(f"/rules/OWN-HOURS{step}" for step in steps), "/rules/OWN-CAP-24H"]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_the_gates_answers_and_rules_are_readable_and_a_change_takes_two_looks(desk: Desk, scheme: str) -> None:
+    email = await edge.make_user(desk.pool, "compliance", f"{scheme}@example.org")
+    async with replace(desk, email=email).signed_in(scheme=scheme) as watched:
+        page = watched.page
+        await watched.go("/rules/OWN-CAP-24H/change")
+        written = await page.input_value("#rule-text")
+        await page.fill("#rule-text", written.replace("count = 1", "count = one"))
+        await page.fill("#rule-why", "a test")
+        await page.get_by_role("button", name="Look at the change").click()
+        await expect(page.locator(".notice[role=alert]")).to_contain_text("not valid TOML")
+        await require_readable(watched, f"a mistake ({scheme})")
+        await page.fill("#rule-text", written.replace("count = 1", "count = 2"))
+        await page.get_by_role("button", name="Look at the change").click()
+        await expect(page.locator(".goes")).to_contain_text("count = 1")
+        await require_readable(watched, f"a change ({scheme})")
+        await page.get_by_role("button", name="Put it in force").click()
+        await expect(page.locator("#rule-history")).to_contain_text(f"Changed by {email}: a test")
+        watched.wrong.clear()  # the browser notes the 422 of the mistake
+        for path in await gate_paths(desk):
+            await watched.go(path)
+            await require_readable(watched, f"{path} ({scheme})")
+            assert not (small := await page.evaluate(SMALL)), (path, small)
+        watched.wrong = [one for one in watched.wrong if "422" not in one]  # that of the channel that there is not
+        await watched.require_clean()
+        await watched.go("/rules/OWN-CAP-24H/as-shipped")
+        await page.fill("#confirm-why", "enough")
+        await page.get_by_role("button", name="Bring it back").click()
+        await expect(page.locator("#rule-history")).to_contain_text("Taken back by")
 
 
 async def test_what_happens_shows_on_the_board_by_the_stream_alone(desk: Desk, monkeypatch) -> None:
@@ -372,7 +355,7 @@ async def test_a_screen_is_live_again_after_the_server_was_away(server_url: str,
 async def test_targets_are_large_enough_to_hit(desk: Desk) -> None:
     case_id = await desk.pool.fetchval("SELECT id FROM recovery_case LIMIT 1")
     async with desk.signed_in() as watched:
-        for path in ("/", "/cases", "/dead-letters", f"/cases/{case_id}", await discard_path(desk)):
+        for path in ("/", "/cases", "/dead-letters", "/review", f"/cases/{case_id}", await discard_path(desk)):
             await watched.go(path)
             small = await watched.page.evaluate(SMALL)
             assert not small, (path, small)

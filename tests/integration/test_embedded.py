@@ -182,7 +182,7 @@ def test_a_server_started_by_hand_is_used_and_never_stopped(data_dir: Path) -> N
     with EmbeddedPostgres(data_dir) as postgres:
         assert sql(postgres.url, "SELECT 1") == 1
     assert postmaster_pid(data_dir) == by_hand
-    assert state(by_hand) == "S"
+    assert state(by_hand) in ("S", "R"), "alive, neither stopped nor a zombie"
 
 
 @pytest.mark.parametrize("name", ["long" * 40, "with blank", "with,comma", "mit-Ümlaut"])

@@ -36,8 +36,15 @@ ROUTES = [
     ("/api/v2/recovery/cases/{case_id}", "GET"),
     ("/api/v2/recovery/dead-letters", "GET"),
     ("/api/v2/recovery/dead-letters/replay", "POST"),
+    ("/api/v1/contact/status", "GET"),
+    ("/api/v2/compliance/check", "POST"),
+    ("/api/v2/compliance/dnclists", "GET"),
+    ("/api/v2/compliance/dnclists/{list_name}/entries", "POST"),
+    ("/api/v2/compliance/dnclists/{list_name}/entries/{value}", "GET"),
 ]
-NOTHING_TO_GET_WRONG = {"/health/live", "/health/ready", "/api/v2/recovery/dead-letters"}
+SCOPES = ("outbound:read", "outbound:write", "contactcenter:read")
+NOTHING_TO_GET_WRONG = {"/health/live", "/health/ready", "/api/v2/recovery/dead-letters", "/api/v2/compliance/dnclists"}
+NOTHING_TO_GET_WRONG |= {"/api/v2/compliance/dnclists/{list_name}/entries/{value}"}  # any text may be asked about
 
 
 class Running:
@@ -70,12 +77,13 @@ class Running:
                 url = await stack.enter_async_context(postgres.fresh_database(self._server_url, db.migrate))
                 pool = await stack.enter_async_context(db.open_pool(url, size_max=10))
                 made = services.make(pool, api__requests_per_minute_max=1_000_000)
-                self.case_id = (await world.make_debtor(pool)).case_id
+                debtor = await world.make_debtor(pool)
+                self.case_id, self.number = debtor.case_id, debtor.address
                 await world.make_debtor(pool, zone=world.zone_by_night())
                 await world.claim(pool)
-                self.basic = await edge.make_client(pool, "outbound:read", "outbound:write")
+                self.basic = await edge.make_client(pool, *SCOPES)
                 async with edge.client(made) as http:
-                    self.headers = await edge.token(http, pool, "outbound:read", "outbound:write")
+                    self.headers = await edge.token(http, pool, *SCOPES)
                 self.base, _ = await stack.enter_async_context(edge.server(made, port=edge.free_port()))
             except BaseException as error:
                 self._failed = error
@@ -128,8 +136,12 @@ def _made_real(case: Any, running: Running) -> Any:
     """What no description can tell: the one grant type there is, and the id of a case that exists."""
     if case.path == "/oauth/token":
         case.body = {**case.body, "grant_type": "client_credentials", "client_id": "", "client_secret": ""}
+    if "list_name" in case.path_parameters:
+        case.path_parameters["list_name"] = "internal"
     if "case_id" in case.path_parameters:
         case.path_parameters["case_id"] = str(running.case_id)
+    if case.path == "/api/v1/contact/status" and "phoneNumber" in case.query:
+        case.query = {**case.query, "phoneNumber": running.number}
     return case
 
 

@@ -77,6 +77,10 @@ async def event_of(kind, pool, debtor):
             return kind(person_id=debtor.person_id, channel="sms", text="STOP")
         case kinds.ReplyUnclear:
             return kind(person_id=debtor.person_id, channel="sms")
+        case kinds.ZoneCorrected:
+            return kind(person_id=debtor.person_id, zone="America/Denver")
+        case kinds.AddressCorrected:
+            return kind(person_id=debtor.person_id)
     raise AssertionError(f"say here what a {kind.__name__} looks like")
 
 

@@ -23,7 +23,12 @@ from tenderline.web import routes as web_routes
 
 DISCARD = "/dead-letters/webhooks/{webhook}/discard"
 ACTING = ["/dead-letters/replay", DISCARD, "/cases/{case}/hold", "/cases/{case}/release"]
-POST_ROUTES = ["/sign-out", "/session/active", *ACTING]
+RULES = ["/rules/new", *(f"/rules/{{rule}}/{step}" for step in ("change", "off", "as-shipped"))]
+REVIEW = ["/review/{person}/go-on", "/review/{person}/opt-out"]
+POST_ROUTES = ["/sign-out", "/session/active", "/do-not-contact/import", *ACTING, *RULES, *REVIEW]
+PLACES = {
+    "{case}": "{case_id:uuid}", "{webhook}": "{inbox_id:int}", "{rule}": "{rule_id:str}", "{person}": "{person_id:uuid}"
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -225,7 +230,7 @@ def test_every_screen_is_behind_the_guard_and_this_file_knows_every_post():
     open_to_all = {path for one in _handlers() if one.opt.get(sign_in.PUBLIC) for path in one.paths}
     assert open_to_all == {"/sign-in", "/static/{name:path}"}
     posts = {path for one in _handlers() if "POST" in one.http_methods for path in one.paths}
-    known = {path.replace("{case}", "{case_id:uuid}").replace("{webhook}", "{inbox_id:int}") for path in POST_ROUTES}
+    known = {re.sub(r"\{\w+\}", lambda place: PLACES[place[0]], path) for path in POST_ROUTES}
     assert posts - {"/sign-in"} == known
 
 
@@ -233,6 +238,7 @@ def test_every_screen_is_behind_the_guard_and_this_file_knows_every_post():
 async def test_no_post_is_taken_without_its_token_or_from_another_site(http, pool, path):
     debtor = await world.make_debtor(pool)
     path = path.replace("{case}", str(debtor.case_id)).replace("{webhook}", "1")
+    path = path.replace("{rule}", "OWN-HOURS").replace("{person}", str(debtor.person_id))
     await edge.sign_in(http, await edge.make_user(pool))
     token = edge.csrf_of((await http.get("/")).text)
     before = await pool.fetchval("SELECT count(*) FROM audit")

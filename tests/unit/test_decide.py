@@ -89,6 +89,7 @@ SILENT = PersonFacts(zones=NEW_YORK, opted_out_at=NOON_IN_NEW_YORK, opted_out_ch
         ({"history": History(closed=True)}, "OWN-CLOSED"),
         ({"point": ContactPointFacts(usable=False)}, "OWN-ADDRESS"),
         ({"point": ContactPointFacts(lists=("internal",))}, "OWN-DNC"),
+        ({"person": PersonFacts(zones=NEW_YORK, declined_channels=frozenset({"sms"}))}, "OWN-DECLINED"),
         ({"person": PersonFacts(zones=())}, "OWN-HOURS"),
         ({"person": PersonFacts(zones=NEW_YORK, distress_until=datetime(9999, 12, 31, tzinfo=UTC))}, "OWN-DISTRESS"),
     ],
@@ -109,6 +110,11 @@ def test_what_denies_names_its_rule(changes, rule):
             {"person": PersonFacts(zones=NEW_YORK, distress_until=NOON_IN_NEW_YORK + hours(2))},
             "OWN-DISTRESS",
             NOON_IN_NEW_YORK + hours(2),
+        ),
+        (
+            {"person": PersonFacts(zones=NEW_YORK, paused_until=NOON_IN_NEW_YORK + hours(24))},
+            "OWN-PAUSED",
+            NOON_IN_NEW_YORK + hours(24),
         ),
         ({"history": History(contacts=(past(hours(23)),))}, "OWN-CAP-24H", NOON_IN_NEW_YORK + hours(1)),
         (
@@ -167,6 +173,54 @@ def test_an_opt_out_is_confirmed_once_within_five_minutes_where_it_was_said(chan
         history=History(contacts=before, own_act_at=night),
     )
     assert isinstance(decision, Allow) is allowed
+
+
+PAUSED = PersonFacts(zones=NEW_YORK, paused_until=NOON_IN_NEW_YORK + timedelta(days=7))
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+@pytest.mark.parametrize("purpose", [*ASKING, Purpose.SERVICING])
+def test_a_pause_puts_off_what_a_machine_sends_and_not_what_a_person_says(purpose, channel):
+    decision = ask(person=PAUSED, purpose=purpose, channel=channel)
+    if channel == "voice_live":
+        assert isinstance(decision, Allow)
+    else:
+        assert isinstance(decision, Defer)
+        assert decision.rules == ("OWN-PAUSED",)
+        assert decision.until == PAUSED.paused_until
+
+
+@pytest.mark.parametrize("left_s", [1, 0, -1])
+def test_a_pause_is_over_at_its_instant(left_s):
+    over = PersonFacts(zones=NEW_YORK, paused_until=NOON_IN_NEW_YORK + timedelta(seconds=left_s))
+    assert isinstance(ask(person=over), Allow) is (left_s <= 0)
+
+
+def test_a_pause_that_ends_at_night_lasts_until_the_morning():
+    night = datetime(2026, 11, 25, 5, 0, tzinfo=UTC)  # midnight in New York
+    decision = ask(person=PersonFacts(zones=NEW_YORK, paused_until=night))
+    assert isinstance(decision, Defer)
+    assert decision.until == datetime(2026, 11, 25, 13, 0, tzinfo=UTC)
+
+
+def test_a_word_that_a_stop_was_heard_may_come_during_a_pause():
+    now = NOON_IN_NEW_YORK
+    silent = PersonFacts(
+        zones=NEW_YORK, opted_out_at=now, opted_out_channels=frozenset({"sms"}), paused_until=now + hours(24)
+    )
+    history = History(own_act_at=now)
+    assert isinstance(ask(person=silent, purpose=Purpose.OPT_OUT_CONFIRMATION, history=history), Allow)
+
+
+@pytest.mark.parametrize("purpose", [*ASKING, Purpose.SERVICING])
+@pytest.mark.parametrize(
+    ("declined", "silent"),
+    [("sms", {"sms"}), ("email", {"email"}), ("push", {"push"}), ("voice", {"voice_live", "voice_artificial"})],
+)
+def test_a_channel_that_is_not_wanted_is_silent_for_everything_and_the_others_are_not(declined, silent, purpose):
+    person = PersonFacts(zones=NEW_YORK, declined_channels=frozenset({declined}))
+    denied = {one for one in CHANNELS if isinstance(ask(person=person, purpose=purpose, channel=one), Deny)}
+    assert denied == silent
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,8 @@ class Life(RuleBasedStateMachine):
         self.consents: dict[tuple[str, str], Consent] = {}
         self.contacts: list[PastContact] = []
         self.distress_until = None
+        self.paused_until = None
+        self.declined: set[str] = set()
         self.own_act_at = None
         self.settled: set[UUID] = set()
 
@@ -110,6 +112,18 @@ class Life(RuleBasedStateMachine):
     @rule()
     def her_distress_is_over(self):
         self.distress_until = None
+
+    @rule(length_days=st.sampled_from([7, 14, 30]))
+    def she_asks_for_a_pause(self, length_days):
+        self.paused_until = self.now + timedelta(days=length_days)
+
+    @rule()
+    def she_ends_her_pause(self):
+        self.paused_until = None
+
+    @rule(channel=st.sampled_from(["sms", "email", "voice", "push"]))
+    def she_turns_a_channel_off_or_on(self, channel):
+        self.declined ^= {channel}
 
     @rule(debt=st.sampled_from(DEBTS))
     def she_pays(self, debt):
@@ -165,6 +179,8 @@ class Life(RuleBasedStateMachine):
                 opted_out_at=min(self.refusals.values(), default=None),
                 opted_out_channels=frozenset(self.refusals),
                 distress_until=self.distress_until,
+                paused_until=self.paused_until,
+                declined_channels=frozenset(self.declined),
                 zones=self.zones,
                 regions=self.regions,
             ),
@@ -196,7 +212,10 @@ class Life(RuleBasedStateMachine):
             assert family_of(channel) in self.refusals
             assert self.own_act_at is not None
             assert self.now - self.own_act_at <= timedelta(minutes=5)
+        assert family_of(channel) not in self.declined, "never by a channel that she does not want"
         if channel != "voice_live":
+            paused = self.paused_until is not None and self.now < self.paused_until
+            assert not paused or purpose is Purpose.OPT_OUT_CONFIRMATION
             assert self.distress_until is None or self.distress_until <= self.now
         for one in RULES.rules:
             row = one.row

@@ -22,11 +22,12 @@ from tenderline.notify.templates import (
 
 LINK = "https://pay.example.org/pay/" + "A" * 48
 STOP = "https://pay.example.org/stop/" + "B" * 48
+OWN_PAGE = "https://pay.example.org/me/" + "C" * 70
 CARD = "4242 4242 4242 4242"
 
 
 def email(name: str | None = "Ann Lee", hint: FailureReason | None = None, organisation: str = "Hope House") -> Email:
-    return recovery_email(organisation, name, "$25.00", LINK, STOP, hint)
+    return recovery_email(organisation, name, "$25.00", LINK, STOP, OWN_PAGE, hint)
 
 
 @pytest.mark.parametrize(
@@ -100,8 +101,9 @@ def test_the_email_says_the_same_in_both_forms() -> None:
     written = email()
     assert written.subject == "Your payment to Hope House"
     for form in (written.text, written.html):
-        for part in ("Dear Ann Lee,", "$25.00", "Hope House", "did not go through", LINK, STOP, "no more messages"):
+        for part in ("Dear Ann Lee,", "$25.00", "Hope House", "did not go through", "no more messages"):
             assert part in form
+        assert all(url in form for url in (LINK, STOP, OWN_PAGE))
     assert f'<a href="{LINK}"' in written.html
     assert '<html lang="en">' in written.html
     assert "\n\n\n\n" not in written.text
@@ -191,11 +193,11 @@ def test_missing_values_card_numbers_and_unsafe_links_are_refused(organisation: 
     with pytest.raises(UnsafeMessageError):
         recovery_sms(organisation, amount, link)
     with pytest.raises(UnsafeMessageError):
-        recovery_email(organisation, None, amount, link, STOP)
+        recovery_email(organisation, None, amount, link, STOP, OWN_PAGE)
     with pytest.raises(UnsafeMessageError):
-        recovery_email("Hope", None, "$25.00", LINK, "http://evil.example.org/")
+        recovery_email("Hope", None, "$25.00", LINK, "http://evil.example.org/", OWN_PAGE)
     with pytest.raises(UnsafeMessageError):
-        recovery_email("Hope", f"Ann {CARD}", "$25.00", LINK, STOP)
+        recovery_email("Hope", f"Ann {CARD}", "$25.00", LINK, STOP, OWN_PAGE)
 
 
 @pytest.mark.parametrize("link", ["http://127.0.0.1:4000/pay/x", "http://localhost:4000/pay/x", "http://[::1]:4000/x"])

@@ -11,7 +11,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, OAuthFlow, OAuthFlows, SecurityScheme
 from litestar.types import ControllerRouterHandler, ExceptionHandlersMap
 
-from tenderline.api import cases, errors, health, oauth
+from tenderline.api import cases, contacts, dnc, errors, health, oauth
 from tenderline.api.auth import TokenGate
 from tenderline.store.oauth import SCOPES
 
@@ -32,12 +32,20 @@ recovery = Router(
     request_max_body_size=BODY_BYTES_MAX,
 )
 
+compliance = Router(
+    path="/",
+    route_handlers=[contacts.status, contacts.check, dnc.list_lists, dnc.get_entry, dnc.add_entries],
+    middleware=[TokenGate()],
+    tags=["Compliance"],
+    request_max_body_size=BODY_BYTES_MAX,
+)
+
 exception_handlers: ExceptionHandlersMap = {Exception: errors.problem_of}
 """For the whole application: whatever no other handler takes becomes a problem."""
 
 _api = Router(
     path="/",
-    route_handlers=[oauth.token, recovery, health.live, health.ready, openapi],
+    route_handlers=[oauth.token, recovery, compliance, health.live, health.ready, openapi],
     exception_handlers=exception_handlers,
 )
 
@@ -46,7 +54,7 @@ route_handlers: list[ControllerRouterHandler] = [_api]
 openapi_config = OpenAPIConfig(
     title="Tenderline",
     version=version("tenderline"),
-    summary="Recovery cases, webhooks and jobs that failed for good, access tokens, and health.",
+    summary="Recovery cases, who may be contacted, what failed for good, access tokens, and health.",
     description=(
         "Errors are RFC 9457 problems; switch on `code`. Every answer under /api tells the caller's place in the "
         "one-minute limit by X-RateLimit-Limit, X-RateLimit-Remaining and X-RateLimit-Reset (seconds from now); "

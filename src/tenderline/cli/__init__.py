@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from tenderline.cli import audit, client, dead_letters, frame, mail, processes, settings, simulate, user
+from tenderline.cli import audit, client, dead_letters, dnc, frame, gate, mail, processes, settings, simulate, user
 from tenderline.core.errors import TenderlineError
 
 app = typer.Typer(
@@ -41,6 +41,8 @@ app.add_typer(client.app, name="client")
 app.add_typer(settings.app, name="config")
 app.add_typer(audit.app, name="audit")
 app.add_typer(mail.app, name="mail")
+app.add_typer(gate.app, name="gate")
+app.add_typer(dnc.app, name="dnc")
 
 
 @app.callback()

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from tenderline.app import Services
 
 ID_MAX = 2**63 - 1
-WHY_LENGTH_MAX = 200
 
 RowIds = list[int] | None
 
@@ -34,20 +33,13 @@ def replay(
     if discard:
         if jobs or webhooks or everything:
             raise typer.BadParameter("--discard stands alone: replay first, then see what is left")
-        _discard(discard, _reason(why), as_json)
+        _discard(discard, frame.reason(why), as_json)
     elif why:
         raise typer.BadParameter("--why belongs to --discard")
     elif jobs or webhooks or everything:
         _replay(jobs or [], webhooks or [], everything, as_json)
     else:
         _list(as_json)
-
-
-def _reason(why: str) -> str:
-    text = " ".join(why.split())
-    if not text or len(text) > WHY_LENGTH_MAX or not text.isprintable():
-        raise typer.BadParameter(f"say why in 1 to {WHY_LENGTH_MAX} printable characters, with --why")
-    return text
 
 
 def _list(as_json: bool) -> None:

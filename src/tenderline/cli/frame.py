@@ -23,6 +23,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 EXIT_FAILED = 1
 EXIT_MISUSED = 2
 PASSWORD_BYTES_MAX = 8 * 1024
+WHY_LENGTH_MAX = 200
 
 
 class Said:
@@ -90,6 +91,14 @@ def actor() -> str:
         return f"cli:{pwd.getpwuid(os.getuid()).pw_name}"
     except KeyError:  # a container may run under a number that has no name
         return f"cli:uid {os.getuid()}"
+
+
+def reason(why: str) -> str:
+    """A reason as the audit log keeps it."""
+    text = " ".join(why.split())
+    if not text or len(text) > WHY_LENGTH_MAX or not text.isprintable():
+        raise typer.BadParameter(f"say why in 1 to {WHY_LENGTH_MAX} printable characters, with --why")
+    return text
 
 
 def read_password() -> str:

@@ -167,6 +167,8 @@ def denies(
             return history.closed
         case RuleKind.UNUSABLE_ADDRESS:
             return not contact_point.usable
+        case RuleKind.DECLINED:
+            return family_of(channel) in person.declined_channels
         case RuleKind.DNC:
             return any(name in rule.row.lists for name in contact_point.lists)
         case RuleKind.CONSENT:
@@ -195,6 +197,8 @@ def waits_until(rule: Rule, now: datetime, person: PersonFacts, history: History
     match rule.kind:
         case RuleKind.DISTRESS if person.distress_until is not None:
             return max(now, person.distress_until)
+        case RuleKind.PAUSED if person.paused_until is not None:
+            return max(now, person.paused_until)
         case RuleKind.PROCESSING if history.processing:
             return now + timedelta(seconds=rule.row.again_after_s or 0)
         case RuleKind.HELD if history.held:

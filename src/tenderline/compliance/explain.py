@@ -118,6 +118,10 @@ def _looked_at(rule: Rule, person: PersonFacts, contact_point: ContactPointFacts
             return f"stands: {_named(classes)}; needs one of {_named(rule.row.classes)}"
         case RuleKind.DNC:
             return f"on {_named(contact_point.lists)}" if contact_point.lists else "on no list"
+        case RuleKind.PAUSED if person.paused_until is not None:
+            return f"paused until {person.paused_until:%Y-%m-%d %H:%M} UTC"
+        case RuleKind.DECLINED if person.declined_channels:
+            return f"declined: {_named(person.declined_channels)}"
         case RuleKind.UNUSABLE_ADDRESS if contact_point.why_not:
             return contact_point.why_not
         case _:

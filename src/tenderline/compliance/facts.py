@@ -43,6 +43,10 @@ class PersonFacts(msgspec.Struct, frozen=True, gc=False):
     opted_out_channels: frozenset[str] = frozenset()
     """The channels by which the refusals that stand were said: `sms`, `email`, `push` or `voice`."""
     distress_until: datetime | None = None
+    paused_until: datetime | None = None
+    """Until when she asked not to be contacted by a machine."""
+    declined_channels: frozenset[str] = frozenset()
+    """The channels that she does not want, whatever it is about: `sms`, `email`, `push` or `voice`."""
     zones: tuple[str, ...] = ()
     """Every zone not ruled out; empty when nothing is known."""
     regions: tuple[str, ...] = ()

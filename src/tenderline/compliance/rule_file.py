@@ -20,7 +20,7 @@ from tenderline.core.errors import ConfigurationError
 from tenderline.core.hours import DAY_S, Window, Windows
 
 ROWS_MAX = 2_000
-_HEADER = re.compile(r"^\s*\[\[\s*rule\s*\]\]", re.MULTILINE)
+_HEADER = re.compile(r"^[ \t]*\[\[[ \t]*rule[ \t]*\]\]", re.MULTILINE)
 _AT = re.compile(r" - at `\$\.?(.+?)`$")
 
 _CAP_KEYS = frozenset({"count", "key", "counts"})

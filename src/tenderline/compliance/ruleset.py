@@ -23,10 +23,10 @@ ZONES_MAX = 512
 
 DENYING = frozenset(
     {RuleKind.OPTED_OUT, RuleKind.CONFIRMATION, RuleKind.SETTLED, RuleKind.CLOSED, RuleKind.UNUSABLE_ADDRESS}
-    | {RuleKind.DNC, RuleKind.CONSENT, RuleKind.BAN}
+    | {RuleKind.DECLINED, RuleKind.DNC, RuleKind.CONSENT, RuleKind.BAN}
 )
 """The kinds that refuse a contact for good."""
-WAITING = frozenset({RuleKind.PROCESSING, RuleKind.HELD, RuleKind.DISTRESS, RuleKind.UNREAD_NEWS})
+WAITING = frozenset({RuleKind.PROCESSING, RuleKind.HELD, RuleKind.DISTRESS, RuleKind.PAUSED, RuleKind.UNREAD_NEWS})
 """The kinds that put it off until something has happened."""
 
 # A date begins when it begins somewhere on earth, and is over when it is over everywhere: about its edges the rules of
@@ -138,7 +138,6 @@ class Ruleset:
         return Ruleset([rule for rule in self.rules if rule.id not in gone] + changed, version)
 
 
-
 def lifted(rule: Rule, classes: frozenset[str], own_act_age_s: int | None = None) -> str:
     """What lifts a rule, in words; nothing when it stands."""
     row = rule.row
@@ -160,7 +159,7 @@ def parse(texts: dict[str, str]) -> Ruleset:
         raise found
     rules = [rule for name, text in sorted(texts.items()) for rule in rule_file.read(name, text)]
     digest = hashlib.sha256("\0".join(f"{name}\0{text}" for name, text in sorted(texts.items())).encode())
-    return Ruleset(rules, digest.hexdigest()[:10])
+    return Ruleset(rules, digest.hexdigest()[:10])  # short enough that its digits are never taken for a number of hers
 
 
 def check(texts: dict[str, str]) -> Iterator[InvalidRuleError]:

@@ -182,6 +182,9 @@ class PersonOptedOut(Event, frozen=True):
     text: str
     how: str = ""
     """By what means: reply, unsubscribe link, carrier …"""
+    address: str = ""
+    said_at: str = ""
+    """When her word was received; empty: when this was written."""
 
 
 class PersonOptedIn(Event, frozen=True):
@@ -189,6 +192,9 @@ class PersonOptedIn(Event, frozen=True):
 
     summary = "Opted in again by {channel}"
     channel: str
+    how: str = ""
+    address: str = ""
+    said_at: str = ""
 
 
 class MessageReceived(Event, frozen=True):
@@ -228,6 +234,46 @@ class PaymentLinkOpened(Event, frozen=True):
     summary = "Payment link opened"
 
 
+class ContactPaused(Event, frozen=True):
+    """On her own page the payer asked for a pause: no machine contacts her until it ends."""
+
+    summary = "Paused by the payer until {until}"
+    until: str
+
+
+class ContactResumed(Event, frozen=True):
+    """The payer ended her pause before its time."""
+
+    summary = "Pause ended by the payer"
+
+
+class ChannelDeclined(Event, frozen=True):
+    """The payer does not want this channel; what is said by others goes on."""
+
+    summary = "{channel} turned off by the payer"
+    channel: str
+
+
+class ChannelAccepted(Event, frozen=True):
+    """The payer turned a channel on again that she had turned off herself."""
+
+    summary = "{channel} turned on again by the payer"
+    channel: str
+
+
+class ZoneCorrected(Event, frozen=True):
+    """The payer told her time zone: from now on it alone says what hour it is there."""
+
+    summary = "Time zone corrected by the payer: {zone}"
+    zone: str
+
+
+class AddressCorrected(Event, frozen=True):
+    """The payer told her postal address, by which hours and law are found."""
+
+    summary = "Postal address corrected by the payer"
+
+
 AnyEvent = (
     PaymentFailed
     | PaymentActionRequired
@@ -255,6 +301,12 @@ AnyEvent = (
     | ContactPointRejected
     | CarrierHoldsOptOut
     | PaymentLinkOpened
+    | ContactPaused
+    | ContactResumed
+    | ChannelDeclined
+    | ChannelAccepted
+    | ZoneCorrected
+    | AddressCorrected
 )
 
 _decoder = msgspec.json.Decoder(AnyEvent)

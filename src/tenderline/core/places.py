@@ -78,6 +78,11 @@ def find(address: Address) -> Area:
     return Area(zones, (country,), vague=len(zones) > 1) if zones else NOWHERE
 
 
+def countries() -> Mapping[str, tuple[str, ...]]:
+    """Every country that is known, by its ISO 3166 code, with its zones."""
+    return _countries()
+
+
 def are_alike(one: str, other: str) -> bool:
     """Whether two zones have the same rules in the years that matter here."""
     alike = _alike()

@@ -23,16 +23,19 @@ PAGE_SIZE = 50
 CASE_STATES: Final = ("open", "held", "recovered", "stopped", "exhausted")
 ATTEMPT_STATES: Final = ("planned", "leased", "accepted", "delivered", "failed", "suppressed", "in_doubt")
 _GROUPS: Final = {
-    "Cases": tuple(("cases", state) for state in CASE_STATES),
+    "Cases": (*(("cases", state) for state in CASE_STATES), ("people", "review")),
     "Contacts": tuple(("attempts", state) for state in ATTEMPT_STATES),
     "Webhooks and jobs": (("inbox", "unread"), ("inbox", "dead"), ("jobs", "dead")),
 }
 _LABELS: Final = {
     ("inbox", "dead"): "dead webhooks",
     ("jobs", "dead"): "dead jobs",
+    ("people", "review"): "to be read",
 }
 # Numbers that ask for somebody's attention as soon as they are not zero.
-_NEEDS_LOOK: Final = frozenset({("cases", "held"), ("attempts", "in_doubt"), ("inbox", "dead"), ("jobs", "dead")})
+_NEEDS_LOOK: Final = frozenset(
+    {("cases", "held"), ("attempts", "in_doubt"), ("inbox", "dead"), ("jobs", "dead"), ("people", "review")}
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,8 @@ class CaseView:
     held_why: str | None
     zones: tuple[str, ...]
     """Every time zone the payer may be in; the gate wants a lawful hour in all of them."""
-    zone_is_self_stated: bool
+    zone_evidence: str
+    """How these are known, in words."""
     addresses: tuple[AddressView, ...]
     attempts: tuple[AttemptView, ...]
     timeline: tuple[EventLine, ...]
@@ -77,7 +78,7 @@ async def read_case(connection: Connection, rules: Ruleset, case_id: UUID, defau
         transaction=words.plain(case.transaction_id),
         held_why=words.plain(case.held_why) if case.held_why else None,
         zones=place.zones,
-        zone_is_self_stated=case.zone is not None,
+        zone_evidence=words.EVIDENCE[place.evidence],
         addresses=tuple(_address(point) for point in points),
         attempts=tuple(attempts.views(tried, rules)),
         timeline=event_lines(told),

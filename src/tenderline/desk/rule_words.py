@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from itertools import groupby
 from typing import Final
@@ -39,6 +39,8 @@ KINDS: Final = {
     RuleKind.PROCESSING: "payment on its way",
     RuleKind.HELD: "held",
     RuleKind.DISTRESS: "distress",
+    RuleKind.PAUSED: "pause",
+    RuleKind.DECLINED: "channel not wanted",
     RuleKind.UNREAD_NEWS: "unread news",
     RuleKind.HOURS: "hours",
     RuleKind.CAP: "how often",
@@ -67,10 +69,17 @@ def kind(code: RuleKind) -> str:
 
 def binds(rule: Rule) -> str:
     """The contacts that a rule is about: `SMS, e-mail; asking for gifts`."""
-    row = rule.row
-    channels = ", ".join(map(channel, row.channels)) or "every channel"
-    purposes = ", ".join(map(purpose, row.purposes)) or "every purpose"
-    return f"{channels}; {purposes}"
+    return f"{_all_or(rule.row.channels, CHANNELS, 'channel')}; {_all_or(rule.row.purposes, PURPOSES, 'purpose')}"
+
+
+def _all_or(codes: Collection[str], known: Mapping[str, str], noun: str) -> str:
+    """Those that are named; when fewer are not, all but those."""
+    left_out = [name for code, name in known.items() if code not in codes] if codes else []
+    if not left_out:
+        return f"every {noun}"
+    if len(left_out) < len(codes):
+        return f"every {noun} but {' and '.join(left_out)}"
+    return ", ".join(known.get(code, code) for code in codes)
 
 
 def detail(rule: Rule) -> str:
@@ -80,7 +89,7 @@ def detail(rule: Rule) -> str:
         case RuleKind.HOURS:
             return _hours(rule)
         case RuleKind.CAP:
-            return f"at most {row.count} {_counted(rule)}"
+            return f"at most {_counted(rule)}"
         case RuleKind.QUIET_AFTER:
             return f"none for {row.quiet_d} days after a {row.after}, by {_key(rule)}"
         case RuleKind.CONSENT:
@@ -104,9 +113,10 @@ def _counted(rule: Rule) -> str:
         window = f"{cap.days} local dates" if cap.days > 1 else "one local date"
     else:
         window = f"{cap.window_s // 3600} hours" if cap.window_s < 2 * DAY_S else f"{cap.window_s // DAY_S} days"
-    channels = ", ".join(channel(one) for one in CHANNELS if one in cap.channels)
-    what = {"attempt": "contacts", "connect": "answered calls", "conversation": "conversations", "refusal": "refusals"}
-    return f"{what[cap.counts]} in {window}, for each {cap.key}; counted: {channels}"
+    counted = _all_or([one for one in CHANNELS if one in cap.channels], CHANNELS, "channel")
+    what = {"attempt": "contact", "connect": "answered call", "conversation": "conversation", "refusal": "refusal"}
+    noun = what[cap.counts] + ("s" if cap.count > 1 else "")
+    return f"{cap.count} {noun} in {window}, for each {cap.key}; counted: {counted}"
 
 
 def _hours(rule: Rule) -> str:
@@ -118,8 +128,8 @@ def _hours(rule: Rule) -> str:
             else f"on public holidays as {rule.row.holidays}"
         )
     if rule.fixed_zones:
-        clocks = ", ".join(rule.fixed_zones)
-        parts.append(f"by the clock of {clocks}{' and her own' if rule.by_recipient else ''}")
+        clocks = " and ".join([*rule.fixed_zones, *(["the person"] if rule.by_recipient else [])])
+        parts.append(f"by the clock of {clocks}")
     return "; ".join(parts)
 
 
@@ -127,7 +137,7 @@ def lifted_by(rule: Rule) -> str:
     """What lifts a rule, in words; nothing when nothing does."""
     parts = [f"an agreement ({' or '.join(rule.row.lifted_by)})"] if rule.row.lifted_by else []
     if rule.kind is RuleKind.HOURS and rule.row.lifted_by_own_act_s is not None:
-        parts.append(f"her own act of the last {rule.row.lifted_by_own_act_s // 60} minutes")
+        parts.append(f"the person's own act of the last {rule.row.lifted_by_own_act_s // 60} minutes")
     return " or ".join(parts)
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final, Literal
 from uuid import UUID
 
+from tenderline.compliance.decide import NO_ZONE
 from tenderline.compliance.explain import Explanation, Says, Verdict
 from tenderline.compliance.facts import NO_END, Allow, Defer, PastContact
+from tenderline.compliance.rule import RuleKind
 from tenderline.compliance.ruleset import Ruleset
 from tenderline.core.zones import Evidence
 from tenderline.desk import rule_words, words
@@ -17,7 +19,7 @@ from tenderline.desk.board import EventLine, event_lines
 from tenderline.store import board, decisions, explanations, people
 from tenderline.store.db import Connection
 from tenderline.store.decisions import KeptAttempt
-from tenderline.store.explanations import Facts, Question, Said
+from tenderline.store.explanations import Facts, Listed, Question, Said
 from tenderline.store.gate import TZDATA_VERSION, DecisionRecord
 from tenderline.store.places import Defaults
 from tenderline.store.rules import RuleBook
@@ -25,15 +27,27 @@ from tenderline.store.rules import RuleBook
 CONTACTS_SHOWN: Final = 5
 ZONES_SHOWN: Final = 6
 Answer = Literal["allow", "defer", "deny"]
-_EVIDENCE: Final = {
-    Evidence.SELF_STATED: "she told it herself",
-    Evidence.ADDRESS: "her address",
-    Evidence.ADDRESS_AND_NUMBER: "her address and her number, which disagree",
-    Evidence.NUMBER: "her number",
-    Evidence.COUNTRY: "her country",
-    Evidence.DEFAULT: "the default of this installation",
-    Evidence.NONE: "nothing known",
+# What a program switches on; the first is the word of the integrations that this was written for.
+REASONS: Final = {
+    RuleKind.HOURS: "outside_jurisdiction_hours",
+    RuleKind.OPTED_OUT: "opted_out",
+    RuleKind.DNC: "on_do_not_contact_list",
+    RuleKind.CONSENT: "consent_missing",
+    RuleKind.CAP: "contact_cap_reached",
+    RuleKind.QUIET_AFTER: "quiet_period",
+    RuleKind.BAN: "banned",
+    RuleKind.SETTLED: "already_paid",
+    RuleKind.CLOSED: "matter_closed",
+    RuleKind.PROCESSING: "payment_processing",
+    RuleKind.HELD: "held_for_review",
+    RuleKind.DISTRESS: "distress_hold",
+    RuleKind.PAUSED: "paused",
+    RuleKind.DECLINED: "channel_declined",
+    RuleKind.UNREAD_NEWS: "unread_news",
+    RuleKind.UNUSABLE_ADDRESS: "address_unusable",
+    RuleKind.CONFIRMATION: "confirmation_not_due",
 }
+UNKNOWN_ZONE: Final = "unknown_time_zone"
 SAYS: Final[dict[Says, str]] = {"denies": "no", "defers": "not now", "lifted": "lifted", "content": "yes"}
 
 
@@ -42,6 +56,7 @@ class VerdictView:
     """What one rule said, with what it rests on."""
 
     id: str
+    code: RuleKind
     kind: str
     says: Says
     why: str
@@ -81,12 +96,23 @@ class Why:
     answer: Answer
     until: datetime | None
     why: str | None
+    rules: tuple[str, ...]
+    """Those that said no, the loudest first; of an answer that allows, all that were asked."""
     local_times: tuple[tuple[str, datetime], ...]
     verdicts: tuple[VerdictView, ...]
     facts: tuple[FactLine, ...]
     only_now: tuple[str, ...]
     ruleset: str
     tzdata: str
+
+    @property
+    def reason(self) -> str | None:
+        """Why not, in a word for programs; None when it is allowed."""
+        if self.answer == "allow":
+            return None
+        if self.why == NO_ZONE:
+            return UNKNOWN_ZONE
+        return next(REASONS[one.code] for one in self.verdicts if one.id == self.rules[0])
 
     @property
     def said_no(self) -> tuple[VerdictView, ...]:
@@ -130,11 +156,6 @@ class AttemptWhy:
     timeline: tuple[EventLine, ...]
 
 
-def instant(at: datetime) -> str:
-    """`21 Nov 2026 14:05:09 UTC`: a decision may hang on the second."""
-    return f"{at.astimezone(UTC):%-d %b %Y %H:%M:%S} UTC"
-
-
 async def ask(connection: Connection, book: RuleBook, defaults: Defaults, question: Question) -> Why:
     """The gate's answer to a question, with what it rests on. Read it in one transaction."""
     target = await explanations.find_target(connection, question)
@@ -154,7 +175,7 @@ async def of_attempt(
     rules = await book.refresh(connection)
     if record is not None:
         rules = await book.of_version(connection, record.ruleset) or await book.as_of(connection, record.at)
-    told = again and view(again.facts, kept.channel, kept.purpose, again.explanation, again.at_end)
+    told = view(again.facts, kept.channel, kept.purpose, again.explanation, again.at_end) if again else None
     name = (await people.get(connection, kept.person_id)).name
     return AttemptWhy(
         attempt=kept,
@@ -174,8 +195,8 @@ def _kept(record: DecisionRecord, rules: Ruleset) -> KeptAnswer:
         FactLine("Zones", _zones(tuple(record.zones), record.evidence)),
         FactLine("Regions", ", ".join(record.regions) or "none known"),
         FactLine("Agreements", ", ".join(record.consents) or "none stood"),
-        FactLine("Contacts before", ", ".join(map(instant, record.contacts)) or "none that a cap looks at"),
-        FactLine("Opted out", instant(record.opted_out_at) if record.opted_out_at else "no"),
+        FactLine("Contacts before", ", ".join(map(words.instant, record.contacts)) or "none that a cap looks at"),
+        FactLine("Opted out", words.instant(record.opted_out_at) if record.opted_out_at else "no"),
     ]
     return KeptAnswer(
         answer=record.answer,
@@ -203,6 +224,7 @@ def view(told: Facts, channel: str, purpose: str, explained: Explanation, at: da
         answer="allow" if isinstance(decision, Allow) else "defer" if isinstance(decision, Defer) else "deny",
         until=decision.until if isinstance(decision, Defer) else None,
         why=None if isinstance(decision, Allow) else decision.why,
+        rules=decision.rules,
         local_times=explained.local_times,
         verdicts=tuple(map(_verdict, explained.verdicts)),
         facts=tuple(_facts(told)),
@@ -216,6 +238,7 @@ def _verdict(verdict: Verdict) -> VerdictView:
     row = verdict.rule.row
     return VerdictView(
         id=row.id,
+        code=row.kind,
         kind=rule_words.kind(row.kind),
         says=verdict.says,
         why=row.why,
@@ -235,7 +258,7 @@ def _facts(told: Facts) -> list[FactLine]:
         FactLine("Regions", ", ".join(told.place.regions) or "none known: only what binds everywhere is asked"),
         FactLine("Refusals", "; ".join(map(_said, told.refusals)) or "none stands"),
         FactLine("Agreements", "; ".join(map(_said, told.agreements)) or "none stands for this address"),
-        FactLine("Do-not-contact lists", ", ".join(one.list for one in told.lists) or "on none"),
+        FactLine("Do-not-contact lists", "; ".join(map(_listed, told.lists)) or "on none"),
         FactLine("Contacts before", _contacts(history.contacts)),
         FactLine("Address", "can be used" if told.point.usable else f"cannot be used: {_why_not(told)}"),
     ]
@@ -248,12 +271,19 @@ def _facts(told: Facts) -> list[FactLine]:
         "held until somebody has looked": history.held,
         "news that is not read yet": history.unread_news,
     }
-    lines.append(FactLine("Matter", ", ".join(name for name, is_so in states.items() if is_so) or "open, not held"))
+    calm = "open, not held" if history.debt else "no case was named; nothing holds the person"
+    lines.append(FactLine("Matter", ", ".join(name for name, is_so in states.items() if is_so) or calm))
     if person.distress_until is not None:
         endless = person.distress_until.year >= NO_END
-        lines.append(FactLine("Distress", "without an end" if endless else f"until {instant(person.distress_until)}"))
+        lines.append(
+            FactLine("Distress", "without an end" if endless else f"until {words.instant(person.distress_until)}")
+        )
+    if person.paused_until is not None and person.paused_until > told.at:
+        lines.append(FactLine("Paused by the payer", f"until {words.instant(person.paused_until)}"))
+    if person.declined_channels:
+        lines.append(FactLine("Not wanted", ", ".join(map(words.channel, sorted(person.declined_channels)))))
     if history.own_act_at is not None:
-        lines.append(FactLine("Answers her own act of", instant(history.own_act_at)))
+        lines.append(FactLine("Answers an act of", words.instant(history.own_act_at)))
     return lines
 
 
@@ -268,21 +298,26 @@ def _zones(zones: tuple[str, ...], evidence: str | None) -> str:
     if len(zones) > ZONES_SHOWN:
         shown += f" and {len(zones) - ZONES_SHOWN} more"
     known = evidence in tuple(Evidence)
-    return f"{shown} (by {_EVIDENCE[Evidence(evidence)]})" if known and evidence else shown
+    return f"{shown} ({words.EVIDENCE[Evidence(evidence)]})" if known and evidence else shown
 
 
 def _said(one: Said) -> str:
     text = f"{one.consent_class} by " if one.consent_class else ""
-    text += f"{words.channel(one.channel)}, {instant(one.at)}, {one.how}"
+    text += f"{words.channel(one.channel)}, {words.instant(one.at)}, {one.how}"
     if one.expires_at is not None:
-        text += f", until {instant(one.expires_at)}"
+        text += f", until {words.instant(one.expires_at)}"
     return text + (f": “{words.short(words.plain(one.evidence))}”" if one.evidence else "")
+
+
+def _listed(one: Listed) -> str:
+    text = f"{one.list} (from {words.plain(one.source)}, since {words.instant(one.added_at)}"
+    return f"{text}, until {words.instant(one.expires_at)})" if one.expires_at else f"{text})"
 
 
 def _contacts(contacts: tuple[PastContact, ...]) -> str:
     if not contacts:
         return "none that a cap looks at"
     newest = sorted(contacts, key=lambda one: one.at, reverse=True)
-    shown = ", ".join(f"{words.channel(one.channel)} {instant(one.at)}" for one in newest[:CONTACTS_SHOWN])
+    shown = ", ".join(f"{words.channel(one.channel)} {words.instant(one.at)}" for one in newest[:CONTACTS_SHOWN])
     more = len(newest) - CONTACTS_SHOWN
     return f"{len(newest)}: {shown}{f' and {more} more' if more > 0 else ''}"

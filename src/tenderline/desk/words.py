@@ -16,6 +16,7 @@ from tenderline.core.errors import InvalidInputError
 from tenderline.core.money import Money
 from tenderline.core.pan import mask_card_numbers
 from tenderline.core.reasons import FailureReason
+from tenderline.core.zones import Evidence
 
 DOTS = "•••"
 UNKNOWN_PAYER: Final = "Unknown payer"
@@ -24,7 +25,17 @@ NAME_CHARACTERS_MAX: Final = 80
 TEXT_CHARACTERS_MAX: Final = 160
 _MARKS_MAX: Final = 4
 """Marks on one letter: no script needs more, and a tower of them covers the rows above and below."""
-CHANNELS: Final = {"sms": "SMS", "email": "E-mail", "push": "Push", "call": "Call"}
+CHANNELS: Final = {"sms": "SMS", "email": "E-mail", "push": "Push", "call": "Call", "voice": "Calls"}
+EVIDENCE: Final = {
+    Evidence.SELF_STATED: "as told by the payer",
+    Evidence.ADDRESS: "by the address",
+    Evidence.ADDRESS_AND_NUMBER: "by the address and the number, which disagree",
+    Evidence.NUMBER: "by the number",
+    Evidence.COUNTRY: "by the country",
+    Evidence.DEFAULT: "by the default of this installation",
+    Evidence.NONE: "by nothing that is known",
+}
+"""What it rests on that somebody is in a place."""
 STATE_NAMES: Final = {"leased": "being sent"}
 _CODE = re.compile(r"\b(?:" + "|".join(code for code in FailureReason if "_" in code) + r")\b")
 _PHONE = re.compile(r"\+[0-9]{7,15}(?![0-9])")
@@ -114,6 +125,11 @@ def state_name(state: str) -> str:
 def short_instant(at: datetime) -> str:
     """`21 Nov 14:05 UTC`."""
     return f"{at.astimezone(UTC):%-d %b %H:%M} UTC"
+
+
+def instant(at: datetime) -> str:
+    """`21 Nov 2026 14:05:09 UTC`: a decision may hang on the second."""
+    return f"{at.astimezone(UTC):%-d %b %Y %H:%M:%S} UTC"
 
 
 def amount(minor: int | None, currency: str | None) -> str:

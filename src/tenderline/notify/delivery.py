@@ -41,7 +41,9 @@ CONFIRMATION = "opt_out_confirmation"
 """The template of the one message that may follow an opt-out."""
 PAY_LINK = "pay"
 STOP_LINK = "stop"
-STOP_LINK_VALID_DAYS = 3_653
+OWN_PAGE_LINK = "me"
+LASTING_LINKS = frozenset({STOP_LINK, OWN_PAGE_LINK})
+LASTING_LINK_VALID_DAYS = 3_653
 """Ten years: who finds an old message and wants silence gets it."""
 BACK_OFF_FIRST_S = 5.0
 NO_PROVIDER_AGAIN_S = 300.0
@@ -59,11 +61,12 @@ class Written:
     message: OutgoingMessage
 
 
-def link(services: Services, purpose: str, subject: UUID) -> str:
-    """A signed address of ours that names nobody: `subject` is an attempt or a contact point."""
-    valid_days = STOP_LINK_VALID_DAYS if purpose == STOP_LINK else services.settings.recovery.link_valid_days
+def link(services: Services, purpose: str, *subjects: UUID) -> str:
+    """A signed address of ours that names nobody: `subjects` are an attempt, a case, or a person and her address."""
+    valid_days = LASTING_LINK_VALID_DAYS if purpose in LASTING_LINKS else services.settings.recovery.link_valid_days
     expires = int(utc_now().timestamp()) + valid_days * 86_400
-    token = links.sign(services.key_for(purpose), purpose, subject.bytes, expires)
+    payload = b"".join(subject.bytes for subject in subjects)
+    token = links.sign(services.key_for(purpose), purpose, payload, expires)
     return f"{services.settings.public_url}/{purpose}/{token}"
 
 
@@ -85,7 +88,8 @@ def write(services: Services, leased: Leased) -> Written | str:
             text = templates.recovery_sms(organisation, amount, pay_url)
             message = OutgoingMessage(reference=leased.id, to=leased.address, text=text, planned_at=leased.planned_at)
         else:
-            email = templates.recovery_email(organisation, leased.person_name, amount, pay_url, stop_url)
+            own_page_url = link(services, OWN_PAGE_LINK, leased.person_id, leased.contact_point_id)
+            email = templates.recovery_email(organisation, leased.person_name, amount, pay_url, stop_url, own_page_url)
             message = OutgoingMessage(
                 reference=leased.id,
                 to=leased.address,

@@ -100,6 +100,7 @@ def recovery_email(
     amount: str,
     link: str,
     unsubscribe_url: str,
+    own_page_url: str,
     reason_hint: FailureReason | None = None,
 ) -> Email:
     """Asks for a failed payment by e-mail; `reason_hint` adds a sentence only where the payer can do something.
@@ -112,6 +113,7 @@ def recovery_email(
         "amount": _value("amount", amount),
         "link": _link("link", link),
         "unsubscribe_url": _link("unsubscribe_url", unsubscribe_url),
+        "own_page_url": _link("own_page_url", own_page_url),
         "hint": _HINTS.get(reason_hint) if reason_hint is not None else None,
     }
     return Email(

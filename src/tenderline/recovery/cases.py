@@ -45,6 +45,10 @@ class UnreleasableCaseError(InvalidInputError):
     code = "case_not_releasable"
     status = 409
 
+    def __init__(self, why: str) -> None:
+        super().__init__(f"The case cannot go on: {why.rstrip('.')}. Put that right first.")
+        self.why = why
+
 
 @dataclass(frozen=True, slots=True)
 class Practice:
@@ -174,6 +178,8 @@ async def _plan(
     if await attempts.of_case(connection, person.id, case_id):
         return
     first_due = utc_now() + timedelta(seconds=practice.merge_hold_s)
+    if person.paused_until is not None:  # the steps begin after her pause, and keep their distances
+        first_due = max(first_due, person.paused_until)
     # For somebody who wants silence one contact is planned, for the gate to refuse it with its rule; no more.
     steps = practice.policy.step[: 1 if person.opted_out_at else None]
     await plans.plan(
@@ -246,6 +252,15 @@ async def hold_for_review(connection: Connection, person_id: UUID) -> None:
             await events.append(connection, [CaseHeld(person_id=person_id, case_id=case_id, why=HELD_REVIEW)])
 
 
+async def on_place_told(connection: Connection, practice: Practice, person_id: UUID) -> None:
+    """Cases that waited for a place where she may be go on, now that she told hers."""
+    await people.lock(connection, person_id)
+    for case_id in await rows.held_by(connection, person_id, rows.SYSTEM):
+        case = await rows.get(connection, case_id)
+        assert case is not None, "her lock is held"
+        await on_payment_failed(connection, practice, case.payment_id)
+
+
 async def hold_by_hand(connection: Connection, person_id: UUID, case_id: UUID, *, by: str, why: str) -> bool:
     """A person holds a case: nothing is sent until a person releases it."""
     await people.lock(connection, person_id)
@@ -268,7 +283,7 @@ async def release_by_hand(
     payment = await payments.get(connection, case.payment_id)
     place = await places.of_person(connection, person_id, practice.defaults)
     if blocked := _why_impossible(payment, place, points, practice):
-        raise UnreleasableCaseError(f"The case cannot go on: {blocked.rstrip('.')}. Put that right first.")
+        raise UnreleasableCaseError(blocked)
     await rows.release(connection, person_id, case_id)
     if person.review_at is not None:  # who lets a case of hers go on has read what she wrote
         await people.reviewed(connection, person_id)

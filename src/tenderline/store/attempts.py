@@ -187,7 +187,8 @@ class _Asked:
         # Everything that `decide` is told below, but contacts, which are nobody else's.
         facts = (
             person["opted_out_at"], tuple(person["opted_out_channels"]), person["distress_until"], person["review_at"],
-            place, attempt["purpose"], attempt["channel"], attempt["own_act_at"], fact["usable"], fact["state_why"],
+            person["paused_until"], tuple(person["declined_channels"]), place, attempt["purpose"], attempt["channel"],
+            attempt["own_act_at"], fact["usable"], fact["state_why"],
             tuple(fact["lists"]), fact["consents"], fact["transaction_status"], fact["case_state"],
             fact["payment_status"], fact["unread_news"],
         )  # fmt: skip

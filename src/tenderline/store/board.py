@@ -92,7 +92,7 @@ class UnreadRow:
 
 
 async def counts(connection: Connection) -> dict[tuple[str, str], int]:
-    """How many there are, by (cases | attempts | inbox | jobs, state)."""
+    """How many there are, by (cases | attempts | inbox | jobs | people, state)."""
     return {(row["what"], row["state"]): row["count"] for row in await connection.fetch(query("board", "counts"))}
 
 

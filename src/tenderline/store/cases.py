@@ -127,6 +127,11 @@ async def open_of_person(connection: Connection, person_id: UUID) -> list[UUID]:
     return [row["id"] for row in await connection.fetch(query("cases", "open_of_person"), person_id)]
 
 
+async def held_by(connection: Connection, person_id: UUID, holder: str) -> list[UUID]:
+    """The cases of a person that this holder holds."""
+    return [row["id"] for row in await connection.fetch(query("cases", "held_by"), person_id, holder)]
+
+
 async def release(connection: Connection, person_id: UUID, case_id: UUID) -> bool:
     """Lets it go on. True when it was held."""
     return await connection.fetchval(query("cases", "release"), person_id, case_id) is not None

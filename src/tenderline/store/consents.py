@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from tenderline.core.events import PersonOptedIn, PersonOptedOut
@@ -104,12 +105,14 @@ async def record(connection: Connection, person_id: UUID, word: Word) -> bool:
     silenced = refusal["opted_out_at"] is not None
     if silenced == (person.opted_out_at is not None):
         return False  # silent before and after, or neither
+    said_at = word.at.isoformat() if word.at else ""
+    about: dict[str, Any] = {"channel": word.channel, "how": word.how, "address": word.address, "said_at": said_at}
     await events.append(
         connection,
         [
-            PersonOptedOut(person_id=person_id, channel=word.channel, text=evidence, how=word.how)
+            PersonOptedOut(person_id=person_id, text=evidence, **about)
             if silenced
-            else PersonOptedIn(person_id=person_id, channel=word.channel)
+            else PersonOptedIn(person_id=person_id, **about)
         ],
     )
     await audit.append(

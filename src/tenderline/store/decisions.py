@@ -12,6 +12,7 @@ from uuid import UUID
 
 import msgspec
 
+from tenderline.compliance.decide import family_of
 from tenderline.compliance.explain import Explanation
 from tenderline.compliance.facts import Allow, Purpose
 from tenderline.compliance.rule import RuleKind
@@ -103,7 +104,7 @@ async def ask_again(
     then = await book.of_version(connection, record.ruleset)
     rules = then or await book.as_of(connection, record.at)
     told = await explanations.facts(connection, book, defaults, question, target, place=_place(record), rules=rules)
-    told = _with_record(told, record, rules)
+    told = _with_record(told, record, rules, kept.channel)
     answer = told.explain(question)
     if isinstance(answer.decision, Allow) and record.answer != "allow":
         # A contact may leave at any instant of its lease, so the gate asks for its end too.
@@ -119,14 +120,14 @@ def _place(record: DecisionRecord) -> Place:
     return Place(tuple(record.zones), tuple(record.regions), Evidence(evidence or Evidence.NONE))
 
 
-def _with_record(told: Facts, record: DecisionRecord, rules: Ruleset) -> Facts:
+def _with_record(told: Facts, record: DecisionRecord, rules: Ruleset, channel: str) -> Facts:
     """The facts with what the answer itself tells of them.
 
     Who was allowed was held by nothing; of who was not, the rules that said no say what stood in the way.
     """
     named = [] if record.answer == "allow" else [rules.find(rule_id) for rule_id in record.rules]
     kinds = {rule.kind for rule in named if rule is not None}
-    in_distress = RuleKind.DISTRESS in kinds
+    in_distress, paused = RuleKind.DISTRESS in kinds, RuleKind.PAUSED in kinds
     return replace(
         told,
         person=msgspec.structs.replace(
@@ -134,6 +135,8 @@ def _with_record(told: Facts, record: DecisionRecord, rules: Ruleset) -> Facts:
             opted_out_at=record.opted_out_at,
             opted_out_channels=told.person.opted_out_channels if record.opted_out_at else frozenset(),
             distress_until=(told.person.distress_until or record.until) if in_distress else None,
+            paused_until=(told.person.paused_until or record.until) if paused else None,
+            declined_channels=frozenset({family_of(channel)}) if RuleKind.DECLINED in kinds else frozenset(),
         ),
         point=msgspec.structs.replace(
             told.point,

@@ -63,6 +63,8 @@ def person_facts(person: Row, place: Place) -> PersonFacts:
         opted_out_at=person["opted_out_at"],
         opted_out_channels=_channels(tuple(person["opted_out_channels"])),
         distress_until=person["distress_until"],
+        paused_until=person["paused_until"],
+        declined_channels=_channels(tuple(person["declined_channels"])),
         zones=place.zones,
         regions=place.regions,
     )

@@ -23,7 +23,7 @@ SCOPES: Final[dict[str, str]] = {
     "integration:all": "Configure integrations with gateways, carriers and CRMs.",
     "notification_service:read": "Read how far notifications got.",
     "notification_service:write": "Send notifications.",
-    "contactcenter:read": "Read queues, agents and conversations.",
+    "contactcenter:read": "Read whether somebody may be contacted; queues, agents and conversations.",
     "oauth:externalData": "Look up donors in external systems.",
     "oauth:api:callcenter": "Control calls.",
 }

@@ -259,6 +259,7 @@ class Address:
     """Where an attempt went."""
 
     person_id: UUID
+    contact_point_id: UUID
     channel: str
     value: str
 

@@ -29,6 +29,8 @@ class Person:
     opted_out_by: str | None
     distress_until: datetime | None
     review_at: datetime | None
+    paused_until: datetime | None
+    declined_channels: list[str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,14 +72,19 @@ async def changes(connection: Connection) -> list[RuleChange]:
     return [RuleChange(**row) for row in await connection.fetch(query("rules", "changes"), CHANGES_MAX)]
 
 
+def rows_of(change: RuleChange) -> list[Rule]:
+    """The rows that a change put in place; none of one that turned a rule off or took a change back.
+
+    Raises `InvalidRuleError` when this version does not understand them.
+    """
+    if change.action != "set":
+        return []
+    return rule_file.of_rows(msgspec.json.decode(change.rows), f"change {change.number}")
+
+
 def _with_changes(shipped: Ruleset, made: Sequence[RuleChange], number: int) -> Ruleset:
     newest = {change.rule_id: change for change in made}
-    rows = [
-        rule
-        for change in newest.values()
-        if change.action == "set"
-        for rule in rule_file.of_rows(msgspec.json.decode(change.rows), f"change {change.number}")
-    ]
+    rows = [rule for change in newest.values() for rule in rows_of(change)]
     off = [change.rule_id for change in newest.values() if change.action == "off"]
     return shipped.changed(rows, off, f"{shipped.version}+{number}")
 

@@ -40,17 +40,23 @@ class Permission(StrEnum):
     """Put failed jobs and unreadable webhooks back to be tried again."""
     DISCARD = "discard"
     """Give up a webhook that cannot be read: it may have been an opt-out."""
+    REVIEW = "review"
+    """Say of what a payer wrote that it was read: contacts go on, or stop for good."""
+    RULES = "rules"
+    """Change what the gate asks."""
+    LISTS = "lists"
+    """Read do-not-contact lists in."""
 
 
 _LOOK = frozenset({Permission.VIEW})
-_ACT = _LOOK | {Permission.HOLD, Permission.REPLAY, Permission.DISCARD}
+_ACT = _LOOK | {Permission.HOLD, Permission.REPLAY, Permission.DISCARD, Permission.REVIEW}
 PERMISSIONS: Final[dict[Role, frozenset[Permission]]] = {
     Role.VIEWER: _LOOK,
     Role.AGENT: _LOOK,
-    Role.COMPLIANCE: _LOOK,
+    Role.COMPLIANCE: _LOOK | {Permission.REVIEW, Permission.RULES, Permission.LISTS},
     Role.SUPERVISOR: _ACT,
     Role.ENGINEER: _ACT,
-    Role.ADMIN: _ACT,
+    Role.ADMIN: _ACT | {Permission.RULES, Permission.LISTS},
 }
 
 

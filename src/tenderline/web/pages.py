@@ -26,9 +26,15 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from tenderline.app import Services
 from tenderline.core.client_address import client_address
-from tenderline.core.errors import DatabaseUnavailableError, NotFoundError, RateLimitedError, TenderlineError
+from tenderline.core.errors import (
+    BodyTooLargeError,
+    DatabaseUnavailableError,
+    NotFoundError,
+    RateLimitedError,
+    TenderlineError,
+)
 from tenderline.core.ids import uuid7
-from tenderline.desk import words
+from tenderline.desk import rule_words, words
 
 log = structlog.get_logger(__name__)
 
@@ -43,6 +49,7 @@ _HEADERS: Final = {
     "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
     "cross-origin-opener-policy": "same-origin",
     "cache-control": "no-store",
+    "x-robots-tag": "noindex, nofollow",
 }
 _HSTS: Final = "max-age=31536000"
 _MEDIA_TYPES: Final = {
@@ -116,6 +123,8 @@ def environment() -> Environment:
     )  # fmt: skip
     made.globals["static_url"] = static_url
     made.filters |= {"clock": _clock, "day": day, "machine": _machine, "short": words.short_instant}
+    made.filters |= {"exact": words.instant, "rule_channel": rule_words.channel, "purpose": rule_words.purpose}
+    made.filters |= {"week_words": rule_words.week_in_words, "day_words": rule_words.day_in_words}
     made.filters |= {"words": words.reason, "channel": words.channel, "state_name": words.state_name}
     return made
 
@@ -199,7 +208,9 @@ def error_page(request: Request[Any, Any, Any], error: Exception) -> Response[An
             headers["Retry-After"] = str(error.retry_after_s)
     elif isinstance(error, HTTPException) and error.status_code < 500:
         status = error.status_code
-        detail = NotFoundError().detail if status == 404 else "The browser's request cannot be read; go back and retry."
+        told: dict[int, type[TenderlineError]] = {404: NotFoundError, 413: BodyTooLargeError}
+        unread = "The browser's request cannot be read; go back and retry."
+        detail = told[status]().detail if status in told else unread
         headers |= {name: value for name, value in (error.headers or {}).items() if name.lower() == "allow"}
     else:
         error_id = uuid7()

@@ -20,7 +20,7 @@ from tenderline.core.errors import InvalidInputError, ProviderError, RateLimited
 from tenderline.core.events import PaymentLinkOpened
 from tenderline.core.links import ExpiredLinkError, InvalidLinkError
 from tenderline.core.money import Money
-from tenderline.notify.delivery import PAY_LINK, STOP_LINK, link
+from tenderline.notify.delivery import OWN_PAGE_LINK, PAY_LINK, STOP_LINK, link
 from tenderline.payments import pay_page
 from tenderline.payments.pay_page import NotPayableError, Offer, UnderWayError
 from tenderline.people import consent
@@ -53,20 +53,22 @@ _TITLES: Final = {
     "stop": "Stop all messages",
     "stopped": "Messages are stopped",
     "busy": "Please wait a minute",
+    "stale": "Please open the page again",
 }
-_STATUS: Final = {"expired": 410, "invalid": 404, "unavailable": 503, "busy": 429}
+_STATUS: Final = {"expired": 410, "invalid": 404, "unavailable": 503, "busy": 429, "stale": 403}
 
 AnyRequest = Request[Any, Any, Any]
 
 
-def _page(services: Services, kind: str, headers: dict[str, str] | None = None, **values: Any) -> Response[str]:
-    shown = {"organisation": services.settings.organisation, "amount": "", "token": "", "again": "", **values}
+def notice_page(services: Services, kind: str, headers: dict[str, str] | None = None, **values: Any) -> Response[str]:
+    shown = {"organisation": services.settings.organisation, "amount": "", "token": "", "again": ""}
+    shown |= {"own_page": "", **values}
     return page("payer.html", status=_STATUS.get(kind, 200), headers=headers, kind=kind, titles=_TITLES, **shown)
 
 
-def _busy(request: AnyRequest, error: Exception) -> Response[str]:
+def busy(request: AnyRequest, error: Exception) -> Response[str]:
     assert isinstance(error, RateLimitedError)
-    return _page(services_of(request), "busy", {"Retry-After": str(error.retry_after_s)})
+    return notice_page(services_of(request), "busy", {"Retry-After": str(error.retry_after_s)})
 
 
 def _subject_of(services: Services, purpose: str, token: str) -> UUID:
@@ -74,16 +76,16 @@ def _subject_of(services: Services, purpose: str, token: str) -> UUID:
     return UUID(bytes=links.verify(services.key_for(purpose), purpose, token, utc_now().timestamp()))
 
 
-async def _invalid(request: AnyRequest) -> Response[str]:
+async def invalid_link(request: AnyRequest) -> Response[str]:
     """For a link that is not ours. Whoever tries many is told to wait; whoever holds a true one is not held up."""
     services = services_of(request)
     async with services.pool.acquire() as connection:
         of = limits.subject("link-invalid", address_of(request))
         (await limits.take(connection, of, limit=INVALID_LINKS_PER_ADDRESS_MAX)).require_room()
-    return _page(services, "invalid")
+    return notice_page(services, "invalid")
 
 
-async def _count(connection: Connection, what: str, subject: UUID, *, limit: int) -> None:
+async def count_use(connection: Connection, what: str, subject: UUID, *, limit: int) -> None:
     (await limits.take(connection, limits.subject(what, str(subject)), limit=limit)).require_room()
 
 
@@ -95,6 +97,12 @@ async def _is_first_this_hour(connection: Connection, attempt_id: UUID) -> bool:
 async def _case_of(connection: Connection, attempt_id: UUID) -> Case | None:
     case_id = await outcomes.case_of(connection, attempt_id)
     return await cases.get(connection, case_id) if case_id else None
+
+
+async def _own_page(services: Services, connection: Connection, attempt_id: UUID) -> str:
+    """The page of whoever an attempt went to, so that a text message need not carry a second link."""
+    address = await outcomes.address_of(connection, attempt_id)
+    return link(services, OWN_PAGE_LINK, address.person_id, address.contact_point_id) if address else ""
 
 
 def _standing(case: Case | None) -> str:
@@ -127,21 +135,22 @@ async def show_pay(request: AnyRequest, token: FromPath[str]) -> Response[str]:
     try:
         attempt_id = _subject_of(services, PAY_LINK, token)
     except ExpiredLinkError:
-        return _page(services, "expired")
+        return notice_page(services, "expired")
     except InvalidLinkError:
-        return await _invalid(request)
+        return await invalid_link(request)
     async with services.pool.acquire() as connection:
-        await _count(connection, "link-view", attempt_id, limit=VIEWS_PER_LINK_MAX)
+        await count_use(connection, "link-view", attempt_id, limit=VIEWS_PER_LINK_MAX)
         case = await _case_of(connection, attempt_id)
+        own_page = await _own_page(services, connection, attempt_id)
         kind = _standing(case)
         if case is None or kind != "pay" or _money(case) is None:
             kind = "over" if kind == "pay" else kind
-            return _page(services, kind, amount=_amount(case), again=f"/pay/{token}")
+            return notice_page(services, kind, amount=_amount(case), again=f"/pay/{token}", own_page=own_page)
         if await _is_first_this_hour(connection, attempt_id):
             opened = PaymentLinkOpened(person_id=case.person_id, case_id=case.id, attempt_id=attempt_id)
             async with connection.transaction():
                 await events.append(connection, [opened])
-    return _page(services, kind, amount=_amount(case), token=token)
+    return notice_page(services, kind, amount=_amount(case), token=token, own_page=own_page)
 
 
 @post("/pay/{token:str}")
@@ -154,7 +163,7 @@ async def start_pay(request: AnyRequest, token: FromPath[str]) -> Response[Any]:
     except (ExpiredLinkError, InvalidLinkError):
         return shown
     async with services.pool.acquire() as connection:
-        await _count(connection, "link-pay", attempt_id, limit=PAYS_PER_LINK_MAX)
+        await count_use(connection, "link-pay", attempt_id, limit=PAYS_PER_LINK_MAX)
         case = await _case_of(connection, attempt_id)
     if case is None or _standing(case) != "pay":
         return shown
@@ -163,12 +172,12 @@ async def start_pay(request: AnyRequest, token: FromPath[str]) -> Response[Any]:
     try:
         url = await pay_page.url_of(services, case.person_id, case.id, offer)
     except UnderWayError:
-        return _page(services, "confirming", amount=_amount(case), again=back)
+        return notice_page(services, "confirming", amount=_amount(case), again=back)
     except NotPayableError:
         return shown
     except ProviderError as error:
         log.warning("no pay page", gateway=case.gateway, case=str(case.id), why=error.detail)
-        return _page(services, "unavailable", token=token)
+        return notice_page(services, "unavailable", token=token)
     return lead_to(url)
 
 
@@ -179,15 +188,15 @@ async def show_paid(request: AnyRequest, token: FromPath[str]) -> Response[str]:
     try:
         case_id = _subject_of(services, PAID_LINK, token)
     except ExpiredLinkError:
-        return _page(services, "expired")
+        return notice_page(services, "expired")
     except InvalidLinkError:
-        return await _invalid(request)
+        return await invalid_link(request)
     async with services.pool.acquire() as connection:
-        await _count(connection, "link-paid", case_id, limit=VIEWS_PER_LINK_MAX)
+        await count_use(connection, "link-paid", case_id, limit=VIEWS_PER_LINK_MAX)
         case = await cases.get(connection, case_id)
     kind = _standing(case)
     kind = "confirming" if kind == "pay" else kind
-    return _page(services, kind, amount=_amount(case), again=f"/paid/{token}")
+    return notice_page(services, kind, amount=_amount(case), again=f"/paid/{token}")
 
 
 @get("/stop/{token:str}")
@@ -195,12 +204,14 @@ async def show_stop(request: AnyRequest, token: FromPath[str]) -> Response[str]:
     """Asks once, so that a mail scanner opening the link silences nobody."""
     services = services_of(request)
     try:
-        _subject_of(services, STOP_LINK, token)
+        attempt_id = _subject_of(services, STOP_LINK, token)
     except ExpiredLinkError:
-        return _page(services, "invalid")
+        return notice_page(services, "invalid")
     except InvalidLinkError:
-        return await _invalid(request)
-    return _page(services, "stop", token=token)
+        return await invalid_link(request)
+    async with services.pool.acquire() as connection:
+        own_page = await _own_page(services, connection, attempt_id)
+    return notice_page(services, "stop", token=token, own_page=own_page)
 
 
 @post("/stop/{token:str}", status_code=200)
@@ -210,19 +221,20 @@ async def stop(request: AnyRequest, token: FromPath[str]) -> Response[str]:
     try:
         attempt_id = _subject_of(services, STOP_LINK, token)
     except ExpiredLinkError:
-        return _page(services, "invalid")
+        return notice_page(services, "invalid")
     except InvalidLinkError:
-        return await _invalid(request)
+        return await invalid_link(request)
     async with services.pool.acquire() as connection:
         of = limits.subject("link-stop", str(attempt_id))
         window = await limits.take(connection, of, limit=KEPT_STOPS_PER_LINK_MAX, window_s=limits.WINDOW_MAX_S)
         async with connection.transaction():
             address = await outcomes.address_of(connection, attempt_id)
             if address is None:
-                return _page(services, "invalid")
+                return notice_page(services, "invalid")
+            own_page = link(services, OWN_PAGE_LINK, address.person_id, address.contact_point_id)
             # Nobody who wants silence is refused: past the limit it is only not written down once more.
             if window.is_exceeded and (await people.get(connection, address.person_id)).opted_out_at is not None:
-                return _page(services, "stopped")
+                return notice_page(services, "stopped", own_page=own_page)
             await consent.opt_out(
                 connection,
                 address.person_id,
@@ -231,7 +243,7 @@ async def stop(request: AnyRequest, token: FromPath[str]) -> Response[str]:
                 how="unsubscribe link",
                 evidence="the link of a message was used to stop",
             )
-    return _page(services, "stopped")
+    return notice_page(services, "stopped", own_page=own_page)
 
 
 route_handlers = [
@@ -239,7 +251,7 @@ route_handlers = [
         path="/",
         route_handlers=[show_pay, start_pay, show_paid, show_stop, stop],
         middleware=[SecurityHeaders()],
-        exception_handlers={RateLimitedError: _busy},
+        exception_handlers={RateLimitedError: busy},
         include_in_schema=False,
         request_max_body_size=BODY_BYTES_MAX,
     )

@@ -8,7 +8,7 @@ from typing import Any
 from litestar import Request, Response, Router
 from litestar.types import ControllerRouterHandler
 
-from tenderline.web import board, case, lists, sign_in
+from tenderline.web import board, case, dnc, gate, lists, review, rules, sign_in
 from tenderline.web.pages import SecurityHeaders, error_page, static_file, template_config, wants_page
 from tenderline.web.stream import close_streams
 
@@ -39,6 +39,23 @@ _screens = Router(
         case.stream_case,
         case.hold,
         case.release,
+        gate.show_why,
+        gate.show_ask,
+        rules.show_rules,
+        rules.show_rule,
+        rules.show_new,
+        rules.add,
+        rules.show_change,
+        rules.change,
+        rules.confirm_off,
+        rules.turn_off,
+        rules.confirm_as_shipped,
+        rules.as_shipped,
+        review.show_review,
+        review.go_on,
+        review.opt_out,
+        dnc.show_lists,
+        dnc.read_in,
         static_file,
     ],
     guards=[sign_in.guard],

@@ -89,7 +89,7 @@ async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRou
     if session is None:
         raise SignedOutError()
     if isinstance(connection, Request) and connection.method not in _SAFE_METHODS:
-        _require_same_site(connection, services)
+        require_same_site(connection, services)
         if not _same(await _csrf_token(connection), session.csrf_token):
             raise CrossSiteError()
     if not session.user.may(Permission(handler.opt.get(PERMISSION, Permission.VIEW))):
@@ -116,7 +116,8 @@ def _same(given: str, expected: str) -> bool:
     return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), expected.encode())
 
 
-def _require_same_site(request: Request[Any, Any, Any], services: Services) -> None:
+def require_same_site(request: Request[Any, Any, Any], services: Services) -> None:
+    """Raises `CrossSiteError` for what another site's page sent, as far as the browser tells."""
     site = request.headers.get("sec-fetch-site")
     if site is not None:
         if site != "same-origin":
@@ -194,7 +195,7 @@ async def sign_in(request: Request[Any, Any, Any]) -> Response[Any]:
     form = await request.form()
     email, password = str(form.get("email", "")).strip()[:254], str(form.get("password", ""))
     wanted = _return_path(str(form.get("next", "/")))
-    _require_same_site(request, services)
+    require_same_site(request, services)
     seed = request.cookies.get(FORM_COOKIE, "")
     if not seed or not _same(str(form.get(CSRF_FIELD, "")), _form_token(services, seed)):
         return _form(request, status=403, problem="The form was too old. Try again.", email=email, wanted=wanted)

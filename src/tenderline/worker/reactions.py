@@ -15,6 +15,7 @@ from tenderline.app import Services
 from tenderline.core import events as kinds
 from tenderline.core.errors import NotFoundError
 from tenderline.core.events import (
+    AddressCorrected,
     Event,
     PayerContactMissing,
     PaymentActionRequired,
@@ -24,6 +25,7 @@ from tenderline.core.events import (
     PaymentSucceeded,
     PersonOptedOut,
     ReplyUnclear,
+    ZoneCorrected,
 )
 from tenderline.core.facts import FactKind, PaymentFact
 from tenderline.gateways.base import GatewayUnavailableError
@@ -114,6 +116,14 @@ async def hold_cases(services: Services, event: Event) -> None:
         await cases.hold_for_review(connection, event.person_id)
 
 
+async def look_at_held_cases(services: Services, event: Event) -> None:
+    """Where a payer is has become known: a case that was held for that goes on."""
+    assert event.person_id is not None
+    practice = cases.practice_of(services)
+    async with services.pool.acquire() as connection, connection.transaction():
+        await cases.on_place_told(connection, practice, event.person_id)
+
+
 async def end_pay_page(services: Services, event: Event) -> None:
     """What is settled, or not asked for any more, cannot be paid on an open page either."""
     assert event.payment_id is not None
@@ -129,6 +139,8 @@ REACTIONS: dict[type[Event], tuple[Reaction, ...]] = {
     PaymentLookupWanted: (look_payment_up,),
     ReplyUnclear: (hold_cases,),
     PersonOptedOut: (take_back_contacts, confirm_opt_out),
+    ZoneCorrected: (look_at_held_cases,),
+    AddressCorrected: (look_at_held_cases,),
 }
 
 

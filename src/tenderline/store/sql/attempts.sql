@@ -23,7 +23,7 @@ FOR UPDATE SKIP LOCKED
 -- name: lock_people
 -- In id order, so that two workers cannot wait for each other. Everybody who changes what the gate reads locks here.
 SELECT id, name, locale, place_zones, place_regions, place_evidence, place_version, opted_out_at,
-    opted_out_channels, distress_until, review_at
+    opted_out_channels, distress_until, review_at, paused_until, declined_channels
 FROM person WHERE id = ANY($1::uuid[])
 ORDER BY id FOR UPDATE
 
@@ -91,11 +91,16 @@ WHERE t.person_id = d.person_id AND t.id = d.id AND t.fence = d.fence
   AND NOT EXISTS (
       SELECT FROM person p
       WHERE p.id = t.person_id
-        AND CASE t.purpose
-            WHEN 'opt_out_confirmation' THEN p.opted_out_at IS NULL
-            WHEN 'servicing' THEN split_part(t.channel, '_', 1) = ANY(p.opted_out_channels)
-            ELSE p.opted_out_at IS NOT NULL OR p.review_at IS NOT NULL OR p.distress_until > clock_timestamp()
-        END
+        AND (
+            split_part(t.channel, '_', 1) = ANY(p.declined_channels)
+            OR (p.paused_until > clock_timestamp()
+                AND t.purpose <> 'opt_out_confirmation' AND t.channel <> 'voice_live')
+            OR CASE t.purpose
+                WHEN 'opt_out_confirmation' THEN p.opted_out_at IS NULL
+                WHEN 'servicing' THEN split_part(t.channel, '_', 1) = ANY(p.opted_out_channels)
+                ELSE p.opted_out_at IS NOT NULL OR p.review_at IS NOT NULL OR p.distress_until > clock_timestamp()
+            END
+        )
   )
   AND NOT EXISTS (
       SELECT FROM recovery_case c JOIN payment y ON y.person_id = c.person_id AND y.id = c.payment_id
@@ -242,7 +247,7 @@ SELECT id, channel, state, due_at, tries, provider, provider_ref, decision, why,
 WHERE person_id = $1 AND case_id = $2 ORDER BY created_at, due_at LIMIT 100
 
 -- name: address_of
-SELECT a.person_id, a.channel, p.value FROM attempt a
+SELECT a.person_id, a.contact_point_id, a.channel, p.value FROM attempt a
 JOIN contact_point p ON p.person_id = a.person_id AND p.id = a.contact_point_id
 WHERE a.id = $1
 

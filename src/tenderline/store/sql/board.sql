@@ -7,6 +7,8 @@ UNION ALL
 SELECT 'inbox', state, count(*) FROM inbox WHERE state IN ('unread', 'dead') GROUP BY state
 UNION ALL
 SELECT 'jobs', 'dead', count(*) FROM pgqueuer WHERE status = 'failed'
+UNION ALL
+SELECT 'people', 'review', count(*) FROM person WHERE review_at IS NOT NULL
 
 -- name: newest_events
 -- With whom they are about. News of a payment leads to the case that it is about.

@@ -26,6 +26,9 @@ RETURNING id
 SELECT id FROM recovery_case
 WHERE person_id = $1 AND (state = 'open' OR (state = 'held' AND held_by = 'system')) ORDER BY id LIMIT 200
 
+-- name: held_by
+SELECT id FROM recovery_case WHERE person_id = $1 AND state = 'held' AND held_by = $2 ORDER BY id LIMIT 200
+
 -- name: release
 UPDATE recovery_case SET state = 'open', held_why = NULL, held_by = NULL
 WHERE person_id = $1 AND id = $2 AND state = 'held'

@@ -26,14 +26,16 @@ UPDATE person SET place_version = '' WHERE id = $1
 INSERT INTO person_reference (person_id, source, value) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING
 
 -- name: lock
-SELECT id, name, locale, zone, opted_out_at, opted_out_by, distress_until, review_at
+SELECT id, name, locale, zone, opted_out_at, opted_out_by, distress_until, review_at,
+    paused_until, declined_channels
 FROM person WHERE id = $1 FOR UPDATE
 
 -- name: lock_all
 SELECT FROM person WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE
 
 -- name: get
-SELECT id, name, locale, zone, opted_out_at, opted_out_by, distress_until, review_at
+SELECT id, name, locale, zone, opted_out_at, opted_out_by, distress_until, review_at,
+    paused_until, declined_channels
 FROM person WHERE id = $1
 
 -- name: contact_points
