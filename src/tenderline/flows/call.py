@@ -1,0 +1,143 @@
+"""What a step may do with a call, and with the world around it.
+
+`voice/call.py` does it on SIP and RTP; the tests have a call that follows a script, so that every flow runs without a
+telephone. A call is straight-line code: each method returns when it is over, and raises `CallEndedError` from the
+moment the caller has hung up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, datetime
+from typing import Literal, Protocol
+from uuid import UUID
+
+from tenderline.core.errors import TenderlineError
+from tenderline.core.money import Money
+from tenderline.flows.spoken import Spoken
+
+Value = str | int | bool | Money | date | datetime | None
+"""What a variable of a call may hold. Never a card number: that lives in `cardholder/` only."""
+
+Talk = Literal["talked", "busy", "no_answer", "failed"]
+QueueEnd = Literal["talked", "timed_out", "nobody"]
+Transfer = Literal["transferred", "busy", "no_answer", "failed"]
+
+KEYS = frozenset("0123456789*#ABCD")
+
+
+class CallEndedError(TenderlineError):
+    """The caller hung up; nothing more can be said to them on this call."""
+
+    code = "call_ended"
+    status = 409
+
+
+class Call(Protocol):
+    """One telephone call, seen by the steps of its flow."""
+
+    @property
+    def conversation_id(self) -> UUID:
+        """Of the conversation that this call is part of."""
+        ...
+
+    @property
+    def caller(self) -> str | None:
+        """The caller's number in E.164; None when it was withheld or is none."""
+        ...
+
+    @property
+    def called(self) -> str:
+        """The number that was dialled, as the line's table knows it."""
+        ...
+
+    @property
+    def language(self) -> str:
+        """BCP 47; a step may change it with `speak_language`."""
+        ...
+
+    @property
+    def variables(self) -> dict[str, Value]:
+        """What the flow has learnt so far; steps read and write it."""
+        ...
+
+    def speak_language(self, language: str) -> None:
+        """What is said from now on is said in this language."""
+        ...
+
+    async def answer(self) -> None:
+        """Takes the call; a call that was taken already is not taken twice."""
+        ...
+
+    async def say(self, spoken: Spoken, *, cut_by_key: bool) -> bool:
+        """Says it to its end, or until a key is pressed when `cut_by_key`. True when a key cut it short.
+
+        The key itself is kept for `key()`.
+        """
+        ...
+
+    async def key(self, *, timeout_s: float) -> str | None:
+        """The next key of `0-9 * # A-D`, keys pressed ahead included; None when none came in time."""
+        ...
+
+    def forget_keys(self) -> None:
+        """Drops keys that were pressed ahead."""
+        ...
+
+    async def record(self, on: bool) -> None:
+        """Recording begins, goes on, or is silent from here; both sides of the call."""
+        ...
+
+    async def listen(self, *, seconds: float) -> bytes:
+        """What the caller says in that time, as 8 kHz mu-law; kept in memory only."""
+        ...
+
+    async def play_back(self, ulaw: bytes) -> None:
+        """Plays what `listen` heard."""
+        ...
+
+    async def queue(self, name: str, *, wait_max_s: float, comfort: Spoken | None, comfort_every_s: float) -> QueueEnd:
+        """Waits for an agent of that queue and lets the two talk until the agent hangs up."""
+        ...
+
+    async def bridge(self, to: str, *, ring_s: float) -> Talk:
+        """Calls a number or a SIP address and lets the two talk; ends when the other side hangs up."""
+        ...
+
+    async def transfer(self, to: str, *, ring_s: float) -> Transfer:
+        """Hands the caller over; after "transferred" the call is gone and every method raises."""
+        ...
+
+    async def hang_up(self) -> None:
+        """Ends the call from our side."""
+        ...
+
+
+class Backstage(Protocol):
+    """What steps may ask of the rest of the system. Each answer comes within its time-out."""
+
+    def now(self) -> datetime:
+        """The instant, in UTC."""
+        ...
+
+    async def look_up(self, caller: str | None, *, timeout_s: float) -> Mapping[str, Value] | None:
+        """What is known about whoever calls; None when nobody is. Raises `TimeoutError`."""
+        ...
+
+    async def call_back(self, call: Call, *, number: str | None, due_at: datetime | None) -> bool:
+        """A callback is noted (None: to the caller's number, as soon as it may be). False when it cannot be."""
+        ...
+
+    async def message(self, call: Call, *, template: str, values: Mapping[str, Value]) -> bool:
+        """A message to the caller is planned, through the gate like every other. False when it is refused."""
+        ...
+
+    async def post(
+        self, call: Call, *, endpoint: str, values: Mapping[str, Value], timeout_s: float
+    ) -> Mapping[str, Value] | None:
+        """Values are posted, signed, to a registered endpoint; its answer's values, or None when it gave none in time."""
+        ...
+
+    async def opt_out(self, call: Call) -> bool:
+        """The caller wants no contact any more, on any channel. False when nobody can be known by this number."""
+        ...
