@@ -31,7 +31,9 @@ class KeyEvents:
         if timestamp in self._seen:
             return None
         if self._newest is not None and packet.later(timestamp, self._newest, 32) < 0:
-            return None  # all of an older press arrived after a newer one: counted now it would stand in the wrong place
+            return (
+                None  # all of an older press arrived after a newer one: counted now it would stand in the wrong place
+            )
         self._seen.append(timestamp)
         self._newest = timestamp
         return KEYS[payload[0]]

@@ -55,7 +55,9 @@ def read(data: bytes) -> Packet | None:
     return Packet(second & 0x7F, bool(second & 0x80), sequence, timestamp, ssrc, data[start:end])
 
 
-def write(payload_type: int, sequence: int, timestamp: int, ssrc: int, payload: bytes, *, marker: bool = False) -> bytes:
+def write(
+    payload_type: int, sequence: int, timestamp: int, ssrc: int, payload: bytes, *, marker: bool = False
+) -> bytes:
     """An RTP packet. `sequence` and `timestamp` must be in range already."""
     second = payload_type | 0x80 if marker else payload_type
     return _HEADER.pack(VERSION << 6, second, sequence, timestamp, ssrc) + payload
