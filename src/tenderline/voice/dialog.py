@@ -94,7 +94,7 @@ class _UserAgent(UA):  # type: ignore[misc]  # sippy has no types
 
 
 def _header(name: str, value: str) -> Any:
-    assert "\r" not in value and "\n" not in value, "a header is one line"
+    assert not {"\r", "\n"} & set(name + value), "a header is one line"
     return SipHeader(f"{name}: {value}")
 
 
@@ -107,6 +107,7 @@ class Dialog:
         self.on_reoffer: Reoffer | None = None
         self.on_info: Callable[[str, str], None] | None = None
         self.on_ended: Callable[[Ended], None] | None = None
+        self.on_gone: Callable[[Ended], None] | None = None
         self.invite: Message | None = None
         self.source: tuple[str, int] | None = None
         self.offer: str | None = None
@@ -184,8 +185,9 @@ class Dialog:
         if self._session_timer is not None:
             self._session_timer.cancel()
         self._put(ended)
-        if self.on_ended is not None:
-            self.on_ended(ended)
+        for told in (self.on_gone, self.on_ended):
+            if told is not None:
+                told(ended)
 
     # What we do.
 
