@@ -59,7 +59,7 @@ class Ended:
 
 
 DialogEvent = Progress | Answered | Ended
-Reoffer = Callable[[str | None], str]
+Reoffer = Callable[[str], str]
 
 
 class DialogGoneError(TenderlineError):
@@ -75,6 +75,16 @@ class _Connected(UaStateConnected):  # type: ignore[misc]  # sippy has no types
     def _refuse_refer(self, req: Any) -> None:
         req.sendResponse(403, "Forbidden")
 
+    def _reinvite(self, req: Any) -> Any:
+        self.ua.tenderline.refreshed()
+        if req.getBody() is not None:
+            return self._recvRequestInvite(req)
+        # Without a body it asks for our offer (RFC 3261, 14.1); sippy would take it for a hold. Ours has not changed.
+        self.ua.uasResp = req.genResponse(100, "Trying", server=self.ua.local_ua)
+        self.ua.global_config["_sip_tm"].sendResponse(self.ua.uasResp)
+        self.ua.sendUasResponse(200, "OK", self.ua.lSDP, (self.ua.lContact,))
+        return None
+
     def _notify(self, req: Any) -> None:
         req.sendResponse(200, "OK")
         found = re.match(r"SIP/2\.0 (\d{3})", str(req.getBody() or ""))
@@ -83,6 +93,7 @@ class _Connected(UaStateConnected):  # type: ignore[misc]  # sippy has no types
 
     recv_request_handlers = {  # noqa: RUF012  # sippy's own form
         **UaStateConnected.recv_request_handlers,
+        "INVITE": _reinvite,
         "REFER": _refuse_refer,
         "NOTIFY": _notify,
     }
@@ -156,12 +167,11 @@ class Dialog:
 
     def _reoffered(self, event: Any) -> None:
         body = event.getData()
-        self._watch_session()
         if self.on_reoffer is None:
             self.agent.recvEvent(CCEventFail((488, "Not Acceptable Here")))
             return
         try:
-            answer = self.on_reoffer(str(body) if body is not None else None)
+            answer = self.on_reoffer(str(body))
         except TenderlineError as error:
             log.info("reoffer_refused", why=error.detail)
             self.agent.recvEvent(CCEventFail((488, "Not Acceptable Here")))
@@ -284,6 +294,10 @@ class Dialog:
                 _header("Require", "timer"),
             )
         return event
+
+    def refreshed(self) -> None:
+        """The other side has shown that it is there."""
+        self._watch_session()
 
     def _watch_session(self) -> None:
         if self._session_expires_s is None or not self.inbound:
