@@ -1,4 +1,4 @@
-"""One party of a call: its dialog and its media, joined. What both have in common for callers, agents and the called."""
+"""One party of a call: its dialog and its media, joined; what callers, agents and those who are called share."""
 
 from __future__ import annotations
 
