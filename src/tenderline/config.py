@@ -200,6 +200,39 @@ class WebhooksSettings(Section):
     timeout_s: float = Field(default=15.0, gt=0, le=60, description="Longest wait for one answer.")
 
 
+class VoiceSettings(Section):
+    """The telephone: SIP, media, recordings. `tenderline voice` runs it."""
+
+    bind_host: str = Field(default="127.0.0.1", description="Address for SIP and media.")
+    sip_port: int = Field(default=5060, ge=0, le=65535, description="UDP port for SIP; 0 takes a free one.")
+    advertised_host: str | None = Field(
+        default=None, description="Address that others are told, when it is another one (behind NAT)."
+    )
+    rtp_port_min: int = Field(default=20_000, ge=1024, le=65_000, description="First of the UDP ports for media.")
+    rtp_port_max: int = Field(default=29_999, ge=1025, le=65_535, description="Last of them; a call leg takes two.")
+    calls_max: int = Field(default=150, ge=1, le=2_000, description="Calls at once; more are told that we are busy.")
+    media_timeout_s: float = Field(default=30.0, gt=0, le=600, description="A call without audio for so long is ended.")
+    calls_per_second: float = Field(default=20.0, gt=0, le=1_000, description="New calls a second from one address.")
+    unlimited_networks: Networks = Field(
+        default=[], description="Networks without that limit, such as your trunk's; they are never shut out either."
+    )
+    trunk_host: str | None = Field(default=None, description="Address of the trunk that we call out through.")
+    trunk_port: int = Field(default=5060, ge=1, le=65535, description="Its UDP port.")
+    trunk_user: str | None = Field(default=None, description="User name at the trunk, when it asks for one.")
+    trunk_password: SecretStr | None = Field(default=None, description="Password at the trunk.")
+    trunk_register: bool = Field(default=False, description="Register at the trunk, so that it finds us.")
+    caller_ids: list[str] = Field(
+        default=[], max_length=1_000, description="Numbers that calls out may show, E.164; the first is the usual one."
+    )
+    recordings_url: str | None = Field(
+        default=None, description="Where recordings go: file:///…, s3://…, gs://…, az://…. Unset: data_dir/recordings."
+    )
+    sensitive_recordings_url: str | None = Field(
+        default=None, description="Where sensitive ones go. Unset: data_dir/recordings-sensitive."
+    )
+    recordings_kept_days: int = Field(default=90, ge=1, le=3_650, description="Recordings are deleted after this.")
+
+
 class AuditSettings(Section):
     """The tamper-evident log."""
 
@@ -241,6 +274,7 @@ class Settings(BaseSettings):
     worker: WorkerSettings = WorkerSettings()
     api: ApiSettings = ApiSettings()
     webhooks: WebhooksSettings = WebhooksSettings()
+    voice: VoiceSettings = VoiceSettings()
     audit: AuditSettings = AuditSettings()
 
     @field_validator("public_url")
