@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from tenderline.core import recording_file
 from tenderline.voice import codec
 from tenderline.voice.packet import FRAME_MS, FRAME_SAMPLES, PCMU
+from tenderline.voice.tones import LOOK_BACK_FRAMES
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -48,6 +49,7 @@ class Recorder:
         self._waiting = 0
         self._failed: str | None = None
         self._paused = False
+        self._still_silent_frames = 0
         self.duration_ms = 0
         self.marks: list[Mark] = []
         self._submit(recording_file.header(recording_id), first=True)
@@ -61,13 +63,16 @@ class Recorder:
         """Silence from here on, or sound again; the time goes on either way."""
         if paused != self._paused:
             self._paused = paused
+            self._still_silent_frames = 0 if paused else LOOK_BACK_FRAMES
             self.marks.append(Mark(self.duration_ms, paused))
 
     def feed(self, caller: bytes, other: bytes, payload_type: int) -> None:
         """One frame of each side, in the payload type of the leg."""
         if self._failed is not None or self.duration_ms >= DURATION_MS_MAX:
             return
-        if self._paused:
+        if self._paused or self._still_silent_frames > 0:
+            # A frame comes 60 ms after it sounded: the first ones after a pause are still from within it.
+            self._still_silent_frames -= not self._paused
             caller = other = _SILENCE
         elif payload_type != PCMU:
             caller = codec.convert(caller, payload_type, PCMU)
