@@ -132,6 +132,11 @@ class Dialog:
         self.agent.tenderline = self
         self.agent.godead_timeout = 4.0  # a BYE that crossed ours is answered for this long
 
+    @property
+    def ended_by_us(self) -> bool:
+        """Whether it was we who hung up."""
+        return self.ended is not None and self.ended.by_us
+
     # What the other side does.
 
     def take_request(self, request: Any, transaction: Any) -> Any:

@@ -1,0 +1,74 @@
+"""What a node must know at once when a call arrives: lines, flows and telephones, read again every two seconds."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import structlog
+
+from tenderline.core.errors import InvalidInputError, TenderlineError
+from tenderline.core.phone import normalise
+from tenderline.flows import load, shipped
+from tenderline.flows.graph import Flow
+from tenderline.store import lines
+from tenderline.store.db import Pool
+from tenderline.store.lines import Line, Telephone
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+REFRESH_EVERY_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where a call to a number goes. `version` is None for a flow that is shipped and was not changed here."""
+
+    line: Line
+    flow: Flow
+    version: int | None
+
+
+class Directory:
+    """The last state that could be read; a database that is away costs no call."""
+
+    def __init__(self, pool: Pool, default_region: str) -> None:
+        self._pool, self._region = pool, default_region
+        self._lines: dict[str, Line] = {}
+        self._flows: dict[str, tuple[Flow, int | None]] = {}
+        self._digests: dict[str, bytes] = {}
+        self.telephones: list[Telephone] = []
+        for name, text in shipped.texts().items():
+            self._flows[name] = (load.read(f"{name}.toml", text), None)
+
+    async def refresh(self) -> None:
+        """Reads everything again."""
+        async with self._pool.acquire() as connection:
+            self._lines = {line.number: line for line in await lines.all_lines(connection)}
+            self.telephones = await lines.telephones(connection)
+            newest = await lines.newest_flows(connection)
+        for one in newest:
+            if self._digests.get(one.name) == one.digest:
+                continue
+            self._digests[one.name] = one.digest
+            try:
+                self._flows[one.name] = (load.read(f"{one.name}.toml", one.content), one.version)
+            except TenderlineError as error:
+                log.error("flow_not_usable", flow=one.name, version=one.version, why=error.detail)
+
+    def route(self, called: str) -> Route | None:
+        """Where a call to this number goes; None when it is none of ours."""
+        line = self._lines.get(called) or self._lines.get(self.number(called) or "")
+        if line is None or line.flow not in self._flows:
+            return None
+        flow, version = self._flows[line.flow]
+        return Route(line, flow, version)
+
+    def number(self, user: str) -> str | None:
+        """The user part of a SIP address as E.164; None when it is no number."""
+        if not re.fullmatch(r"\+?[0-9().\- ]{5,20}", user):
+            return None
+        try:
+            return normalise(user, self._region)
+        except InvalidInputError:
+            return None

@@ -1,0 +1,248 @@
+"""A voice node: one process that answers calls, runs their flows and keeps their books.
+
+It takes a lease in the database and renews it. When it dies, the others find its lease over and close its calls in the
+books; its media are gone with it, those of other nodes are untouched.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from uuid import UUID
+
+import asyncpg
+import structlog
+
+from tenderline.app import Services
+from tenderline.core.errors import TenderlineError
+from tenderline.core.ids import uuid7
+from tenderline.flows import run as flow_run
+from tenderline.flows.call import CallEndedError
+from tenderline.store import voice_nodes
+from tenderline.store.conversations import Started
+from tenderline.voice import attestation, sip_text
+from tenderline.voice.backstage import DatabaseBackstage
+from tenderline.voice.dialog import Dialog
+from tenderline.voice.directory import REFRESH_EVERY_S, Directory, Route
+from tenderline.voice.engine import MediaEngine
+from tenderline.voice.exchange import Exchange
+from tenderline.voice.leg import NoFreePortError
+from tenderline.voice.party import Party
+from tenderline.voice.phone_call import PhoneCall
+from tenderline.voice.prompts.pack import Prompts
+from tenderline.voice.recording_store import RecordingStore
+from tenderline.voice.registrar import Registrar
+from tenderline.voice.scribe import CallScribe
+from tenderline.voice.sip import Endpoint
+from tenderline.voice.sip_limits import SourceLimits
+from tenderline.voice.timeline import Timeline
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+DRAIN_WAIT_S = 30.0
+BURST_CALLS = 40
+KEYS_KEPT_FLOW = "line_check"
+
+
+class VoiceNode:
+    """One node; `start`, then `close`."""
+
+    def __init__(self, services: Services) -> None:
+        settings = services.settings.voice
+        self.id = uuid7()
+        self._services, self._settings = services, settings
+        self._limits = SourceLimits(settings.calls_per_second, BURST_CALLS, settings.unlimited_networks)
+        self.engine = MediaEngine(
+            settings.bind_host,
+            range(settings.rtp_port_min + settings.rtp_port_min % 2, settings.rtp_port_max + 1),
+            advertised=settings.advertised_host,
+            media_timeout_s=settings.media_timeout_s,
+        )
+        self.registrar = Registrar(services.key_for("telephone nonces"), self._limits)
+        self.directory = Directory(services.pool, services.settings.compliance.default_region)
+        self.timeline = Timeline(services.pool)
+        self.prompts = Prompts(services.settings.data_dir)
+        self._store = RecordingStore(services.settings)
+        self._writer = ThreadPoolExecutor(1, "recordings")
+        self._backstage = DatabaseBackstage(services)
+        self._calls: dict[UUID, asyncio.Task[None]] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._draining = False
+        self.endpoint: Endpoint
+        self.exchange: Exchange
+
+    @property
+    def calls(self) -> int:
+        """Calls that are not over."""
+        return len(self._calls)
+
+    async def start(self) -> None:
+        """Answers calls from here on."""
+        await self.directory.refresh()
+        self.registrar.know(self.directory.telephones)
+        self.endpoint = Endpoint(
+            self._settings.bind_host,
+            self._settings.sip_port,
+            limits=self._limits,
+            on_call=self._on_call,
+            registrar=self.registrar,
+        )
+        self.exchange = Exchange(self.endpoint, self.engine, self.registrar, self._settings)
+        address = f"{self._settings.advertised_host or self._settings.bind_host}:{self.endpoint.port}"
+        async with self._services.pool.acquire() as connection:
+            await voice_nodes.register(connection, self.id, address, self._settings.calls_max)
+        self.timeline.start()
+        loop = asyncio.get_running_loop()
+        self._tasks = [
+            loop.create_task(self._every(voice_nodes.RENEW_EVERY_S, self._renew)),
+            loop.create_task(self._every(REFRESH_EVERY_S, self._refresh)),
+        ]
+        log.info("voice ready", sip=address, node=str(self.id))
+
+    async def close(self) -> None:
+        """Takes no new calls, lets those that last finish for a while, and leaves."""
+        self._draining = True
+        if self._calls:
+            log.info("voice drains", calls=len(self._calls))
+            await asyncio.wait(self._calls.values(), timeout=DRAIN_WAIT_S)
+        for task in [*self._calls.values(), *self._tasks]:
+            task.cancel()
+        await asyncio.gather(*self._calls.values(), *self._tasks, return_exceptions=True)
+        await self.endpoint.close()
+        await self.timeline.close()
+        self._writer.shutdown()
+        async with self._services.pool.acquire() as connection:
+            await voice_nodes.leave(connection, self.id)
+
+    async def _every(self, interval_s: float, what: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await asyncio.sleep(interval_s)
+            try:
+                await what()
+            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                log.warning("database_away", why=type(error).__name__)
+
+    async def _renew(self) -> None:
+        async with self._services.pool.acquire() as connection, connection.transaction():
+            state = await voice_nodes.renew(connection, self.id, self.calls)
+            await voice_nodes.bury(connection)
+        if state is None and not self._draining:
+            # Somebody found our lease over and closed our calls in the books: what they are now is nobody's record.
+            log.error("lease_lost", node=str(self.id))
+            for task in tuple(self._calls.values()):
+                task.cancel()
+            self.id = uuid7()
+            async with self._services.pool.acquire() as connection:
+                await voice_nodes.register(connection, self.id, self._settings.bind_host, self._settings.calls_max)
+        self._draining = self._draining or state == "draining"
+
+    async def _refresh(self) -> None:
+        await self.directory.refresh()
+        self.registrar.know(self.directory.telephones)
+
+    def _on_call(self, dialog: Dialog) -> None:
+        """A call arrives. Everything here is in memory; nothing waits for the database."""
+        assert dialog.invite is not None, "an inbound dialog has its INVITE"
+        assert dialog.source is not None
+        called = sip_text.user_of(dialog.invite.uri)
+        route = self.directory.route(called)
+        if route is None:
+            if self._limits.offend(dialog.source[0]):
+                log.warning("source_blocked", why="numbers that are not ours", source=dialog.source[0])
+            dialog.refuse(404, "Not Found")
+            return
+        if self._draining or self.calls >= self._settings.calls_max:
+            dialog.refuse(503, "Service Unavailable")
+            return
+        try:
+            leg = self.engine.leg()
+        except NoFreePortError:
+            log.error("no_free_port")
+            dialog.refuse(503, "Service Unavailable")
+            return
+        party = Party(self.engine, dialog, leg)
+        conversation_id = uuid7()
+        task = asyncio.get_running_loop().create_task(self._carry(conversation_id, party, route, called))
+        self._calls[conversation_id] = task
+        task.add_done_callback(lambda _: self._calls.pop(conversation_id, None))
+
+    async def _carry(self, conversation_id: UUID, party: Party, route: Route, called: str) -> None:
+        """One call from ring to end. Whatever happens, the line is hung up, the ports are free, the books closed."""
+        invite = party.dialog.invite
+        assert invite is not None
+        caller = self.directory.number(sip_text.user_of(invite.first("from") or ""))
+        scribe = CallScribe(
+            conversation_id,
+            party.leg,
+            timeline=self.timeline,
+            store=self._store,
+            writer=self._writer,
+            master_key=self._services.key_for("recordings"),
+            keep_days=self._settings.recordings_kept_days,
+        )
+        scribe.begin(
+            Started(
+                id=conversation_id,
+                node_id=self.id,
+                direction="inbound",
+                caller=caller,
+                called=route.line.number,
+                campaign=route.line.campaign,
+                flow=route.flow.name,
+                flow_version=route.version,
+                attestation=attestation.read(invite),
+                at=datetime.now(UTC),
+            )
+        )
+        call = PhoneCall(
+            party,
+            conversation_id=conversation_id,
+            caller=caller,
+            called=called,
+            language=route.line.language,
+            prompter=self.prompts,
+            scribe=scribe,
+            switch=self.exchange,
+        )
+        call.variables.update(
+            organisation=self._services.settings.organisation,
+            campaign=route.line.campaign,
+            currency=route.line.currency,
+            fund=route.line.fund,
+        )
+        by, why = "system", "a defect"
+        try:
+            await call.answer()
+            scribe.answered()
+            if route.line.record:
+                await scribe.record(True)
+            why = await flow_run.run(route.flow, call, self._backstage, scribe)
+            by = "caller" if party.is_gone and not party.dialog.ended_by_us else "flow"
+        except CallEndedError:
+            by, why = "caller", "hung up"
+        except TenderlineError as error:
+            why = error.code
+        except asyncio.CancelledError:
+            why = "the node stopped"
+            raise
+        except Exception:
+            log.exception("call_failed", conversation=str(conversation_id))
+        finally:
+            party.close()
+            if route.flow.name == KEYS_KEPT_FLOW and isinstance(kept := call.variables.get("keys"), str):
+                scribe.keys(kept)
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.shield(scribe.end(by=by, why=why))
+
+
+async def run(services: Services, stop: asyncio.Event) -> None:
+    """One node until `stop` is set."""
+    node = VoiceNode(services)
+    await node.start()
+    try:
+        await stop.wait()
+    finally:
+        await node.close()
