@@ -1,4 +1,4 @@
-"""What the network vouches for about a caller's number (STIR/SHAKEN, RFC 8224): kept with the call, never trusted alone.
+"""What the network vouches for about a caller's number (STIR/SHAKEN, RFC 8224): kept with the call, no more.
 
 The signature is not checked here: the carrier in front checks it, and says so by `verstat`. Without its word the level
 is kept with the remark that nobody checked it.

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from tenderline.flows.call import CallEndedError, QueueEnd, Talk, Transfer, Value
 from tenderline.flows.spoken import Spoken
+from tenderline.store.conversations import SegmentKind
 from tenderline.voice import codec
 from tenderline.voice.packet import FRAME_SAMPLES, PCMU
 from tenderline.voice.party import Party
@@ -32,7 +33,7 @@ class Scribe(Protocol):
         """Records from here, or is silent from here."""
         ...
 
-    def segment(self, kind: str, detail: str = "") -> None:
+    def segment(self, kind: SegmentKind, detail: str = "") -> None:
         """Another part of the call begins: `ivr`, `queue`, `agent`, `hold`."""
         ...
 
