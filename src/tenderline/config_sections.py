@@ -183,6 +183,7 @@ class WebhooksSettings(Section):
 class VoiceSettings(Section):
     """The telephone: SIP, media, recordings. `tenderline voice` runs it."""
 
+    enabled: bool = Field(default=False, description="Whether `tenderline serve` runs the telephone too.")
     bind_host: str = Field(default="127.0.0.1", description="Address for SIP and media.")
     sip_port: int = Field(default=5060, ge=0, le=65535, description="UDP port for SIP; 0 takes a free one.")
     advertised_host: str | None = Field(

@@ -130,6 +130,18 @@ def require_free(host: str, port: int, *, remedy: str = "set api.bind_port to a 
         raise ConfigurationError(why) from error
 
 
+def require_free_udp(host: str, port: int) -> None:
+    """Raises `ConfigurationError` unless SIP can be listened for there."""
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((host, port))
+    except OSError as error:
+        raise ConfigurationError(
+            f"UDP port {port} of {host} cannot be listened on ({error.strerror}); set voice.sip_port to a free one."
+        ) from error
+
+
 async def run_api(settings: Settings, database_url: str) -> None:
     """One API process, until a signal."""
     require_free(settings.api.bind_host, settings.api.bind_port)
@@ -166,6 +178,18 @@ async def run_worker(settings: Settings, database_url: str) -> None:
         await db.require_current_schema(services.pool)
         log.info("worker ready")
         await worker.run(services, stop)
+
+
+async def run_voice(settings: Settings, database_url: str) -> None:
+    """One voice node, until a signal: it drains, and ends."""
+    from tenderline.voice import node  # SIP and media: no other process needs them
+
+    require_free_udp(settings.voice.bind_host, settings.voice.sip_port)
+    stop = stop_on_signals()
+    events.subscribe(reactions.subscriptions())  # who presses the key to be left alone is listened to
+    async with open_services(settings, database_url) as services:
+        await db.require_current_schema(services.pool)
+        await node.run(services, stop)
 
 
 @dataclass
@@ -253,7 +277,7 @@ async def run_everything(
         ours = {health.INSTANCE_VARIABLE: secrets.token_hex(16)}
         child_environment = {**environment, "TENDERLINE_DATABASE_URL": url, **ours}
         async with asyncio.TaskGroup() as group:
-            for command in ("api", "work"):
+            for command in ("api", "work", *(("voice",) if settings.voice.enabled else ())):
                 group.create_task(_Child(command, child_environment, list(arguments)).keep_alive(stop))
             if await _until_ready(settings, health.mark_of(ours), stop) and ready is not None:
                 ready()

@@ -47,6 +47,14 @@ def work() -> None:
     frame.run(run_worker(settings, _database_url(settings)))
 
 
+def voice() -> None:
+    """Run one voice node: it answers calls, runs their flows and records what may be recorded."""
+    from tenderline.serve import run_voice
+
+    settings = frame.load().settings
+    frame.run(run_voice(settings, _database_url(settings)))
+
+
 def _database_url(settings: config.Settings) -> str:
     from tenderline.core.errors import ConfigurationError
 
