@@ -11,14 +11,29 @@ from typing import Annotated
 
 import typer
 
-from tenderline.cli import audit, client, dead_letters, dnc, frame, gate, mail, processes, settings, simulate, user
+from tenderline.cli import (
+    audit,
+    client,
+    dead_letters,
+    dnc,
+    flow,
+    frame,
+    gate,
+    line,
+    mail,
+    processes,
+    settings,
+    simulate,
+    telephone,
+    user,
+)
 from tenderline.core.errors import TenderlineError
 
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,  # it prints the values of variables, and some are secrets
-    help="Recovers failed payments by message.",
+    help="Takes calls, recovers failed payments by message.",
 )
 new = typer.Typer(no_args_is_help=True, help="Make users and API clients.")
 
@@ -26,6 +41,7 @@ for command in (
     processes.serve,
     processes.api,
     processes.work,
+    processes.voice,
     processes.migrate,
     processes.doctor,
     dead_letters.replay,
@@ -43,6 +59,9 @@ app.add_typer(audit.app, name="audit")
 app.add_typer(mail.app, name="mail")
 app.add_typer(gate.app, name="gate")
 app.add_typer(dnc.app, name="dnc")
+app.add_typer(flow.app, name="flow")
+app.add_typer(line.app, name="line")
+app.add_typer(telephone.app, name="telephone")
 
 
 @app.callback()

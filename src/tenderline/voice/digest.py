@@ -13,15 +13,11 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
+from tenderline.core.telephone_password import ALGORITHMS, digest
+
 NONCE_VALID_S = 300
 NONCES_MAX = 10_000
 _FIELD = re.compile(r'(\w+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,]+))')
-_HASHES: dict[str, Callable[[bytes], hashlib._Hash]] = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}
-
-
-def ha1(user: str, realm: str, password: str, algorithm: str) -> str:
-    """What is kept of a telephone's password."""
-    return _HASHES[algorithm](f"{user}:{realm}:{password}".encode()).hexdigest()
 
 
 def fields(header: str) -> dict[str, str]:
@@ -43,10 +39,7 @@ class Realm:
         """Values for WWW-Authenticate, the better algorithm first."""
         nonce = self._nonce()
         end = ", stale=true" if stale else ""
-        return [
-            f'Digest realm="{self.name}", nonce="{nonce}", algorithm={one}, qop="auth"{end}'
-            for one in ("SHA-256", "MD5")
-        ]
+        return [f'Digest realm="{self.name}", nonce="{nonce}", algorithm={one}, qop="auth"{end}' for one in ALGORITHMS]
 
     def _nonce(self) -> str:
         body = f"{int(self._clock()):x}.{secrets.token_hex(8)}"
@@ -67,16 +60,15 @@ class Realm:
         """Whether the answer is right and new. `secrets_of` gives HA1 for an algorithm, or None for nobody known."""
         algorithm = given.get("algorithm", "MD5").upper()
         nonce, count = given.get("nonce", ""), given.get("nc", "")
-        if algorithm not in _HASHES or given.get("qop") != "auth" or given.get("realm") != self.name:
+        if algorithm not in ALGORITHMS or given.get("qop") != "auth" or given.get("realm") != self.name:
             return False
         if not self.is_fresh(nonce) or not re.fullmatch(r"[0-9a-fA-F]{8}", count):
             return False
         kept = secrets_of(algorithm)
         known = kept is not None
-        run = _HASHES[algorithm]
-        ha2 = run(f"{method}:{given.get('uri', '')}".encode()).hexdigest()
+        ha2 = digest(f"{method}:{given.get('uri', '')}", algorithm)
         text = f"{kept or 'nobody'}:{nonce}:{count}:{given.get('cnonce', '')}:auth:{ha2}"
-        right = hmac.compare_digest(run(text.encode()).hexdigest(), given.get("response", "").lower())
+        right = hmac.compare_digest(digest(text, algorithm), given.get("response", "").lower())
         return right and known and self._is_new(nonce, int(count, 16))
 
     def _is_new(self, nonce: str, count: int) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from tenderline.core.telephone_password import REALM
 from tenderline.store.lines import Telephone
 from tenderline.voice import digest, sip_text
 from tenderline.voice.sip_limits import SourceLimits
@@ -16,7 +17,6 @@ from tenderline.voice.sip_text import Message
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
-REALM = "tenderline"
 EXPIRES_S_MIN = 30
 EXPIRES_S_MAX = 3_600
 EXPIRES_S_USUAL = 300
