@@ -124,6 +124,7 @@ class Dialog:
         self.offer: str | None = None
         self.ended: Ended | None = None
         self.answered = False
+        self._hanging_up = False
         self._config = config
         self._refers: asyncio.Queue[int] = asyncio.Queue(EVENTS_MAX)
         self._session_timer: asyncio.TimerHandle | None = None
@@ -160,7 +161,7 @@ class Dialog:
         elif isinstance(event, CCEventFail):
             self._end(Ended(event.getData()[0], event.getData()[1]))
         elif isinstance(event, CCEventDisconnect):
-            self._end(Ended(200 if self.answered else 487, "Bye"))
+            self._end(Ended(200 if self.answered else 487, "Bye", by_us=self._hanging_up))
 
     def _connected(self, event: Any) -> None:
         code, _, body = event.getData()
@@ -278,6 +279,7 @@ class Dialog:
         """CANCEL, a refusal or BYE, whatever fits now; twice is no error. This never raises: it is the last resort."""
         if self.ended is not None:
             return
+        self._hanging_up = True
         try:
             if self.inbound and not self.answered and self._is_waiting():
                 self.agent.recvEvent(CCEventFail((480, "Temporarily Unavailable")))

@@ -58,6 +58,7 @@ class Leg:
         self._ssrc = int.from_bytes(os.urandom(4), "big")
         self._sequence = int.from_bytes(os.urandom(2), "big")
         self._timestamp = int.from_bytes(os.urandom(4), "big")
+        self._event_timestamp = 0
         self._events, self._tone_keys = KeyEvents(), ToneKeys()
         self._reception = ReceptionStatistics()
         self._playing: deque[bytes] = deque()
@@ -102,6 +103,21 @@ class Leg:
         self._heard_at = time.monotonic()
         if first and not self._closed:
             self._ticker.add(self, self._tick)
+
+    def send_event(self, code: int, *, duration: int, first: bool, end: bool) -> None:
+        """One packet of a key press (RFC 4733, 2.3), as a telephone sends it; `duration` in samples."""
+        media = self._media
+        if media is None or media.events_type is None:
+            return
+        if first:
+            self._event_timestamp = self._timestamp
+        payload = bytes((code, 0x8A if end else 0x0A)) + duration.to_bytes(2, "big")
+        data = packet.write(
+            media.events_type, self._sequence, self._event_timestamp, self._ssrc, payload, marker=first
+        )
+        with contextlib.suppress(OSError):
+            self._rtp.sendto(data, self._source or (media.host, media.port))
+        self._sequence = (self._sequence + 1) & 0xFFFF
 
     @property
     def reception(self) -> ReceptionStatistics:

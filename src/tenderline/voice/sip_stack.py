@@ -79,6 +79,7 @@ class GuardedUdp(Network_server):  # type: ignore[misc]  # sippy has no types
         self.skt.setblocking(False)
         self.skt.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
         self.skt.bind((host.strip("[]"), int(port)))
+        self.uopts.laddress = (host, self.skt.getsockname()[1])  # what Via and Contact say, also when port was 0
         self.refused = self.dropped = 0
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self.skt, self._readable)

@@ -8,6 +8,7 @@ import msgspec
 
 from tenderline.flows import step
 from tenderline.flows.call import Backstage, Call
+from tenderline.flows.spoken import Sound, Spoken
 
 Brief = Annotated[float, msgspec.Meta(gt=0, le=10)]
 
@@ -15,12 +16,13 @@ Brief = Annotated[float, msgspec.Meta(gt=0, le=10)]
 class Step(step.Step, frozen=True, kw_only=True):
     """Nothing is kept."""
 
-    about = "Listens for a while and plays it back; nothing is kept."
+    about = "Beeps, listens for a while and plays it back; nothing is kept."
     touches = frozenset({"caller"})
     waits = True
     seconds: Brief = 2.0
 
     async def run(self, call: Call, backstage: Backstage, wired: frozenset[str]) -> str:
-        """Listens, and plays back."""
+        """Beeps, listens, and plays back."""
+        await call.say(Spoken(call.language, (Sound("beep"),)), cut_by_key=False)
         await call.play_back(await call.listen(seconds=self.seconds))
         return "next"

@@ -1,0 +1,170 @@
+"""A telephone for trying flows: it dials, presses keys, speaks, listens and hangs up, by a script. On real SIP and RTP.
+
+What it hears is compared with what a prompt sounds like, sample by sample: a telephone line that we are on both ends of
+changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from tenderline.core.errors import TenderlineError
+from tenderline.voice import codec, packet, sdp
+from tenderline.voice.dialog import Answered, Ended, Progress
+from tenderline.voice.engine import MediaEngine
+from tenderline.voice.keys import KEYS
+from tenderline.voice.packet import FRAME_SAMPLES, PCMU
+from tenderline.voice.party import Party
+from tenderline.voice.sip import Endpoint
+from tenderline.voice.sip_limits import SourceLimits
+
+PRESS_FRAMES = 5
+END_PACKETS = 3
+HEARD_S_MAX = 600
+HEAR_LOOK_S = 0.05
+SAMPLE_FRAMES = 10
+"""Of a prompt, this many frames in a row that are not silence are looked for: 200 ms are enough to know it."""
+
+
+class CallFailedError(TenderlineError):
+    """The call did not go as the script says; the message tells what was expected and what happened."""
+
+    code = "test_call_failed"
+
+
+class TestPhone:
+    """One telephone with one call. Use it in `async with`."""
+
+    __test__ = False  # it is no test of pytest's
+
+    def __init__(self, *, host: str = "127.0.0.1", port: int = 0, payload_type: int = PCMU) -> None:
+        self._host, self._port, self._payload_type = host, port, payload_type
+        self._engine = MediaEngine(host, range(40_000, 50_000), media_timeout_s=3600)
+        self.heard = bytearray()
+        self._read_from = 0
+        self._party: Party | None = None
+        self.statuses: list[int] = []
+
+    async def __aenter__(self) -> Self:
+        self._endpoint = Endpoint(
+            self._host, self._port, limits=SourceLimits(0.001, 0, []), on_call=lambda dialog: dialog.refuse(486, "Busy")
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._party is not None:
+            self._party.close()
+        await asyncio.sleep(0.05)  # a BYE wants to leave
+        await self._endpoint.close()
+
+    @property
+    def port(self) -> int:
+        """Of its SIP socket."""
+        return self._endpoint.port
+
+    async def dial(
+        self,
+        to: str,
+        node: tuple[str, int],
+        *,
+        caller: str = "+12025550100",
+        answer_within_s: float = 10.0,
+        headers: dict[str, str] | None = None,
+    ) -> int:
+        """Calls; the final status: 200 when it was taken."""
+        leg = self._engine.leg()
+        types = (self._payload_type,)
+        offer = sdp.offer(self._host, leg.port, session=secrets.randbits(31), types=types, events_type=101)
+        dialog = self._endpoint.dial(to=to, next_hop=node, caller=caller, offer=offer, headers=headers)
+        self._party = Party(self._engine, dialog, leg)
+        leg.tap = self._listen
+        try:
+            async with asyncio.timeout(answer_within_s):
+                while True:
+                    match await dialog.events.get():
+                        case Answered(description=description):
+                            self._party.answered(description or "")
+                            return 200
+                        case Progress(status=status):
+                            self.statuses.append(status)
+                        case Ended(status=status):
+                            return status
+        except TimeoutError:
+            raise CallFailedError(f"Nobody took the call to {to} within {answer_within_s:g} s.") from None
+
+    def _listen(self, heard: bytes, told: bytes, payload_type: int) -> None:
+        del told
+        if len(self.heard) < HEARD_S_MAX * packet.CLOCK_HZ:
+            self.heard += codec.convert(heard, payload_type, PCMU)
+
+    @property
+    def party(self) -> Party:
+        """The call."""
+        assert self._party is not None, "dial first"
+        return self._party
+
+    async def press(self, keys: str, *, gap_s: float = 0.04) -> None:
+        """Presses keys as RFC 4733 events: five packets of 20 ms each, the end sent three times."""
+        leg = self.party.leg
+        for key in keys:
+            code = KEYS.index(key)
+            for number in range(PRESS_FRAMES):
+                leg.send_event(code, duration=(number + 1) * FRAME_SAMPLES, first=number == 0, end=False)
+                await asyncio.sleep(0.02)
+            for _ in range(END_PACKETS):
+                leg.send_event(code, duration=PRESS_FRAMES * FRAME_SAMPLES, first=False, end=True)
+            await asyncio.sleep(gap_s)
+
+    async def speak(self, ulaw: bytes) -> None:
+        """Says a sound in 8 kHz mu-law."""
+        leg = self.party.leg
+        padded = ulaw + b"\xff" * (-len(ulaw) % FRAME_SAMPLES)
+        leg.enqueue([padded[at : at + FRAME_SAMPLES] for at in range(0, len(padded), FRAME_SAMPLES)])
+        await leg.played()
+
+    async def hear(self, frames: Sequence[bytes], *, within_s: float) -> None:
+        """Waits until it has heard this prompt, since the last one that it heard."""
+        sample = _sample(frames)
+        try:
+            async with asyncio.timeout(within_s):
+                while (found := self.heard.find(sample, self._read_from)) < 0:
+                    if self.party.is_gone:
+                        raise CallFailedError("The call was ended before the prompt was heard.")
+                    await asyncio.sleep(HEAR_LOOK_S)
+        except TimeoutError:
+            raise CallFailedError(f"The prompt was not heard within {within_s:g} s.") from None
+        self._read_from = found + len(sample)
+
+    async def is_hung_up(self, *, within_s: float) -> None:
+        """Waits until the other side has hung up."""
+        try:
+            async with asyncio.timeout(within_s):
+                await self.party.gone()
+        except TimeoutError:
+            raise CallFailedError(f"The call was not ended within {within_s:g} s.") from None
+
+    def hang_up(self) -> None:
+        """Hangs up."""
+        self.party.dialog.hang_up()
+
+
+def _sample(frames: Sequence[bytes]) -> bytes:
+    """The loudest part of a prompt: what nobody takes for another one."""
+    if not frames:
+        raise CallFailedError("The prompt is silent; it cannot be listened for.")
+    size = min(SAMPLE_FRAMES, len(frames))
+    values = [sum(0x7F - (one & 0x7F) for one in frame) for frame in frames]
+    best = max(range(len(frames) - size + 1), key=lambda at: sum(values[at : at + size]))
+    return b"".join(frames[best : best + size])
+
+
+def speech_like(seconds: float) -> bytes:
+    """Something to say: noise that is no key."""
+    return bytes(one | 0x80 if one & 1 else one & 0x7F for one in os.urandom(int(seconds * packet.CLOCK_HZ)))
