@@ -112,9 +112,7 @@ class Leg:
         if first:
             self._event_timestamp = self._timestamp
         payload = bytes((code, 0x8A if end else 0x0A)) + duration.to_bytes(2, "big")
-        data = packet.write(
-            media.events_type, self._sequence, self._event_timestamp, self._ssrc, payload, marker=first
-        )
+        data = packet.write(media.events_type, self._sequence, self._event_timestamp, self._ssrc, payload, marker=first)
         with contextlib.suppress(OSError):
             self._rtp.sendto(data, self._source or (media.host, media.port))
         self._sequence = (self._sequence + 1) & 0xFFFF

@@ -21,7 +21,9 @@ ALLOW = ("Allow", ", ".join(ALLOWED))
 _SCHEMES = ("sip:", "sips:", "tel:")
 _VIA = re.compile(r"SIP\s*/\s*2\.0\s*/\s*[A-Z]+\s+\S.*", re.IGNORECASE | re.DOTALL)
 _CSEQ = re.compile(r"(\d{1,10})\s+(\S+)")
-_NAMED = re.compile(r'(?:"(?:[^"\\]|\\.)*"\s*|[^<>"]*)<[a-zA-Z][^<>\s]*:[^<>]*>\s*(?:;.*)?|[a-zA-Z]\w*:[^\s<>",]+')
+_NAMED = re.compile(
+    r'(?:"(?:[^"\\]|\\.)*"\s*|[^<>"]*)<[a-zA-Z][^<>\s]*:[^<>]*>\s*(?:;.*)?|[a-zA-Z]\w*:[^\s<>",;]+(?:\s*;.*)?'
+)
 _CALL_ID = re.compile(r"[\x21-\x7e]{1,256}")
 _ONCE = ("from", "to", "call-id", "cseq", "max-forwards", "content-type", "content-length")
 

@@ -36,8 +36,9 @@ _COMPACT = {
 }
 _TOKEN = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+")
 _REQUEST = re.compile(r"(\S+) (\S+) (SIP/\d+\.\d+)")
-_RESPONSE = re.compile(r"SIP/2\.0 ([1-6]\d\d) ?(.*)", re.DOTALL)
+_RESPONSE = re.compile(r"SIP/2\.0 ([1-6]\d\d)(?: (.*))?", re.DOTALL)
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_WITH_PARAMETERS = frozenset({"via", "from", "to", "contact", "route", "record-route"})
 _LISTS = frozenset({"via", "contact", "route", "record-route", "require", "supported", "allow"})
 
 
@@ -80,8 +81,9 @@ def read(data: bytes) -> Message:
         text = data.decode()
     except UnicodeDecodeError:
         raise MalformedError("not UTF-8") from None
-    head, _, body = text.lstrip("\r\n").replace("\r\n", "\n").partition("\n\n")
+    head = text.lstrip("\r\n").replace("\r\n", "\n").partition("\n\n")[0]
     raw_body = _raw_body(data)
+    body = raw_body.decode(errors="replace")
     lines = _unfold(head.split("\n"))
     if not lines or len(lines) > HEADERS_MAX + 1 or any(len(line) > LINE_CHARACTERS_MAX for line in lines):
         raise MalformedError("no line, too many lines, or a line without end")
@@ -89,7 +91,7 @@ def read(data: bytes) -> Message:
     length = next((value for name, value in headers if name == "content-length"), None)
     request, response = _REQUEST.fullmatch(lines[0]), _RESPONSE.fullmatch(lines[0])
     if response is not None:
-        method, uri, version, status, reason = None, "", "SIP/2.0", int(response[1]), response[2]
+        method, uri, version, status, reason = None, "", "SIP/2.0", int(response[1]), response[2] or ""
     elif request is not None and _TOKEN.fullmatch(request[1]):
         method, uri, version, status, reason = request[1], request[2], request[3], 0, ""
     else:
@@ -168,6 +170,17 @@ def write(first_line: str, headers: list[tuple[str, str]], body: str = "") -> by
     return ("\r\n".join([*lines, f"Content-Length: {len(body.encode())}", "", ""]) + body).encode()
 
 
+def _tidy(name: str, value: str) -> str:
+    """Without the blanks that may stand around the signs of a header (RFC 3261, 25.1: SLASH, SEMI, EQUAL)."""
+    if name not in _WITH_PARAMETERS:
+        return value
+    if name == "via":
+        value = re.sub(r"^SIP\s*/\s*2\.0\s*/\s*", "SIP/2.0/", value, flags=re.IGNORECASE)
+    begin = value.rfind(">") + 1
+    parameters = re.sub(r"\s*([;=])\s*", r"\1", value[begin:]) if '"' not in value[begin:] else value[begin:]
+    return value[:begin] + parameters
+
+
 def plain(message: Message) -> bytes:
     """The message written anew: one header a line and a value, names in full, the body as long as was declared."""
     body = message.body
@@ -178,7 +191,7 @@ def plain(message: Message) -> bytes:
     else:
         first = f"SIP/2.0 {message.status} {message.reason}"
     headers = [
-        (name, part.strip())
+        (name, _tidy(name, part.strip()))
         for name, value in message.headers
         for part in (split_list(value) if name in _LISTS else [value])
     ]
