@@ -35,6 +35,7 @@ from tenderline.voice.phone_call import PhoneCall
 from tenderline.voice.prompts.pack import Prompts
 from tenderline.voice.recording_store import RecordingStore
 from tenderline.voice.registrar import Registrar
+from tenderline.voice.registration import Registration
 from tenderline.voice.scribe import CallScribe
 from tenderline.voice.sip import Endpoint
 from tenderline.voice.sip_limits import SourceLimits
@@ -65,12 +66,15 @@ class VoiceNode:
         self.directory = Directory(services.pool, services.settings.compliance.default_region)
         self.timeline = Timeline(services.pool)
         self.prompts = Prompts(services.settings.data_dir)
-        self._store = RecordingStore(services.settings)
+        self.recording_store = RecordingStore(services.settings)
+        self.master_key = services.key_for("recordings")
         self._writer = ThreadPoolExecutor(1, "recordings")
         self._backstage = DatabaseBackstage(services)
         self._calls: dict[UUID, asyncio.Task[None]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._draining = False
+        self.is_closed = False
+        self._registration: Registration | None = None
         self.endpoint: Endpoint
         self.exchange: Exchange
 
@@ -95,6 +99,7 @@ class VoiceNode:
         async with self._services.pool.acquire() as connection:
             await voice_nodes.register(connection, self.id, address, self._settings.calls_max)
         self.timeline.start()
+        self._register_at_trunk()
         loop = asyncio.get_running_loop()
         self._tasks = [
             loop.create_task(self._every(voice_nodes.RENEW_EVERY_S, self._renew)),
@@ -102,15 +107,28 @@ class VoiceNode:
         ]
         log.info("voice ready", sip=address, node=str(self.id))
 
+    def _register_at_trunk(self) -> None:
+        trunk = self._settings
+        if trunk.trunk_register and trunk.trunk_host and trunk.trunk_user and trunk.trunk_password:
+            self._registration = Registration(
+                self.endpoint,
+                (trunk.trunk_host, trunk.trunk_port),
+                trunk.trunk_user,
+                trunk.trunk_password.get_secret_value(),
+            )
+            self._registration.start()
+
     async def close(self) -> None:
         """Takes no new calls, lets those that last finish for a while, and leaves."""
-        self._draining = True
+        self._draining = self.is_closed = True
         if self._calls:
             log.info("voice drains", calls=len(self._calls))
             await asyncio.wait(self._calls.values(), timeout=DRAIN_WAIT_S)
         for task in [*self._calls.values(), *self._tasks]:
             task.cancel()
         await asyncio.gather(*self._calls.values(), *self._tasks, return_exceptions=True)
+        if self._registration is not None:
+            self._registration.stop()
         await self.endpoint.close()
         await self.timeline.close()
         self._writer.shutdown()
@@ -178,9 +196,9 @@ class VoiceNode:
             conversation_id,
             party.leg,
             timeline=self.timeline,
-            store=self._store,
+            store=self.recording_store,
             writer=self._writer,
-            master_key=self._services.key_for("recordings"),
+            master_key=self.master_key,
             keep_days=self._settings.recordings_kept_days,
         )
         scribe.begin(

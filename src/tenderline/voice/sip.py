@@ -51,6 +51,11 @@ class Endpoint:
         self.port: int = self._stack.server.skt.getsockname()[1]
 
     @property
+    def config(self) -> dict[str, Any]:
+        """What the stack's own agents want."""
+        return self._stack.config
+
+    @property
     def dialogs(self) -> int:
         """Dialogs that are not over."""
         return len(self._dialogs)

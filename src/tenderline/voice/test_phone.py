@@ -15,11 +15,12 @@ from typing import Self
 
 from tenderline.core.errors import TenderlineError
 from tenderline.voice import codec, packet, sdp
-from tenderline.voice.dialog import Answered, Ended, Progress
+from tenderline.voice.dialog import Answered, Dialog, Ended, Progress
 from tenderline.voice.engine import MediaEngine
 from tenderline.voice.keys import KEYS
 from tenderline.voice.packet import FRAME_SAMPLES, PCMU
 from tenderline.voice.party import Party
+from tenderline.voice.registration import Registration
 from tenderline.voice.sip import Endpoint
 from tenderline.voice.sip_limits import SourceLimits
 
@@ -42,7 +43,12 @@ class TestPhone:
 
     __test__ = False  # it is no test of pytest's
 
-    def __init__(self, *, host: str = "127.0.0.1", port: int = 0, payload_type: int = PCMU) -> None:
+    def __init__(
+        self, *, host: str = "127.0.0.1", port: int = 0, payload_type: int = PCMU, on_call: int | None = 486
+    ) -> None:
+        """`on_call` is the status that calls to it get; None: it is rung, and `pick_up` takes the call."""
+        self._on_call_status = on_call
+        self._ringing: asyncio.Queue[Dialog] = asyncio.Queue(10)
         self._host, self._port, self._payload_type = host, port, payload_type
         self._engine = MediaEngine(host, range(40_000, 50_000), media_timeout_s=3600)
         self.heard = bytearray()
@@ -51,9 +57,7 @@ class TestPhone:
         self.statuses: list[int] = []
 
     async def __aenter__(self) -> Self:
-        self._endpoint = Endpoint(
-            self._host, self._port, limits=SourceLimits(0.001, 0, []), on_call=lambda dialog: dialog.refuse(486, "Busy")
-        )
+        self._endpoint = Endpoint(self._host, self._port, limits=SourceLimits(1_000, 1_000, []), on_call=self._on_call)
         return self
 
     async def __aexit__(
@@ -68,6 +72,30 @@ class TestPhone:
     def port(self) -> int:
         """Of its SIP socket."""
         return self._endpoint.port
+
+    def _on_call(self, dialog: Dialog) -> None:
+        if self._on_call_status is not None:
+            dialog.refuse(self._on_call_status, "Refused")
+        else:
+            dialog.ring()
+            self._ringing.put_nowait(dialog)
+
+    async def register(self, registrar: tuple[str, int], user: str, password: str) -> bool:
+        """Registers; whether it was taken."""
+        self._registration = Registration(self._endpoint, registrar, user, password)
+        self._registration.start()
+        async with asyncio.timeout(10):
+            return await self._registration.settled()
+
+    async def pick_up(self, *, within_s: float = 10.0) -> Party:
+        """Takes the call that rings."""
+        async with asyncio.timeout(within_s):
+            dialog = await self._ringing.get()
+        leg = self._engine.leg()
+        self._party = Party(self._engine, dialog, leg)
+        leg.tap = self._listen
+        await self._party.accept()
+        return self._party
 
     async def dial(
         self,

@@ -1,0 +1,134 @@
+"""A voice node on a test database, and what calls need: real SIP and RTP on the loopback."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from support import services
+from tenderline.core import telephone_password
+from tenderline.store import db, events, lines
+from tenderline.voice.node import VoiceNode
+from tenderline.worker import reactions
+
+NUMBER = "+18005550123"
+
+MENU = """
+name = "menu"
+title = "A menu for tests"
+start = "ask"
+
+[node.ask]
+step = "menu"
+text = "Press a key."
+tries = 1
+timeout_s = 3.0
+[node.ask.exits]
+1 = "agents"
+2 = "number"
+3 = "hand_over"
+4 = "opt_out"
+5 = "wait"
+no_input = "bye"
+no_match = "bye"
+
+[node.agents]
+step = "queue"
+queue = "general"
+comfort = "Please hold."
+wait_max_s = 20.0
+exits = { next = "after", timed_out = "bye", nobody = "nobody" }
+
+[node.number]
+step = "bridge"
+to = "sip:anna"
+ring_s = 5.0
+exits = { next = "after", busy = "bye", no_answer = "bye", failed = "bye" }
+
+[node.hand_over]
+step = "transfer"
+to = "sip:anna"
+ring_s = 5.0
+exits = { busy = "bye", no_answer = "bye", failed = "bye" }
+
+[node.opt_out]
+step = "opt_out"
+exits = { next = "bye", failed = "nobody" }
+
+[node.wait]
+step = "collect"
+text = "Sixteen keys."
+into = "digits"
+length_min = 16
+length_max = 16
+timeout_s = 20.0
+tries = 1
+exits = { next = "bye", no_input = "bye", no_match = "bye" }
+
+[node.after]
+step = "hangup"
+text = "That was it."
+
+[node.nobody]
+step = "hangup"
+text = "Nobody is there."
+
+[node.bye]
+step = "hangup"
+text = "Goodbye."
+"""
+
+
+@pytest.fixture
+async def make_node(pool: db.Pool, tmp_path: Any) -> AsyncIterator[Callable[..., Any]]:
+    """Makes nodes that are closed at the end of the test."""
+    made: list[VoiceNode] = []
+    events.subscribe(reactions.subscriptions())
+    async with pool.acquire() as connection, connection.transaction():
+        await lines.put_flow(connection, "menu", MENU, by="test")
+        await put_line(connection, NUMBER, "menu")
+        await put_line(connection, "check", "line_check", record=True)
+        for name in ("anna", "bob"):
+            kept = {one: telephone_password.ha1(name, "secret", one) for one in telephone_password.ALGORITHMS}
+            await lines.put_telephone(
+                connection, name, ha1_md5=kept["MD5"], ha1_sha256=kept["SHA-256"], queues=["general"], by="test"
+            )
+
+    async def make(**flags: Any) -> VoiceNode:
+        flags = {"voice__sip_port": "0", "voice__unlimited_networks": "127.0.0.0/8", **flags}
+        node = VoiceNode(services.make(pool, data_dir=str(tmp_path), **flags))
+        await node.start()
+        made.append(node)
+        return node
+
+    yield make
+    for node in made:
+        if not node.is_closed:
+            await node.close()
+
+
+async def put_line(connection: Any, number: str, flow: str, **more: Any) -> None:
+    values = {"campaign": "test", "language": "en", "currency": "USD", "fund": None, "record": False, **more}
+    await lines.put_line(connection, number=number, flow=flow, by="test", **values)
+
+
+@pytest.fixture
+async def node(make_node: Callable[..., Any]) -> VoiceNode:
+    """One node."""
+    made: VoiceNode = await make_node()
+    return made
+
+
+@asynccontextmanager
+async def nothing_left(node: VoiceNode) -> AsyncIterator[None]:
+    """After the calls no leg, port, dialog or task is left of them."""
+    import asyncio
+
+    yield
+    async with asyncio.timeout(10):
+        while node.calls or len(node.engine.ticker) or node.endpoint.dialogs:
+            await asyncio.sleep(0.02)
+    await node.timeline.written()

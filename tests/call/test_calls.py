@@ -1,0 +1,216 @@
+"""Calls by real SIP and RTP: what is said is heard, what is pressed arrives, and nothing is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from call.conftest import NUMBER, nothing_left
+from tenderline.core import recording_file
+from tenderline.flows.spoken import Digits, Sound, Spoken, Words, said
+from tenderline.store import conversations, recordings
+from tenderline.voice import tones
+from tenderline.voice.packet import PCMA, PCMU
+from tenderline.voice.test_phone import TestPhone, speech_like
+
+
+def at(node):
+    return "127.0.0.1", node.endpoint.port
+
+
+async def prompt(node, *parts):
+    if isinstance(parts[0], str):
+        return await node.prompts.prepare(said("en", parts))
+    return await node.prompts.prepare(Spoken("en", parts))
+
+
+async def the_call(pool):
+    async with pool.acquire() as connection:
+        (call,) = await conversations.latest(connection, 10)
+        return call, await conversations.steps(connection, call.id), await recordings.of(connection, call.id)
+
+
+@pytest.mark.parametrize("law", [PCMU, PCMA])
+async def test_a_line_check_proves_both_directions_and_the_keys(node, pool, law):
+    async with nothing_left(node), TestPhone(payload_type=law) as phone:
+        assert await phone.dial("check", at(node)) == 200
+        greeting = "This is the line check. After the tone, say something for two seconds."
+        if law == PCMU:
+            await phone.hear(await prompt(node, greeting), within_s=10)
+        await asyncio.sleep(6.0 if law == PCMA else 0)
+        if law == PCMU:
+            await phone.hear(await prompt(node, Sound("beep")), within_s=10)
+            await asyncio.sleep(0.3)
+            words = speech_like(1.0)
+            await phone.speak(words)
+            await phone.hear([words[i : i + 160] for i in range(0, len(words), 160)], within_s=6)
+            await phone.hear(await prompt(node, "Now press some keys, and the pound key at the end."), within_s=8)
+        await phone.press("45*1290#")
+        await phone.is_hung_up(within_s=20)
+    call, steps, (recording,) = await the_call(pool)
+    assert (call.ended_by, call.why, call.caller) == ("flow", "bye", "+12025550100")
+    assert call.keys == "1290"
+    assert [one.node for one in steps] == ["greet", "echo", "ask_keys", "read_back", "bye"]
+    assert all(one.exit and one.left_at for one in steps)
+    lasted_s = (call.ended_at - call.answered_at).total_seconds()
+    assert abs(recording.duration_ms / 1000 - lasted_s) < 0.3, "a recording is as long as the call"
+
+
+async def test_a_recording_holds_both_sides_and_no_key(node, pool):
+    async with nothing_left(node), TestPhone() as phone:
+        await phone.dial("check", at(node))
+        await phone.hear(await prompt(node, Sound("beep")), within_s=10)
+        words = speech_like(0.6)
+        await phone.speak(words)
+        await phone.hear(await prompt(node, "Now press some keys, and the pound key at the end."), within_s=8)
+        await phone.press("739#")
+        await phone.hear(await prompt(node, Words("You pressed"), Digits("739")), within_s=8)
+        phone.hang_up()
+    call, _, (recording,) = await the_call(pool)
+    assert call.ended_by == "caller"
+    data = await node.recording_store.read(recording.path, sensitive=False)
+    assert words[:1600] not in data, "it is encrypted"
+    key = recording_file.open_key(recording.sealed_key, node.master_key, recording.id)
+    chunks = list(recording_file.read(data, key, recording.id))
+    caller, other = (b"".join(side) for side in zip(*chunks, strict=True))
+    assert words[1600:3200] in caller
+    assert b"".join((await prompt(node, Sound("beep")))[3:8]) in other
+    frames = [caller[i : i + 160] for i in range(0, len(caller) - 159, 160)]
+    assert not any(tones.find(frames, [PCMU] * len(frames)))
+
+
+async def test_numbers_that_are_not_ours_are_refused_and_counted(make_node):
+    node = await make_node(voice__unlimited_networks="")
+    async with TestPhone() as phone:
+        statuses = [await phone.dial(f"+1800555{n:04d}", at(node)) for n in range(10)]
+        assert statuses == [404] * 10
+        assert node.endpoint.counts["blocked_sources"] == 1
+
+
+async def test_too_many_calls_of_one_address_are_told_to_wait(make_node):
+    node = await make_node(voice__unlimited_networks="", voice__calls_per_second="1")
+    async with nothing_left(node):
+        phones = [TestPhone() for _ in range(45)]
+        statuses = []
+        for phone in phones:
+            async with phone:
+                statuses.append(await phone.dial(NUMBER, at(node)))
+    assert statuses[:40] == [200] * 40
+    assert statuses[-1] == 503
+
+
+async def test_a_node_that_is_full_says_so(make_node):
+    node = await make_node(voice__calls_max="1")
+    async with nothing_left(node), TestPhone() as first, TestPhone() as second:
+        assert await first.dial(NUMBER, at(node)) == 200
+        assert await second.dial(NUMBER, at(node)) == 503
+
+
+async def test_an_agent_and_a_caller_hear_each_other_and_no_key_reaches_the_agent(node, pool):
+    async with nothing_left(node), TestPhone() as phone, TestPhone(on_call=None) as agent:
+        assert await agent.register(at(node), "anna", "secret")
+        assert await phone.dial(NUMBER, at(node)) == 200
+        await phone.press("1")
+        await agent.pick_up()
+        assert agent.party.leg.sends_events is False, "no way to send keys was offered"
+        first, second = speech_like(0.5), speech_like(0.5)
+        await asyncio.gather(phone.speak(first), agent.speak(second))
+        await agent.hear([first[i : i + 160] for i in range(0, 4000, 160)], within_s=5)
+        await phone.hear([second[i : i + 160] for i in range(0, 4000, 160)], within_s=5)
+        before = len(agent.heard)
+        await phone.press("4111")
+        await asyncio.sleep(0.3)
+        heard = bytes(agent.heard[before:])
+        assert not any(
+            tones.find([heard[i : i + 160] for i in range(0, len(heard) - 159, 160)], [PCMU] * (len(heard) // 160))
+        )
+        assert agent.party.leg.key_packets == 0
+        agent.hang_up()
+        await phone.hear(await prompt(node, "That was it."), within_s=5)
+        await phone.is_hung_up(within_s=5)
+    async with pool.acquire() as connection:
+        (call,) = await conversations.latest(connection, 1)
+        parts = [(one.kind, one.detail) for one in await conversations.segments(connection, call.id)]
+    assert parts == [("ivr", ""), ("queue", "general"), ("agent", "anna"), ("ivr", "")]
+
+
+async def test_without_any_agent_nobody_waits(node):
+    async with nothing_left(node), TestPhone() as phone:
+        await phone.dial(NUMBER, at(node))
+        await phone.press("1")
+        await phone.hear(await prompt(node, "Nobody is there."), within_s=5)
+
+
+async def test_who_waits_longest_is_served_first_and_a_silent_telephone_is_left_alone(node):
+    async with nothing_left(node), TestPhone() as early, TestPhone() as late, TestPhone(on_call=None) as agent:
+        await agent.register(at(node), "anna", "secret")
+        for phone in (early, late):
+            await phone.dial(NUMBER, at(node))
+            await phone.press("1")
+            await asyncio.sleep(0.4)
+        await agent.pick_up()
+        words = speech_like(0.4)
+        await agent.speak(words)
+        await early.hear([words[i : i + 160] for i in range(0, 3200, 160)], within_s=5)
+        early.hang_up()
+        await agent.pick_up(within_s=5)
+        await agent.speak(words)
+        await late.hear([words[i : i + 160] for i in range(0, 3200, 160)], within_s=5)
+
+
+async def test_a_wrong_password_registers_nobody(node):
+    async with TestPhone(on_call=None) as agent:
+        assert await agent.register(at(node), "anna", "wrong") is False
+        assert node.registrar.bindings == {}
+
+
+async def test_a_telephone_is_called_and_a_busy_one_is_told(node):
+    async with nothing_left(node), TestPhone() as phone, TestPhone(on_call=486) as busy:
+        await busy.register(at(node), "anna", "secret")
+        await phone.dial(NUMBER, at(node))
+        await phone.press("2")
+        await phone.hear(await prompt(node, "Goodbye."), within_s=5)
+
+
+async def test_a_caller_is_handed_over_by_going_through_us_when_refer_is_refused(node):
+    async with nothing_left(node), TestPhone() as phone, TestPhone(on_call=None) as agent:
+        await agent.register(at(node), "anna", "secret")
+        await phone.dial(NUMBER, at(node))
+        await phone.press("3")
+        await agent.pick_up()
+        words = speech_like(0.4)
+        await agent.speak(words)
+        await phone.hear([words[i : i + 160] for i in range(0, 3200, 160)], within_s=5)
+        agent.hang_up()
+        await phone.is_hung_up(within_s=5)
+
+
+async def test_a_key_silences_every_channel(node, pool):
+    async with nothing_left(node), TestPhone() as phone:
+        await phone.dial(NUMBER, at(node), caller="+12025550177")
+        await phone.press("4")
+        await phone.hear(await prompt(node, "Goodbye."), within_s=5)
+    row = await pool.fetchrow(
+        "SELECT p.opted_out_at, p.opted_out_by FROM person p JOIN contact_point q ON q.person_id = p.id"
+        " WHERE q.value = '+12025550177'"
+    )
+    assert row["opted_out_at"] is not None
+    assert row["opted_out_by"] == "voice_live:+12025550177"
+
+
+@pytest.mark.parametrize("after_s", [0.0, 0.05, 0.3, 0.8])
+@pytest.mark.parametrize("keys", ["", "1", "2", "5"])
+async def test_a_hang_up_at_any_point_leaves_nothing_behind(node, pool, after_s, keys):
+    async with nothing_left(node), TestPhone() as phone, TestPhone(on_call=None) as agent:
+        await agent.register(at(node), "anna", "secret")
+        await phone.dial(NUMBER, at(node))
+        await phone.press(keys)
+        await asyncio.sleep(after_s)
+        phone.hang_up()
+    async with asyncio.timeout(5):
+        while any(one.busy for one in node.registrar.bindings.values()):
+            await asyncio.sleep(0.02)
+    call, steps, _ = await the_call(pool)
+    assert call.ended_at is not None
+    assert all(one.left_at is not None for one in steps)
