@@ -73,7 +73,7 @@ class GuardedUdp(Network_server):  # type: ignore[misc]  # sippy has no types
         super().__init__(options)
         self._screen: Screen = config["_tenderline_screen"]
         host, port = options.laddress
-        family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._brackets = family == socket.AF_INET6
         self.skt = socket.socket(family, socket.SOCK_DGRAM)
         self.skt.setblocking(False)
@@ -83,6 +83,12 @@ class GuardedUdp(Network_server):  # type: ignore[misc]  # sippy has no types
         self.refused = self.dropped = 0
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self.skt, self._readable)
+
+    def getSIPaddr(self) -> Any:  # the stack's name
+        """Our address as it stands in Via and Contact."""
+        host, port = self.uopts.laddress
+        bare = host.strip("[]")
+        return ((f"[{bare}]" if self._brackets else bare, port), self.transport)
 
     def _readable(self) -> None:
         for _ in range(PACKETS_A_READ_MAX):
