@@ -69,9 +69,7 @@ def free_port():
         return probe.getsockname()[1]
 
 
-async def test_a_killed_nodes_calls_are_closed_by_another_whose_calls_go_on(
-    make_node, pool, database_url, tmp_path
-):
+async def test_a_killed_nodes_calls_are_closed_by_another_whose_calls_go_on(make_node, pool, database_url, tmp_path):
     other = await make_node()
     port = free_port()
     environment = {

@@ -46,6 +46,12 @@ class Permission(StrEnum):
     """Change what the gate asks."""
     LISTS = "lists"
     """Read do-not-contact lists in."""
+    LINES = "lines"
+    """Change which number leads to which flow."""
+    LISTEN = "listen"
+    """Listen to recordings."""
+    LISTEN_SENSITIVE = "listen_sensitive"
+    """Listen to those that lie apart, too."""
 
 
 _LOOK = frozenset({Permission.VIEW})
@@ -53,10 +59,11 @@ _ACT = _LOOK | {Permission.HOLD, Permission.REPLAY, Permission.DISCARD, Permissi
 PERMISSIONS: Final[dict[Role, frozenset[Permission]]] = {
     Role.VIEWER: _LOOK,
     Role.AGENT: _LOOK,
-    Role.COMPLIANCE: _LOOK | {Permission.REVIEW, Permission.RULES, Permission.LISTS},
-    Role.SUPERVISOR: _ACT,
-    Role.ENGINEER: _ACT,
-    Role.ADMIN: _ACT | {Permission.RULES, Permission.LISTS},
+    Role.COMPLIANCE: _LOOK
+    | {Permission.REVIEW, Permission.RULES, Permission.LISTS, Permission.LISTEN, Permission.LISTEN_SENSITIVE},
+    Role.SUPERVISOR: _ACT | {Permission.LISTEN},
+    Role.ENGINEER: _ACT | {Permission.LINES},
+    Role.ADMIN: frozenset(Permission),
 }
 
 

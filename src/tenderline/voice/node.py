@@ -23,6 +23,7 @@ from tenderline.flows import run as flow_run
 from tenderline.flows.call import CallEndedError
 from tenderline.store import voice_nodes
 from tenderline.store.conversations import Started
+from tenderline.store.recording_store import RecordingStore
 from tenderline.voice import attestation, sip_text
 from tenderline.voice.backstage import DatabaseBackstage
 from tenderline.voice.dialog import Dialog
@@ -33,7 +34,6 @@ from tenderline.voice.leg import NoFreePortError
 from tenderline.voice.party import Party
 from tenderline.voice.phone_call import PhoneCall
 from tenderline.voice.prompts.pack import Prompts
-from tenderline.voice.recording_store import RecordingStore
 from tenderline.voice.registrar import Registrar
 from tenderline.voice.registration import Registration
 from tenderline.voice.scribe import CallScribe

@@ -15,9 +15,9 @@ from tenderline.core.ids import uuid7
 from tenderline.store import conversations, recordings
 from tenderline.store.conversations import Purpose, SegmentKind
 from tenderline.store.db import Connection
+from tenderline.store.recording_store import RecordingStore
 from tenderline.voice.leg import Leg
 from tenderline.voice.recorder import Recorder
-from tenderline.voice.recording_store import RecordingStore
 from tenderline.voice.timeline import Timeline
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()

@@ -110,6 +110,13 @@ def day(at: datetime) -> str:
     return f"{at.astimezone(UTC):%-d %b %Y}"
 
 
+def lasting(seconds: int) -> str:
+    """`3:07`, `1:02:09`."""
+    hours, rest = divmod(seconds, 3600)
+    minutes, seconds = divmod(rest, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+
+
 def _machine(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
@@ -122,7 +129,7 @@ def environment() -> Environment:
         lstrip_blocks=True, auto_reload=False,
     )  # fmt: skip
     made.globals["static_url"] = static_url
-    made.filters |= {"clock": _clock, "day": day, "machine": _machine, "short": words.short_instant}
+    made.filters |= {"clock": _clock, "day": day, "lasting": lasting, "machine": _machine, "short": words.short_instant}
     made.filters |= {"exact": words.instant, "rule_channel": rule_words.channel, "purpose": rule_words.purpose}
     made.filters |= {"week_words": rule_words.week_in_words, "day_words": rule_words.day_in_words}
     made.filters |= {"words": words.reason, "channel": words.channel, "state_name": words.state_name}

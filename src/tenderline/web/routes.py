@@ -8,7 +8,7 @@ from typing import Any
 from litestar import Request, Response, Router
 from litestar.types import ControllerRouterHandler
 
-from tenderline.web import board, case, dnc, gate, lists, review, rules, sign_in
+from tenderline.web import board, calls, case, dnc, gate, lines, lists, review, rules, sign_in
 from tenderline.web.pages import SecurityHeaders, error_page, static_file, template_config, wants_page
 from tenderline.web.stream import close_streams
 
@@ -56,6 +56,15 @@ _screens = Router(
         review.opt_out,
         dnc.show_lists,
         dnc.read_in,
+        calls.show_calls,
+        calls.poll_calls,
+        calls.show_call,
+        calls.poll_call,
+        calls.play,
+        lines.show_lines,
+        lines.put,
+        lines.remove,
+        lines.show_flow,
         static_file,
     ],
     guards=[sign_in.guard],

@@ -57,7 +57,7 @@ function closeStream() {
 
 function wantStream() {
   // Without a secure context there are no locks: such a page only asks now and then.
-  if (!navigator.locks || document.hidden || holder || waiting) return;
+  if (!region.dataset.stream || !navigator.locks || document.hidden || holder || waiting) return;
   waiting = new AbortController();
   navigator.locks
     .request(LOCK, { signal: waiting.signal }, () => new Promise((done) => {
