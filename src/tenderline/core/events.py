@@ -274,6 +274,14 @@ class AddressCorrected(Event, frozen=True):
     summary = "Postal address corrected by the payer"
 
 
+class WebhookEndpointDisabled(Event, frozen=True):
+    """Another system is told nothing more: by an operator's word, or because it took nothing for days."""
+
+    summary = "No webhooks to {host} any more: {why}"
+    host: str
+    why: str
+
+
 AnyEvent = (
     PaymentFailed
     | PaymentActionRequired
@@ -307,6 +315,7 @@ AnyEvent = (
     | ChannelAccepted
     | ZoneCorrected
     | AddressCorrected
+    | WebhookEndpointDisabled
 )
 
 _decoder = msgspec.json.Decoder(AnyEvent)

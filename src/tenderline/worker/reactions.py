@@ -23,6 +23,7 @@ from tenderline.core.events import (
     PaymentLookupWanted,
     PaymentStopped,
     PaymentSucceeded,
+    PersonOptedIn,
     PersonOptedOut,
     ReplyUnclear,
     ZoneCorrected,
@@ -32,7 +33,7 @@ from tenderline.gateways.base import GatewayUnavailableError
 from tenderline.notify import confirmation
 from tenderline.payments import pay_page, settle
 from tenderline.recovery import cases
-from tenderline.store import inbox, payments
+from tenderline.store import inbox, outgoing, payments
 from tenderline.store.jobs import Handler
 from tenderline.worker.read import find_payer
 
@@ -130,6 +131,13 @@ async def end_pay_page(services: Services, event: Event) -> None:
     await pay_page.end(services, event.payment_id)
 
 
+async def tell_others(services: Services, event: Event) -> None:
+    """Other systems that asked for it are told what somebody said about being contacted."""
+    assert event.person_id is not None
+    async with services.pool.acquire() as connection, connection.transaction():
+        await outgoing.tell(connection, event.person_id)
+
+
 REACTIONS: dict[type[Event], tuple[Reaction, ...]] = {
     PaymentFailed: (open_case,),
     PaymentActionRequired: (open_case,),
@@ -138,7 +146,8 @@ REACTIONS: dict[type[Event], tuple[Reaction, ...]] = {
     PayerContactMissing: (ask_gateway_for_payer,),
     PaymentLookupWanted: (look_payment_up,),
     ReplyUnclear: (hold_cases,),
-    PersonOptedOut: (take_back_contacts, confirm_opt_out),
+    PersonOptedOut: (take_back_contacts, confirm_opt_out, tell_others),
+    PersonOptedIn: (tell_others,),
     ZoneCorrected: (look_at_held_cases,),
     AddressCorrected: (look_at_held_cases,),
 }

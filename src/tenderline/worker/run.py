@@ -12,8 +12,9 @@ import structlog
 from tenderline.app import Services
 from tenderline.core.errors import TenderlineError
 from tenderline.notify import delivery
+from tenderline.outgoing.delivery import Deliveries
 from tenderline.recovery import cases
-from tenderline.store import attempts, audit, events, inbox, outcomes
+from tenderline.store import attempts, audit, events, inbox, outcomes, outgoing
 from tenderline.store.jobs import JobRunner, back_off_s
 from tenderline.worker import reactions
 from tenderline.worker.read import read_some
@@ -49,6 +50,7 @@ class Worker:
         self._inbox_hint = asyncio.Event()
         self._attempt_hint = asyncio.Event()
         self._jobs = JobRunner(services.pool, reactions.handlers(services))
+        self._webhooks = Deliveries(services)
 
     async def run(self) -> None:
         """Until `stop`. A loop that fails (the database went away) backs off and goes on."""
@@ -64,7 +66,9 @@ class Worker:
                 self._loop("audit head", self._sign, self._services.settings.audit.head_interval_s, asyncio.Event())
             )
             group.create_task(self._loop("jobs", self._run_jobs, tick_s, asyncio.Event()))
+            group.create_task(self._loop("webhooks", self._webhooks.send_due, tick_s, asyncio.Event()))
             group.create_task(self._stop_jobs())
+        await self._webhooks.close()
         log.info("worker stopped")
 
     def stop(self) -> None:
@@ -147,6 +151,8 @@ class Worker:
     async def _keep_house(self) -> int:
         async with self._services.pool.acquire() as connection, connection.transaction():
             await cases.give_up_spent(connection, cases.practice_of(self._services))
+        async with self._services.pool.acquire() as connection:
+            await outgoing.sweep(connection)
         await inbox.give_up_waiting(self._services.pool, after_s=LOOKUP_WAIT_MAX_S)
         return 0
 

@@ -31,17 +31,22 @@ CREATE TABLE webhook_endpoint (
     secret bytea NOT NULL,
     old_secret bytea,                           -- while a secret is changed, both sign
     old_secret_until timestamptz,
+    told_from timestamptz NOT NULL DEFAULT now(), -- what happened before is told by a replay only
     disabled_at timestamptz,
     disabled_why text,
+    failures integer NOT NULL DEFAULT 0,        -- one after the other, of whatever message
+    failing_since timestamptz,
+    paused_until timestamptz,                   -- it asked for a pause, or failed too often
     created_at timestamptz NOT NULL DEFAULT now()
 );
 
--- One row for each message to each endpoint, written with the change it tells of. `message_id` is the webhook-id: the
--- same for every try and every replay. `tries` is the fence: a try counts once, whoever records it.
+-- One row for each event and each endpoint. `message_id` is the event's id and the webhook-id: the same for every try
+-- and every replay. `tries` counts leases and is the fence: what became of a try is recorded once, and only by who made
+-- it. While `leased_until` lies ahead, somebody is at it.
 CREATE TABLE outgoing_webhook (
     person_id uuid,
     id uuid PRIMARY KEY,
-    endpoint_id uuid NOT NULL REFERENCES webhook_endpoint,
+    endpoint_id uuid NOT NULL REFERENCES webhook_endpoint ON DELETE CASCADE,
     message_id uuid NOT NULL,
     kind text NOT NULL,
     body text NOT NULL,
@@ -49,6 +54,7 @@ CREATE TABLE outgoing_webhook (
     tries integer NOT NULL DEFAULT 0,
     schedule_from integer NOT NULL DEFAULT 0,   -- the tries before the last replay: the pauses begin anew
     next_try_at timestamptz,
+    leased_until timestamptz,
     last_try_at timestamptz,
     last_status smallint,                       -- of the answer; none when there was none
     why text,
@@ -56,5 +62,8 @@ CREATE TABLE outgoing_webhook (
     UNIQUE (endpoint_id, message_id)
 );
 CREATE INDEX outgoing_webhook_newest ON outgoing_webhook (created_at DESC, id DESC);
-CREATE INDEX outgoing_webhook_waiting ON outgoing_webhook (next_try_at) WHERE state = 'waiting';
-CREATE INDEX outgoing_webhook_failed ON outgoing_webhook (created_at) WHERE state = 'failed';
+CREATE INDEX outgoing_webhook_waiting ON outgoing_webhook (endpoint_id, next_try_at) WHERE state = 'waiting';
+CREATE INDEX outgoing_webhook_failed ON outgoing_webhook (endpoint_id, created_at) WHERE state = 'failed';
+
+-- A replay looks for what an endpoint was never told.
+CREATE INDEX event_told ON event (at) WHERE kind IN ('PersonOptedOut', 'PersonOptedIn');
