@@ -106,7 +106,7 @@ class Deliveries:
                 "webhook not delivered",
                 delivery=str(due.id),
                 endpoint=str(due.endpoint_id),
-                event=due.kind,
+                kind=due.kind,
                 status=answer.status,
                 why=answer.why,
                 tries=due.tries,
