@@ -21,6 +21,9 @@ POINTS = {
     "record": ("tenderline.store.outcomes", "record_accepted"),
     "insert": ("tenderline.store.inbox", "Inbox._insert"),
     "read": ("tenderline.worker.read", "handle_webhook"),
+    "lease_webhooks": ("tenderline.store.outgoing", "lease"),
+    "post_webhook": ("tenderline.outgoing.sender", "Sender.post"),
+    "record_webhook": ("tenderline.store.outgoing", "record"),
     "open_case": ("tenderline.recovery.cases", "on_payment_failed"),
 }
 
@@ -40,6 +43,8 @@ def arm(step: str) -> None:
         os.kill(os.getpid(), number)
 
     def matters(result: Any) -> bool:
+        if point == "lease_webhooks":
+            return bool(result)
         return bool(result.leased) if point == "claim" else True
 
     if point == "write":

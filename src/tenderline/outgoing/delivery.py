@@ -29,7 +29,7 @@ log = structlog.get_logger(__name__)
 PAUSES_S: Final = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
 """Before each further try: 5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 14 h, 20 h, 24 h (as Standard Webhooks suggests)."""
 JITTER_SHARE: Final = 0.2
-LEASE_MARGIN_S: Final = 30.0
+LEASE_MARGIN_S: Final = 5.0
 AT_ONCE_MAX: Final = 40
 BY: Final = "system"
 
