@@ -22,7 +22,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from support import edge, postgres, services, world
+from support import edge, postgres, services, told, world
 from tenderline.store import db
 
 START_TIMEOUT_S = 60.0
@@ -41,8 +41,17 @@ ROUTES = [
     ("/api/v2/compliance/dnclists", "GET"),
     ("/api/v2/compliance/dnclists/{list_name}/entries", "POST"),
     ("/api/v2/compliance/dnclists/{list_name}/entries/{value}", "GET"),
+    ("/api/v2/webhooks/endpoints", "GET"),
+    ("/api/v2/webhooks/endpoints", "POST"),
+    ("/api/v2/webhooks/endpoints/{endpoint_id}", "GET"),
+    ("/api/v2/webhooks/endpoints/{endpoint_id}", "DELETE"),
+    ("/api/v2/webhooks/endpoints/{endpoint_id}/disable", "POST"),
+    ("/api/v2/webhooks/endpoints/{endpoint_id}/enable", "POST"),
+    ("/api/v2/webhooks/endpoints/{endpoint_id}/rotate-secret", "POST"),
+    ("/api/v2/webhooks/deliveries", "GET"),
+    ("/api/v2/webhooks/replay", "POST"),
 ]
-SCOPES = ("outbound:read", "outbound:write", "contactcenter:read")
+SCOPES = ("outbound:read", "outbound:write", "contactcenter:read", "integration:all")
 NOTHING_TO_GET_WRONG = {"/health/live", "/health/ready", "/api/v2/recovery/dead-letters", "/api/v2/compliance/dnclists"}
 NOTHING_TO_GET_WRONG |= {"/api/v2/compliance/dnclists/{list_name}/entries/{value}"}  # any text may be asked about
 
@@ -81,6 +90,8 @@ class Running:
                 self.case_id, self.number = debtor.case_id, debtor.address
                 await world.make_debtor(pool, zone=world.zone_by_night())
                 await world.claim(pool)
+                self.endpoint_id, _ = await told.endpoint(made, "https://crm.example.org/hooks")
+                await told.stop(pool)
                 self.basic = await edge.make_client(pool, *SCOPES)
                 async with edge.client(made) as http:
                     self.headers = await edge.token(http, pool, *SCOPES)
@@ -138,6 +149,8 @@ def _made_real(case: Any, running: Running) -> Any:
         case.body = {**case.body, "grant_type": "client_credentials", "client_id": "", "client_secret": ""}
     if "list_name" in case.path_parameters:
         case.path_parameters["list_name"] = "internal"
+    if "endpoint_id" in case.path_parameters:
+        case.path_parameters["endpoint_id"] = str(running.endpoint_id)
     if "case_id" in case.path_parameters:
         case.path_parameters["case_id"] = str(running.case_id)
     if case.path == "/api/v1/contact/status" and "phoneNumber" in case.query:

@@ -11,7 +11,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, OAuthFlow, OAuthFlows, SecurityScheme
 from litestar.types import ControllerRouterHandler, ExceptionHandlersMap
 
-from tenderline.api import cases, contacts, dnc, errors, health, oauth
+from tenderline.api import cases, contacts, dnc, errors, health, oauth, outgoing
 from tenderline.api.auth import TokenGate
 from tenderline.store.oauth import SCOPES
 
@@ -40,12 +40,30 @@ compliance = Router(
     request_max_body_size=BODY_BYTES_MAX,
 )
 
+webhooks = Router(
+    path=outgoing.PATH,
+    route_handlers=[
+        outgoing.list_endpoints,
+        outgoing.add_endpoint,
+        outgoing.get_endpoint,
+        outgoing.remove_endpoint,
+        outgoing.disable_endpoint,
+        outgoing.enable_endpoint,
+        outgoing.rotate_secret,
+        outgoing.list_deliveries,
+        outgoing.replay,
+    ],
+    middleware=[TokenGate()],
+    tags=["Webhooks to others"],
+    request_max_body_size=BODY_BYTES_MAX,
+)
+
 exception_handlers: ExceptionHandlersMap = {Exception: errors.problem_of}
 """For the whole application: whatever no other handler takes becomes a problem."""
 
 _api = Router(
     path="/",
-    route_handlers=[oauth.token, recovery, compliance, health.live, health.ready, openapi],
+    route_handlers=[oauth.token, recovery, compliance, webhooks, health.live, health.ready, openapi],
     exception_handlers=exception_handlers,
 )
 
@@ -54,7 +72,7 @@ route_handlers: list[ControllerRouterHandler] = [_api]
 openapi_config = OpenAPIConfig(
     title="Tenderline",
     version=version("tenderline"),
-    summary="Recovery cases, who may be contacted, what failed for good, access tokens, and health.",
+    summary="Recovery cases, who may be contacted, webhooks to others, what failed, access tokens, and health.",
     description=(
         "Errors are RFC 9457 problems; switch on `code`. Every answer under /api tells the caller's place in the "
         "one-minute limit by X-RateLimit-Limit, X-RateLimit-Remaining and X-RateLimit-Reset (seconds from now); "

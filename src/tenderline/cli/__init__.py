@@ -26,6 +26,7 @@ from tenderline.cli import (
     simulate,
     telephone,
     user,
+    webhooks,
 )
 from tenderline.core.errors import TenderlineError
 
@@ -62,6 +63,7 @@ app.add_typer(dnc.app, name="dnc")
 app.add_typer(flow.app, name="flow")
 app.add_typer(line.app, name="line")
 app.add_typer(telephone.app, name="telephone")
+app.add_typer(webhooks.app, name="webhooks")
 
 
 @app.callback()

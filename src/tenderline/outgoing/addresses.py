@@ -20,6 +20,7 @@ from tenderline.core.errors import InvalidInputError
 
 URL_LENGTH_MAX: Final = 2_048
 ADDRESSES_MAX: Final = 32
+LOOKUP_TIMEOUT_S: Final = 10.0
 PORT_UNPRIVILEGED_MIN: Final = 1_024
 """Below lie mail servers, name servers and the like, which a crafted body must not reach."""
 Address = IPv4Address | IPv6Address
@@ -163,8 +164,9 @@ async def require_usable(url: str, policy: Policy, lookup: Lookup | None = None)
     """For somebody who adds an address: raises `AddressRefusedError`, also when the host's name is not known."""
     target = target_of(url, policy)
     try:
-        await resolve(target, policy, lookup)
-    except OSError:
+        async with asyncio.timeout(LOOKUP_TIMEOUT_S):
+            await resolve(target, policy, lookup)
+    except OSError:  # a time-out is one too
         raise AddressRefusedError(f"The name {target.host} is not known here; check it, or the name server.") from None
 
 

@@ -52,6 +52,8 @@ class Permission(StrEnum):
     """Listen to recordings."""
     LISTEN_SENSITIVE = "listen_sensitive"
     """Listen to those that lie apart, too."""
+    WEBHOOKS = "webhooks"
+    """Say who is told by webhook, and send what was missed again."""
 
 
 _LOOK = frozenset({Permission.VIEW})
@@ -62,7 +64,7 @@ PERMISSIONS: Final[dict[Role, frozenset[Permission]]] = {
     Role.COMPLIANCE: _LOOK
     | {Permission.REVIEW, Permission.RULES, Permission.LISTS, Permission.LISTEN, Permission.LISTEN_SENSITIVE},
     Role.SUPERVISOR: _ACT | {Permission.LISTEN},
-    Role.ENGINEER: _ACT | {Permission.LINES},
+    Role.ENGINEER: _ACT | {Permission.LINES, Permission.WEBHOOKS},
     Role.ADMIN: frozenset(Permission),
 }
 

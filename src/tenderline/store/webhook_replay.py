@@ -41,6 +41,8 @@ async def replay(
             raise EndpointStateError("The endpoint is disabled; enable it first.")
     else:
         endpoints = [one for one in await webhook_endpoints.list_all(connection) if one.disabled_at is None]
+    if since > utc_now():
+        return 0
     await connection.execute(query("outgoing", "lock_endpoints"), [one.id for one in endpoints])
     count = 0
     for endpoint in endpoints:

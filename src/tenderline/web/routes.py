@@ -8,7 +8,7 @@ from typing import Any
 from litestar import Request, Response, Router
 from litestar.types import ControllerRouterHandler
 
-from tenderline.web import board, calls, case, dnc, gate, lines, lists, review, rules, sign_in
+from tenderline.web import board, calls, case, dnc, gate, lines, lists, review, rules, sign_in, told
 from tenderline.web.pages import SecurityHeaders, error_page, static_file, template_config, wants_page
 from tenderline.web.stream import close_streams
 
@@ -65,6 +65,11 @@ _screens = Router(
         lines.put,
         lines.remove,
         lines.show_flow,
+        told.show_told,
+        told.replay,
+        told.replay_missed,
+        told.disable,
+        told.enable,
         static_file,
     ],
     guards=[sign_in.guard],
