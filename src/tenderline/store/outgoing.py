@@ -27,7 +27,7 @@ REACTION_DAYS: Final = 30
 """A reaction that was parked longer tells nothing of itself: that is for a replay."""
 UNDER_WAY_MAX: Final = 4
 """Tries of one endpoint at once, over all workers."""
-FAILURES_BEFORE_PAUSE: Final = 5
+FAILURES_MAX: Final = 5
 PAUSE_FIRST_S: Final = 5.0
 PAUSE_MAX_S: Final = 300.0
 HOPELESS_DAYS: Final = 5
@@ -124,7 +124,7 @@ async def note_failure(connection: Connection, endpoint_id: UUID, *, retry_after
         query("outgoing", "note_failure"),
         endpoint_id,
         retry_after_s,
-        FAILURES_BEFORE_PAUSE,
+        FAILURES_MAX,
         PAUSE_MAX_S,
         PAUSE_FIRST_S,
         HOPELESS_DAYS,
