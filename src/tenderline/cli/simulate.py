@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import itertools
 import multiprocessing
 import os
@@ -18,6 +19,8 @@ from tenderline.cli import frame
 from tenderline.cli.frame import Json
 
 if TYPE_CHECKING:
+    from tenderline.app import Services
+    from tenderline.compliance.ruleset import Ruleset
     from tenderline.recovery.preflight.run import Outcome, Rehearsal
 
 CHUNK_LINES = 2_000
@@ -39,12 +42,17 @@ def simulate(
     workers: Annotated[int, typer.Option(min=1, max=64, help="Processes to play in.")] = min(os.cpu_count() or 1, 8),
     svg: Annotated[Path | None, typer.Option(help="Draw it into this file.")] = None,
     rejects: Annotated[Path | None, typer.Option(help="Write lines that cannot be read into this file.")] = None,
+    operator_rules: Annotated[
+        bool, typer.Option("--operator-rules", help="Also what operators changed in the rules, from the database.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Rehearse a policy: who would be contacted when, and which rule would hold or refuse it. Nothing is sent."""
     if (contacts is None) == (sample == 0):
         raise typer.BadParameter("name either --contacts FILE or --sample COUNT")
     rehearsal = _rehearsal(days, policy, purpose, start)
+    if operator_rules:
+        rehearsal = dataclasses.replace(rehearsal, rules=_rules_in_force())
     from tenderline.recovery.preflight import audience
 
     if contacts is None:
@@ -91,6 +99,18 @@ def _rehearsal(days: int, policy: str, purpose: str, start: str | None) -> Rehea
         default_zone=compliance.default_zone,
         default_region=compliance.default_region,
     )
+
+
+def _rules_in_force() -> Ruleset:
+    """The shipped rules with what operators changed. The database is closed again before anything is played."""
+    found: list[Ruleset] = []
+
+    async def read(services: Services) -> None:
+        async with services.pool.acquire() as connection:
+            found.append(await services.book.refresh(connection))
+
+    frame.with_services(read)
+    return found[0]
 
 
 def _play(rehearsal: Rehearsal, rows: Iterator[list[str]], workers: int) -> tuple[Outcome, list[str]]:

@@ -57,9 +57,10 @@ class Deliveries:
 
         Returns how many were begun.
         """
-        if len(self._under_way) >= AT_ONCE_MAX:
+        room = AT_ONCE_MAX - len(self._under_way)
+        if room < outgoing.UNDER_WAY_MAX:
             return 0
-        leased = await outgoing.lease(self._services.pool, lease_s=self._lease_s)
+        leased = await outgoing.lease(self._services.pool, lease_s=self._lease_s, room=room)
         for due in leased:
             task = asyncio.create_task(self.make(due))
             self._under_way.add(task)

@@ -93,10 +93,11 @@ class Due:
     old_secret: bytes | None
 
 
-async def lease(pool: Pool, *, lease_s: float) -> list[Due]:
-    """What is due, at most `UNDER_WAY_MAX` of each endpoint under way; of one that fails, one."""
+async def lease(pool: Pool, *, lease_s: float, room: int = UNDER_WAY_MAX * ENDPOINTS_MAX) -> list[Due]:
+    """What is due, about `room` messages; at most `UNDER_WAY_MAX` of each endpoint under way, of one that fails one."""
     async with pool.acquire() as connection, connection.transaction():
-        ready = [row["id"] for row in await connection.fetch(query("outgoing", "lock_ready"), ENDPOINTS_MAX)]
+        endpoints_max = max(1, room // UNDER_WAY_MAX)
+        ready = [row["id"] for row in await connection.fetch(query("outgoing", "lock_ready"), endpoints_max)]
         if not ready:
             return []
         return [Due(**row) for row in await connection.fetch(query("outgoing", "lease"), ready, lease_s, UNDER_WAY_MAX)]

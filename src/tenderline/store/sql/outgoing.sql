@@ -40,7 +40,7 @@ WHERE e.disabled_at IS NULL AND (e.paused_until IS NULL OR e.paused_until <= now
     SELECT FROM outgoing_webhook w WHERE w.endpoint_id = e.id AND w.state = 'waiting'
       AND w.next_try_at <= now() AND (w.leased_until IS NULL OR w.leased_until <= now())
   )
-ORDER BY e.id LIMIT $1 FOR NO KEY UPDATE SKIP LOCKED
+ORDER BY random() LIMIT $1 FOR NO KEY UPDATE SKIP LOCKED
 
 -- name: lease
 -- As many of each endpoint as may be under way at once; of one that fails, a single one.
