@@ -1,4 +1,4 @@
-"""`tenderline simulate --operator-rules` plays the rules as operators changed them; otherwise those that are shipped."""
+"""`tenderline simulate --operator-rules` plays the rules as operators changed them; else those that are shipped."""
 
 from __future__ import annotations
 
