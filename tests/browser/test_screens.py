@@ -16,7 +16,7 @@ from litestar import Litestar, Response, get, post
 from litestar.datastructures import State
 from playwright.async_api import Browser, BrowserContext, expect
 
-from support import edge, postgres, screens, services, world
+from support import edge, postgres, screens, services, told, world
 from support.screens import NOTE_VIOLATIONS, SMALL, Watched, require_readable
 from tenderline.core.clock import utc_now
 from tenderline.core.events import CaseHeld, CaseOpened, MessageReceived, PaymentFailed
@@ -128,6 +128,7 @@ async def fill(pool: Any) -> None:
         for number in range(2):
             envelope = Envelope(event_id=f"evt_{number}", event_type="a.b", urgency=Urgency.OTHER, body=b"{}")
             await receiving.receive("stripe", envelope)
+    await told.fill(pool)
     await pool.execute(
         "UPDATE inbox SET state = 'dead', error = 'KeyError: ' || repeat('y', 200) WHERE event_id = 'evt_0'"
     )
@@ -158,7 +159,7 @@ async def discard_path(desk: Desk) -> str:
 
 RHODE_ISLAND = "/rules?region=US-RI&purpose=telemarketing&channel=sms&kind=hours"
 PATHS = ["/", "/cases", "/cases?state=held", "/attempts", "/attempts?state=failed", "/inbox", "/dead-letters", "CASE",
-         "/review", RHODE_ISLAND]  # fmt: skip
+         "/review", "/outgoing", RHODE_ISLAND]  # fmt: skip
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
