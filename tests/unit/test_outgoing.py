@@ -8,6 +8,7 @@ import hmac
 import json
 from datetime import UTC, datetime
 from ipaddress import ip_address, ip_network
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -203,7 +204,7 @@ PRIVATE = [
     "198.18.0.1", "198.51.100.1", "203.0.113.1", "224.0.0.1", "239.255.255.250", "240.0.0.1", "255.255.255.255",
     "::", "::1", "fe80::1", "fc00::1", "fd00:ec2::254", "ff02::1", "2001:db8::1", "2001::1", "2002:7f00:1::",
     "2002:a00:1::", "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "64:ff9b:1::1", "::ffff:127.0.0.1",
-    "::ffff:169.254.169.254",    "::127.0.0.1", "100::1", "3fff::1", "fec0::1", "fe80::1%eth0",
+    "::ffff:169.254.169.254", "::ffff:1.1.1.1",    "::127.0.0.1", "100::1", "3fff::1", "fec0::1", "fe80::1%eth0",
 ]  # fmt: skip
 PUBLIC = [
     "93.184.216.34",
@@ -211,7 +212,6 @@ PUBLIC = [
     "172.32.0.1",
     "100.128.0.1",
     "2606:4700::1111",
-    "::ffff:1.1.1.1",
     "64:ff9b::101:101",
 ]
 
@@ -246,11 +246,37 @@ def test_it_may_listen_where_web_servers_do(port: int) -> None:
     assert addresses.target_of(f"https://crm.example.org:{port}/", CLOSED).port == port
 
 
-@given(st.ip_addresses())
-def test_what_the_library_calls_private_is_never_public_here(address) -> None:  # type: ignore[no-untyped-def]
-    if addresses._is_public(addresses._meant(address)):
-        assert address.is_global or getattr(address, "ipv4_mapped", None) or address in ip_network("64:ff9b::/96")
-        assert not address.is_multicast
+@given(
+    st.one_of(
+        st.ip_addresses(),
+        st.sampled_from(sorted(set(PRIVATE) - {"fe80::1%eth0"})).map(ip_address),
+        st.ip_addresses(v=4).map(lambda one: ip_address(f"::ffff:{one}")),
+        st.ip_addresses(v=4).map(lambda one: ip_address(f"64:ff9b::{one}")),
+        st.ip_addresses(v=4).map(lambda one: ip_address(f"2002:{int(one) >> 16:x}:{int(one) & 0xFFFF:x}::1")),
+    )
+)
+def test_what_may_be_called_is_public_by_the_librarys_lights_too(address: Any) -> None:
+    target = addresses.target_of("https://crm.example.org/", CLOSED)
+    try:
+        allowed = addresses.require_allowed(str(address), target, CLOSED)
+    except AddressRefusedError:
+        return
+    assert allowed == address
+    if address in ip_network("64:ff9b::/96"):
+        address = ip_address(int(address) & 0xFFFF_FFFF)
+    assert address.is_global
+    assert not any((address.is_multicast, address.is_reserved, address.is_loopback, address.is_link_local))
+    assert address not in ip_network("100.64.0.0/10")
+    assert getattr(address, "ipv4_mapped", None) is None
+
+
+@given(st.ip_addresses(v=4).filter(lambda one: one.is_global and not one.is_multicast and not one.is_reserved))
+def test_nearly_all_of_the_public_internet_may_be_called(address: Any) -> None:
+    target = addresses.target_of("https://crm.example.org/", CLOSED)
+    own = [ip_network(one) for one in ("192.31.196.0/24", "192.52.193.0/24", "192.88.99.0/24", "192.175.48.0/24")]
+    own += [ip_network("192.0.0.0/24"), ip_network("168.63.129.16/32")]
+    if not any(address in one for one in own):
+        assert addresses.require_allowed(str(address), target, CLOSED) == address
 
 
 async def test_an_operator_lets_a_network_of_hers_pass_and_no_other() -> None:

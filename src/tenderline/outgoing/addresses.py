@@ -121,7 +121,10 @@ def require_allowed(address: str, target: Target, policy: Policy) -> Address:
         if not meant.is_loopback:
             raise AddressRefusedError(f"{target.host} is not this machine: use https.")
         return found
-    if _is_public(meant) or any(one in network for one in (found, meant) for network in policy.allowed):
+    is_mapped = isinstance(found, IPv6Address) and found.ipv4_mapped is not None  # no name server says that in earnest
+    if (_is_public(meant) and not is_mapped) or any(
+        one in network for one in (found, meant) for network in policy.allowed
+    ):
         return found
     raise AddressRefusedError(
         f"{target.host} leads to a private address; if it is meant, put its network into webhooks.allowed_networks."
