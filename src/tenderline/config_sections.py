@@ -193,7 +193,7 @@ class VoiceSettings(Section):
     rtp_port_max: int = Field(default=29_999, ge=1025, le=65_535, description="Last of them; a call leg takes two.")
     calls_max: int = Field(default=150, ge=1, le=2_000, description="Calls at once; more are told that we are busy.")
     media_timeout_s: float = Field(default=30.0, gt=0, le=600, description="A call without audio for so long is ended.")
-    calls_per_second: float = Field(default=20.0, gt=0, le=1_000, description="New calls a second from one address.")
+    calls_per_s: float = Field(default=20.0, gt=0, le=1_000, description="New calls a second from one address.")
     unlimited_networks: Networks = Field(
         default=[], description="Networks without that limit, such as your trunk's; they are never shut out either."
     )

@@ -12,7 +12,7 @@ from tenderline.flows.spoken import Digits, Sound, Spoken, Words, said
 from tenderline.store import conversations, recordings
 from tenderline.voice import tones
 from tenderline.voice.packet import PCMA, PCMU
-from tenderline.voice.test_phone import TestPhone, speech_like
+from tenderline.voice.trial_phone import TrialPhone, speech_like
 
 
 def at(node):
@@ -33,7 +33,7 @@ async def the_call(pool):
 
 @pytest.mark.parametrize("law", [PCMU, PCMA])
 async def test_a_line_check_proves_both_directions_and_the_keys(node, pool, law):
-    async with nothing_left(node), TestPhone(payload_type=law) as phone:
+    async with nothing_left(node), TrialPhone(payload_type=law) as phone:
         assert await phone.dial("check", at(node)) == 200
         greeting = "This is the line check. After the tone, say something for two seconds."
         if law == PCMU:
@@ -58,7 +58,7 @@ async def test_a_line_check_proves_both_directions_and_the_keys(node, pool, law)
 
 
 async def test_a_recording_holds_both_sides_and_no_key(node, pool):
-    async with nothing_left(node), TestPhone() as phone:
+    async with nothing_left(node), TrialPhone() as phone:
         await phone.dial("check", at(node))
         await phone.hear(await prompt(node, Sound("beep")), within_s=10)
         words = speech_like(0.6)
@@ -82,16 +82,16 @@ async def test_a_recording_holds_both_sides_and_no_key(node, pool):
 
 async def test_numbers_that_are_not_ours_are_refused_and_counted(make_node):
     node = await make_node(voice__unlimited_networks="")
-    async with TestPhone() as phone:
+    async with TrialPhone() as phone:
         statuses = [await phone.dial(f"+1800555{n:04d}", at(node)) for n in range(10)]
         assert statuses == [404] * 10
         assert node.endpoint.counts["blocked_sources"] == 1
 
 
 async def test_too_many_calls_of_one_address_are_told_to_wait(make_node):
-    node = await make_node(voice__unlimited_networks="", voice__calls_per_second="1")
+    node = await make_node(voice__unlimited_networks="", voice__calls_per_s="1")
     async with nothing_left(node):
-        phones = [TestPhone() for _ in range(45)]
+        phones = [TrialPhone() for _ in range(45)]
         statuses = []
         for phone in phones:
             async with phone:
@@ -102,13 +102,13 @@ async def test_too_many_calls_of_one_address_are_told_to_wait(make_node):
 
 async def test_a_node_that_is_full_says_so(make_node):
     node = await make_node(voice__calls_max="1")
-    async with nothing_left(node), TestPhone() as first, TestPhone() as second:
+    async with nothing_left(node), TrialPhone() as first, TrialPhone() as second:
         assert await first.dial(NUMBER, at(node)) == 200
         assert await second.dial(NUMBER, at(node)) == 503
 
 
 async def test_an_agent_and_a_caller_hear_each_other_and_no_key_reaches_the_agent(node, pool):
-    async with nothing_left(node), TestPhone() as phone, TestPhone(on_call=None) as agent:
+    async with nothing_left(node), TrialPhone() as phone, TrialPhone(on_call=None) as agent:
         assert await agent.register(at(node), "anna", "secret")
         assert await phone.dial(NUMBER, at(node)) == 200
         await phone.press("1")
@@ -136,14 +136,14 @@ async def test_an_agent_and_a_caller_hear_each_other_and_no_key_reaches_the_agen
 
 
 async def test_without_any_agent_nobody_waits(node):
-    async with nothing_left(node), TestPhone() as phone:
+    async with nothing_left(node), TrialPhone() as phone:
         await phone.dial(NUMBER, at(node))
         await phone.press("1")
         await phone.hear(await prompt(node, "Nobody is there."), within_s=5)
 
 
 async def test_who_waits_longest_is_served_first_and_a_silent_telephone_is_left_alone(node):
-    async with nothing_left(node), TestPhone() as early, TestPhone() as late, TestPhone(on_call=None) as agent:
+    async with nothing_left(node), TrialPhone() as early, TrialPhone() as late, TrialPhone(on_call=None) as agent:
         await agent.register(at(node), "anna", "secret")
         for phone in (early, late):
             await phone.dial(NUMBER, at(node))
@@ -160,13 +160,13 @@ async def test_who_waits_longest_is_served_first_and_a_silent_telephone_is_left_
 
 
 async def test_a_wrong_password_registers_nobody(node):
-    async with TestPhone(on_call=None) as agent:
+    async with TrialPhone(on_call=None) as agent:
         assert await agent.register(at(node), "anna", "wrong") is False
         assert node.registrar.bindings == {}
 
 
 async def test_a_telephone_is_called_and_a_busy_one_is_told(node):
-    async with nothing_left(node), TestPhone() as phone, TestPhone(on_call=486) as busy:
+    async with nothing_left(node), TrialPhone() as phone, TrialPhone(on_call=486) as busy:
         await busy.register(at(node), "anna", "secret")
         await phone.dial(NUMBER, at(node))
         await phone.press("2")
@@ -174,7 +174,7 @@ async def test_a_telephone_is_called_and_a_busy_one_is_told(node):
 
 
 async def test_a_caller_is_handed_over_by_going_through_us_when_refer_is_refused(node):
-    async with nothing_left(node), TestPhone() as phone, TestPhone(on_call=None) as agent:
+    async with nothing_left(node), TrialPhone() as phone, TrialPhone(on_call=None) as agent:
         await agent.register(at(node), "anna", "secret")
         await phone.dial(NUMBER, at(node))
         await phone.press("3")
@@ -187,7 +187,7 @@ async def test_a_caller_is_handed_over_by_going_through_us_when_refer_is_refused
 
 
 async def test_a_key_silences_every_channel(node, pool):
-    async with nothing_left(node), TestPhone() as phone:
+    async with nothing_left(node), TrialPhone() as phone:
         await phone.dial(NUMBER, at(node), caller="+12025550177")
         await phone.press("4")
         await phone.hear(await prompt(node, "Goodbye."), within_s=5)
@@ -202,7 +202,7 @@ async def test_a_key_silences_every_channel(node, pool):
 @pytest.mark.parametrize("after_s", [0.0, 0.05, 0.3, 0.8])
 @pytest.mark.parametrize("keys", ["", "1", "2", "5"])
 async def test_a_hang_up_at_any_point_leaves_nothing_behind(node, pool, after_s, keys):
-    async with nothing_left(node), TestPhone() as phone, TestPhone(on_call=None) as agent:
+    async with nothing_left(node), TrialPhone() as phone, TrialPhone(on_call=None) as agent:
         await agent.register(at(node), "anna", "secret")
         await phone.dial(NUMBER, at(node))
         await phone.press(keys)

@@ -12,7 +12,7 @@ from pathlib import Path
 from call.conftest import NUMBER, nothing_left
 from support.raw_sip import RawSip
 from tenderline.store import lines, voice_nodes
-from tenderline.voice.test_phone import TestPhone
+from tenderline.voice.trial_phone import TrialPhone
 
 SCENARIO = Path(__file__).with_name("sixteen_keys.xml")
 KEYS = "1234567890987654"
@@ -86,7 +86,7 @@ async def test_a_killed_nodes_calls_are_closed_by_another_whose_calls_go_on(make
                     raw.send(raw.request("OPTIONS"))
                     if await raw.answer(within_s=0.5) is not None:
                         break
-        async with nothing_left(other), TestPhone() as staying:
+        async with nothing_left(other), TrialPhone() as staying:
             with RawSip(("127.0.0.1", port)) as raw:
                 assert (await raw.invite(number="check")).status == 200
                 assert await staying.dial("check", ("127.0.0.1", other.endpoint.port)) == 200
@@ -113,7 +113,7 @@ async def test_a_killed_nodes_calls_are_closed_by_another_whose_calls_go_on(make
 
 
 async def test_a_node_that_drains_takes_no_new_call_and_finishes_the_old(node, pool):
-    async with TestPhone() as first, TestPhone() as second:
+    async with TrialPhone() as first, TrialPhone() as second:
         assert await first.dial(NUMBER, ("127.0.0.1", node.endpoint.port)) == 200
         async with pool.acquire() as connection:
             assert await voice_nodes.drain(connection, node.id)
@@ -125,7 +125,7 @@ async def test_a_node_that_drains_takes_no_new_call_and_finishes_the_old(node, p
 
 
 async def test_a_node_that_was_declared_gone_ends_its_calls_and_begins_anew(node, pool):
-    async with nothing_left(node), TestPhone() as phone:
+    async with nothing_left(node), TrialPhone() as phone:
         await phone.dial(NUMBER, ("127.0.0.1", node.endpoint.port))
         await node.timeline.written()
         before = node.id
@@ -138,7 +138,7 @@ async def test_a_node_that_was_declared_gone_ends_its_calls_and_begins_anew(node
 
 
 async def test_a_database_that_is_away_costs_no_call_and_no_entry(node, pool):
-    async with nothing_left(node), TestPhone() as phone:
+    async with nothing_left(node), TrialPhone() as phone:
         await phone.dial(NUMBER, ("127.0.0.1", node.endpoint.port))
         await node.timeline.written()
         name = await pool.fetchval("SELECT current_database()")

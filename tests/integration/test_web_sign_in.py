@@ -25,7 +25,7 @@ DISCARD = "/dead-letters/webhooks/{webhook}/discard"
 ACTING = ["/dead-letters/replay", DISCARD, "/cases/{case}/hold", "/cases/{case}/release"]
 RULES = ["/rules/new", *(f"/rules/{{rule}}/{step}" for step in ("change", "off", "as-shipped"))]
 REVIEW = ["/review/{person}/go-on", "/review/{person}/opt-out"]
-POST_ROUTES = ["/sign-out", "/session/active", "/do-not-contact/import", *ACTING, *RULES, *REVIEW]
+POST_ROUTES = ["/sign-out", "/session/active", "/do-not-contact/import", "/lines", "/lines/remove", *ACTING, *RULES, *REVIEW]
 PLACES = {
     "{case}": "{case_id:uuid}", "{webhook}": "{inbox_id:int}", "{rule}": "{rule_id:str}", "{person}": "{person_id:uuid}"
 }  # fmt: skip

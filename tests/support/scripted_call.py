@@ -78,9 +78,9 @@ class ScriptedCall:
     async def record(self, on):
         self._step(f"record {on}")
 
-    async def listen(self, *, seconds):
+    async def listen(self, *, duration_s):
         self._step("listen")
-        return b"\xff" * int(seconds * 8000)
+        return b"\xff" * int(duration_s * 8000)
 
     async def play_back(self, ulaw):
         self._step("play back")

@@ -31,7 +31,7 @@ PLANTED = {
         f'no_match = "bye"\n{BYE}', 7, "a", "tries: Expected `int`, got `str`",
     ),
     "a parameter out of bounds": (
-        HEAD + f'[node.a]\nstep = "listen_back"\nseconds = 90.0\nnext = "bye"\n{BYE}', 6, "a", "seconds",
+        HEAD + f'[node.a]\nstep = "listen_back"\nduration_s = 90.0\nnext = "bye"\n{BYE}', 6, "a", "duration_s",
     ),
     "a missing parameter": (HEAD + f'[node.a]\nstep = "say"\nnext = "bye"\n{BYE}', 4, "a", "the parameter `text`"),
     "an exit that leads nowhere": (HEAD + '[node.a]\nstep = "say"\ntext = "x"\n', 4, "a", "'next' leads nowhere"),

@@ -88,7 +88,7 @@ class Call(Protocol):
         """Recording begins, goes on, or is silent from here; both sides of the call."""
         ...
 
-    async def listen(self, *, seconds: float) -> bytes:
+    async def listen(self, *, duration_s: float) -> bytes:
         """What the caller says in that time, as 8 kHz mu-law; kept in memory only."""
         ...
 

@@ -55,7 +55,7 @@ class VoiceNode:
         settings = services.settings.voice
         self.id = uuid7()
         self._services, self._settings = services, settings
-        self._limits = SourceLimits(settings.calls_per_second, BURST_CALLS, settings.unlimited_networks)
+        self._limits = SourceLimits(settings.calls_per_s, BURST_CALLS, settings.unlimited_networks)
         self.engine = MediaEngine(
             settings.bind_host,
             range(settings.rtp_port_min + settings.rtp_port_min % 2, settings.rtp_port_max + 1),
@@ -187,10 +187,10 @@ class VoiceNode:
         self._calls[conversation_id] = task
         task.add_done_callback(lambda _: self._calls.pop(conversation_id, None))
 
-    async def _carry(self, conversation_id: UUID, party: Party, route: Route, called: str) -> None:
-        """One call from ring to end. Whatever happens, the line is hung up, the ports are free, the books closed."""
+    def _books(self, conversation_id: UUID, party: Party, route: Route) -> tuple[str | None, CallScribe]:
+        """Who calls, as far as it is known; and the books of the call, begun."""
         invite = party.dialog.invite
-        assert invite is not None
+        assert invite is not None, "an inbound dialog has its INVITE"
         caller = self.directory.number(sip_text.user_of(invite.first("from") or ""))
         scribe = CallScribe(
             conversation_id,
@@ -215,6 +215,11 @@ class VoiceNode:
                 at=datetime.now(UTC),
             )
         )
+        return caller, scribe
+
+    async def _carry(self, conversation_id: UUID, party: Party, route: Route, called: str) -> None:
+        """One call from ring to end. Whatever happens, the line is hung up, the ports are free, the books closed."""
+        caller, scribe = self._books(conversation_id, party, route)
         call = PhoneCall(
             party,
             conversation_id=conversation_id,

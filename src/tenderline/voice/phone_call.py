@@ -141,13 +141,13 @@ class PhoneCall:
         """Recording begins or goes on; or is silent, on both sides."""
         await self._scribe.record(on)
 
-    async def listen(self, *, seconds: float) -> bytes:
+    async def listen(self, *, duration_s: float) -> bytes:
         """What the caller says in that time, as 8 kHz mu-law; in memory only."""
         self._there()
         heard = bytearray()
         leg = self.party.leg
         before = leg.tap
-        assert 0 < seconds <= LISTEN_S_MAX, "listening has a bound"
+        assert 0 < duration_s <= LISTEN_S_MAX, "listening has a bound"
 
         def tap(caller: bytes, other: bytes, payload_type: int) -> None:
             if before is not None:
@@ -156,7 +156,7 @@ class PhoneCall:
 
         leg.tap = tap
         try:
-            await self.party.while_there(asyncio.sleep(seconds))
+            await self.party.while_there(asyncio.sleep(duration_s))
         finally:
             leg.tap = before
         return bytes(heard)

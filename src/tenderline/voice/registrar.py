@@ -38,7 +38,7 @@ class Binding:
     call_id: str
     sequence: int
     busy: bool = False
-    free_since: float = field(default_factory=time.monotonic)
+    free_since_s: float = field(default_factory=time.monotonic)
 
 
 class Registrar:
@@ -107,7 +107,7 @@ class Registrar:
             call_id=request.first("call-id") or "",
             sequence=int((request.first("cseq") or "0").split()[0]),
             busy=before.busy if before is not None else False,
-            free_since=before.free_since if before is not None else self._clock(),
+            free_since_s=before.free_since_s if before is not None else self._clock(),
         )
         return 200, "OK", self._contact_of(name)
 
@@ -126,7 +126,7 @@ class Registrar:
             for binding in self.bindings.values()
             if binding.expires_at > now and queue in self._known[binding.name].queues
         ]
-        return sorted(found, key=lambda one: one.free_since)
+        return sorted(found, key=lambda one: one.free_since_s)
 
     def take(self, binding: Binding) -> None:
         """It rings or talks: no other call goes there."""
@@ -136,7 +136,7 @@ class Registrar:
         """It may take the next call, after those who are free for longer."""
         current = self.bindings.get(binding.name, binding)
         for one in (binding, current):
-            one.busy, one.free_since = False, self._clock()
+            one.busy, one.free_since_s = False, self._clock()
 
 
 def _expires(request: Message, contact: str) -> int:

@@ -16,9 +16,13 @@ OFFENCES_WINDOW_S = 60.0
 BLOCKED_S = 600.0
 
 
+Calls = float
+"""A count with fractions: a bucket fills bit by bit."""
+
+
 @dataclass(slots=True)
 class _Source:
-    calls_left: float
+    calls_left: Calls
     refilled_at: float
     offences: int = 0
     first_offence_at: float = 0.0

@@ -19,10 +19,10 @@ class Step(step.Step, frozen=True, kw_only=True):
     about = "Beeps, listens for a while and plays it back; nothing is kept."
     touches = frozenset({"caller"})
     waits = True
-    seconds: Brief = 2.0
+    duration_s: Brief = 2.0
 
     async def run(self, call: Call, backstage: Backstage, wired: frozenset[str]) -> str:
         """Beeps, listens, and plays back."""
         await call.say(Spoken(call.language, (Sound("beep"),)), cut_by_key=False)
-        await call.play_back(await call.listen(seconds=self.seconds))
+        await call.play_back(await call.listen(duration_s=self.duration_s))
         return "next"

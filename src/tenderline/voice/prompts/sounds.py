@@ -25,14 +25,14 @@ def ulaw(name: str) -> bytes:
     raise KeyError(name)
 
 
-def _rest(seconds: float) -> codec.Samples:
-    return np.zeros(int(CLOCK_HZ * seconds), dtype=np.int16)
+def _rest(duration_s: float) -> codec.Samples:
+    return np.zeros(int(CLOCK_HZ * duration_s), dtype=np.int16)
 
 
-def _tone(frequencies_hz: tuple[float, ...], seconds: float, peak: int) -> codec.Samples:
-    at = np.arange(int(CLOCK_HZ * seconds)) / CLOCK_HZ
+def _tone(frequencies_hz: tuple[float, ...], duration_s: float, peak: int) -> codec.Samples:
+    at = np.arange(int(CLOCK_HZ * duration_s)) / CLOCK_HZ
     wave = sum(np.sin(2 * np.pi * one * at) for one in frequencies_hz) / len(frequencies_hz)
-    ramp = np.minimum(1, np.minimum(at, seconds - at) / 0.02)
+    ramp = np.minimum(1, np.minimum(at, duration_s - at) / 0.02)
     return (wave * ramp * peak).astype(np.int16)
 
 

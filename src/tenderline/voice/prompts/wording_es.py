@@ -81,7 +81,6 @@ CURRENCIES: dict[str, tuple[str, str, str, str, Form]] = {
     "JPY": ("yen", "yenes", "", "", "masculine"),
 }
 VALUE_MAX = 10**12 - 1
-_MILLION = 10**6
 
 
 def below_100(value: int, form: Form = "alone") -> str:
@@ -98,8 +97,8 @@ def number(value: int, form: Form = "alone") -> list[str]:
     """A whole number from 0 to 999,999,999,999; a thousand millions are "mil millones"."""
     assert 0 <= value <= VALUE_MAX, "a number has a bound"
     words: list[str] = []
-    if value >= _MILLION:
-        millions, value = divmod(value, _MILLION)
+    if value >= 10**6:
+        millions, value = divmod(value, 10**6)
         words = ["un", "millón"] if millions == 1 else [*_below_million(millions, "masculine"), "millones"]
         if not value:
             return words
@@ -134,7 +133,7 @@ def money(amount: Money) -> list[str]:
     one, many, one_part, many_parts, form = names
     words: list[str] = []
     if whole or not part:
-        of = ["de"] if whole and whole % _MILLION == 0 else []
+        of = ["de"] if whole and whole % 10**6 == 0 else []
         words = [*number(whole, form), *of, one if whole == 1 else many]
     if part:
         joint = ["con"] if words else []

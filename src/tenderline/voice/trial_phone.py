@@ -38,10 +38,8 @@ class CallFailedError(TenderlineError):
     code = "test_call_failed"
 
 
-class TestPhone:
+class TrialPhone:
     """One telephone with one call. Use it in `async with`."""
-
-    __test__ = False  # it is no test of pytest's
 
     def __init__(
         self, *, host: str = "127.0.0.1", port: int = 0, payload_type: int = PCMU, on_call: int | None = 486
@@ -193,6 +191,6 @@ def _sample(frames: Sequence[bytes]) -> bytes:
     return b"".join(frames[best : best + size])
 
 
-def speech_like(seconds: float) -> bytes:
+def speech_like(duration_s: float) -> bytes:
     """Something to say: noise that is no key."""
-    return bytes(one | 0x80 if one & 1 else one & 0x7F for one in os.urandom(int(seconds * packet.CLOCK_HZ)))
+    return bytes(one | 0x80 if one & 1 else one & 0x7F for one in os.urandom(int(duration_s * packet.CLOCK_HZ)))
