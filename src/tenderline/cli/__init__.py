@@ -47,6 +47,7 @@ for command in (
     processes.doctor,
     dead_letters.replay,
     simulate.simulate,
+    flow.call,
     processes.demo,
 ):
     app.command()(command)

@@ -94,6 +94,39 @@ def draw_it(
         typer.echo(f"{to} is written.")
 
 
+def call(
+    flow: One,
+    script: Annotated[
+        Path, typer.Argument(help="A TOML file: what the caller does and must hear.", show_default=False)
+    ],
+    as_json: Json = False,
+) -> None:
+    """Call a flow by a script, on real SIP and RTP, without a database; exit code 1 when it did not go as it says."""
+    from tenderline.flows import check as checking
+    from tenderline.flows import load
+    from tenderline.voice import trial
+
+    name, text = _text(flow)
+    if faults := checking.text(name, text):
+        typer.echo("\n".join(one.text(name) for one in faults), err=True)
+        raise typer.Exit(frame.EXIT_FAILED)
+    read = trial.read(*_text(str(script)))
+    settings = frame.load().settings
+    failed: list[bool] = []
+
+    async def do() -> None:
+        report = await trial.run(load.read(name, text), read, settings.data_dir, scripts_dir=script.parent)
+        lines = [f"way    {' > '.join(report.nodes)}", *(f"asked  {one}" for one in report.asked)]
+        lines.append("It went as the script says." if report.ok else f"It failed: {report.why}")
+        values = {"ok": report.ok, "why": report.why, "nodes": report.nodes, "asked": report.asked}
+        frame.say(values, as_json, "\n".join(lines))
+        failed.append(not report.ok)
+
+    frame.run(do())
+    if failed[0]:
+        raise typer.Exit(frame.EXIT_FAILED)
+
+
 @app.command()
 def put(file: Annotated[Path, typer.Argument(show_default=False)]) -> None:
     """Put a flow in, as its newest version; calls that last keep theirs. A flow with a fault is refused."""
