@@ -50,10 +50,11 @@ format: $(VENV)/.installed ## Put the code into its form
 bench: $(VENV)/.installed ## Measure speed as ratios inside one run, and write docs/benchmarks.md
 	@$(BIN)/python -m tests.bench $(ARGS)
 
-docs: $(VENV)/.installed ## Write the generated pages: settings, the API's description, the rule book
+docs: $(VENV)/.installed ## Write the generated pages: settings, the API's description, the rule book, the steps of flows
 	@$(BIN)/tenderline config default > tenderline.default.toml
 	@$(BIN)/python scripts/write-openapi.py docs/reference/openapi.json
 	@$(BIN)/python scripts/write-rule-book.py docs/reference/rule-book.md
+	@$(BIN)/python scripts/write-flow-reference.py docs/reference/flows.md
 
 lock: ## Pin every dependency anew into requirements.lock
 	@$(BIN)/python -m pip install -q uv

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from support.scripted_call import KeptPath, ScriptedBackstage, ScriptedCall
@@ -118,6 +123,14 @@ def test_shipped_flows_have_no_fault_and_can_be_drawn(name):
     for node in flow.nodes:
         assert f'id="node-{node}"' in picture
         assert node in draw.text(flow)
+
+
+def test_the_page_of_steps_is_the_generated_one(tmp_path):
+    root = Path(__file__).parents[2]
+    made = tmp_path / "flows.md"
+    command = [sys.executable, str(root / "scripts/write-flow-reference.py"), str(made)]
+    subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": str(root / "src")})
+    assert made.read_text("utf-8") == (root / "docs/reference/flows.md").read_text("utf-8"), "run `make docs`"
 
 
 class Capture(step.Step, frozen=True, kw_only=True):
