@@ -21,6 +21,8 @@ class Sizes:
     spike_bound_s: float
     calls: int
     """Calls in one timing of a small function."""
+    telephone_calls: int
+    """Telephone calls at once."""
     starts: int
     """Starts of the command line in one repeat."""
 
@@ -41,6 +43,7 @@ FULL = Sizes(
     spike_payers=10_000,
     spike_bound_s=240.0,
     calls=20_000,
+    telephone_calls=200,
     starts=5,
 )
 QUICK = Sizes(
@@ -54,5 +57,6 @@ QUICK = Sizes(
     spike_payers=50,
     spike_bound_s=30.0,
     calls=200,
+    telephone_calls=5,
     starts=1,
 )

@@ -38,8 +38,16 @@ class Directory:
         self._flows: dict[str, tuple[Flow, int | None]] = {}
         self._digests: dict[str, bytes] = {}
         self.telephones: list[Telephone] = []
+        self._ready: set[str] = set()
         for name, text in shipped.texts().items():
             self._flows[name] = (load.read(f"{name}.toml", text), None)
+
+    def take_fresh(self) -> list[Flow]:
+        """Flows that came since the last time and that a line leads to: what they say can be made ready."""
+        led = {line.flow for line in self._lines.values()}
+        found = [flow for name, (flow, _) in self._flows.items() if name in led and flow.digest not in self._ready]
+        self._ready |= {flow.digest for flow in found}
+        return found
 
     async def refresh(self) -> None:
         """Reads everything again."""

@@ -160,6 +160,8 @@ class VoiceNode:
     async def _refresh(self) -> None:
         await self.directory.refresh()
         self.registrar.know(self.directory.telephones)
+        for flow in self.directory.take_fresh():
+            await self.prompts.make_ready(flow)
 
     def _on_call(self, dialog: Dialog) -> None:
         """A call arrives. Everything here is in memory; nothing waits for the database."""

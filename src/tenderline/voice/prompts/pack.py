@@ -16,6 +16,8 @@ from types import ModuleType
 import structlog
 
 from tenderline.core.money import Money
+from tenderline.flows import phrase
+from tenderline.flows.graph import Flow
 from tenderline.flows.spoken import Digits, Number, Part, Pause, Sound, Spoken, Words
 from tenderline.voice.packet import CLOCK_HZ, FRAME_SAMPLES
 from tenderline.voice.prompts import sounds, synthesis, wording_en, wording_es
@@ -79,6 +81,13 @@ class Prompts:
                 sound += await self._sound(part.name, spoken.language)
         sound += _SILENCE * (-len(sound) % FRAME_SAMPLES)
         return [bytes(sound[at : at + FRAME_SAMPLES]) for at in range(0, len(sound), FRAME_SAMPLES)]
+
+    async def make_ready(self, flow: Flow) -> None:
+        """Says every fixed text of a flow once, so that no caller waits for a voice."""
+        for node in flow.nodes.values():
+            for wording in node.step.texts().values():
+                for language in flow.languages:
+                    await self.prepare(phrase.spoken(wording, language, {}))
 
     async def clip(self, text: str, language: str) -> bytes:
         """One clip; raises `NoVoiceError`."""
