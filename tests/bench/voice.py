@@ -118,7 +118,7 @@ class TimedLine(threading.Thread):
 async def run(ground: Ground, sizes: Sizes, say: Say) -> Result:
     """Calls, as many at once as the size says."""
     calls = sizes.telephone_calls
-    async with ground.database() as url, asyncpg.create_pool(url, max_size=2) as pool:
+    async with ground.database() as url, asyncpg.create_pool(url, min_size=1, max_size=2) as pool:
         await _prepare(pool)
         port = _free_udp_port()
         with tempfile.TemporaryDirectory() as folder:
