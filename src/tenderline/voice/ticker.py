@@ -7,6 +7,8 @@ leaving in one burst. A tick that comes late is followed by the ones it delayed:
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections.abc import Callable
 
 from tenderline.voice.packet import FRAME_MS
@@ -55,12 +57,12 @@ class Ticker:
 
     def _start(self) -> None:
         loop = asyncio.get_running_loop()
-        self._next = loop.time() + SLOT_S
-        self._handle = loop.call_at(self._next, self._run)
+        self._next = time.monotonic() + SLOT_S
+        self._wake(loop)
 
     def _run(self) -> None:
         loop = asyncio.get_running_loop()
-        now = loop.time()
+        now = time.monotonic()
         late_s = now - self._next
         self.lateness_s_max = max(self.lateness_s_max, late_s)
         if late_s > BEHIND_S_MAX:
@@ -79,6 +81,11 @@ class Ticker:
             while not self._slots[self._slot]:
                 self._slot = (self._slot + 1) % SLOTS
                 self._next += SLOT_S
-            self._handle = loop.call_at(self._next, self._run)
+            self._wake(loop)
         else:
             self._handle = None
+
+    def _wake(self, loop: asyncio.AbstractEventLoop) -> None:
+        """At the next slot. Some loops count in milliseconds and wake too early: so whole ones are asked for."""
+        wait_ms = max(1, math.ceil((self._next - time.monotonic()) * 1_000))
+        self._handle = loop.call_later(wait_ms / 1_000, self._run)
