@@ -15,6 +15,7 @@ import uvloop
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+
 from tests.bench import decide, gate, inbox, spike, start, verify, voice
 from tests.bench.ground import ROOT, Ground, Say
 from tests.bench.render import number, page

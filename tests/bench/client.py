@@ -14,6 +14,7 @@ import time
 from collections import Counter
 
 import msgspec
+
 from tests.bench import events
 
 STALL_TIMEOUT_S = 60.0

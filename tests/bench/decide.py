@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+from tenderline.compliance import ruleset
+from tenderline.compliance.decide import decide
+from tenderline.compliance.facts import Allow, ContactPointFacts, Defer, Deny, History, PersonFacts, Purpose
 from tests.bench.ground import BenchmarkError, Ground, Say
 from tests.bench.report import Result, middle
 from tests.bench.sizes import Sizes
 from tests.bench.timing import in_turns, ratios
-
-from tenderline.compliance import ruleset
-from tenderline.compliance.decide import decide
-from tenderline.compliance.facts import Allow, ContactPointFacts, Defer, Deny, History, PersonFacts, Purpose
 
 RULES = ruleset.shipped()
 NOON = datetime(2026, 11, 20, 17, 0, tzinfo=UTC)

@@ -9,13 +9,13 @@ from datetime import UTC, datetime, time
 from pathlib import Path
 
 import msgspec
+
+from tenderline.core import zones
+from tenderline.store import places
 from tests.bench.gate_worker import Job, Outcome, Variant
 from tests.bench.ground import BenchmarkError, Ground, Say, child, hear, tell
 from tests.bench.report import Figure, Result, middle
 from tests.bench.sizes import Sizes
-
-from tenderline.core import zones
-from tenderline.store import places
 
 BATCH = 500
 WARM_BATCHES = 2

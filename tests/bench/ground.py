@@ -15,11 +15,11 @@ from pathlib import Path
 from types import TracebackType
 
 import asyncpg
-from tests.support import postgres
 
 from tenderline import config
 from tenderline.store import db
 from tenderline.store.embedded import EmbeddedPostgres
+from tests.support import postgres
 
 ROOT = Path(__file__).parents[2]
 SECRET = "whsec_of_the_benchmarks"

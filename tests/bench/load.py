@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 import msgspec
+
 from tests.bench.client import Job, Outcome
 from tests.bench.events import Shape
 from tests.bench.ground import SECRET, BenchmarkError, child, hear, tell

@@ -9,10 +9,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, time, timedelta
 from itertools import islice
 
-from tests.bench.ground import BenchmarkError
-
 from tenderline.core import phone, zones
 from tenderline.core.errors import InvalidInputError
+from tests.bench.ground import BenchmarkError
 
 _OPENS, _CLOSES = time(8, 15), time(20, 45)
 _AHEAD = timedelta(minutes=10)

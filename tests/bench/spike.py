@@ -9,6 +9,9 @@ from dataclasses import dataclass
 
 import asyncpg
 import msgspec
+
+from tenderline import config
+from tenderline.serve import run_everything
 from tests.bench import carrier, memory, payers
 from tests.bench.carrier import Ready, Seen
 from tests.bench.ground import (
@@ -27,9 +30,6 @@ from tests.bench.load import CONNECTIONS, Load, post
 from tests.bench.memory import Held
 from tests.bench.report import Figure, Result, middle, percentile
 from tests.bench.sizes import Sizes
-
-from tenderline import config
-from tenderline.serve import run_everything
 
 LOOK_S = 0.5
 WARM_PAYERS = 40

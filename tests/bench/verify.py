@@ -6,15 +6,15 @@ import hmac
 from collections.abc import Callable
 
 from pydantic import SecretStr
+
+from tenderline.config import StripeSettings
+from tenderline.gateways.stripe import Stripe
 from tests.bench import events
 from tests.bench.events import Shape
 from tests.bench.ground import SECRET, Ground, Say
 from tests.bench.report import Figure, Result, middle
 from tests.bench.sizes import Sizes
 from tests.bench.timing import in_turns, ratios
-
-from tenderline.config import StripeSettings
-from tenderline.gateways.stripe import Stripe
 
 NOW_UNIX_S = 1_767_225_600
 SHAPES: tuple[Shape, ...] = ("small", "large")

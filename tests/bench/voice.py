@@ -11,12 +11,12 @@ import time
 from pathlib import Path
 
 import asyncpg
-from tests.bench.ground import BenchmarkError, Ground, Say, child, environment
-from tests.bench.report import Figure, Result, middle, percentile
-from tests.bench.sizes import Sizes
 
 from tenderline.store import lines
 from tenderline.voice import packet, sip_text
+from tests.bench.ground import BenchmarkError, Ground, Say, child, environment
+from tests.bench.report import Figure, Result, middle, percentile
+from tests.bench.sizes import Sizes
 
 SCENARIO = Path(__file__).parents[1] / "call" / "sixteen_keys.xml"
 KEYS = "1234567890987654"
