@@ -27,16 +27,17 @@ FRAME_S = packet.FRAME_MS / 1_000
 FLOW = """
 name = "line_check"
 title = "Sixteen keys"
+language = "en"
 start = "ask"
 [node.ask]
 step = "collect"
 text = "Sixteen keys, please. Thank you for waiting while everybody else presses theirs too."
-into = "keys"
-length_min = 16
-length_max = 16
-timeout_s = 60.0
-tries = 1
-exits = { next = "bye", no_input = "bye", no_match = "bye" }
+variable = "keyed"
+digits_min = 16
+digits_max = 16
+timeout_s = 60
+tries_max = 1
+exits = { collected = "bye", no_input = "bye", invalid = "bye" }
 [node.bye]
 step = "hangup"
 text = "Goodbye."

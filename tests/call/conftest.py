@@ -19,13 +19,15 @@ NUMBER = "+18005550123"
 MENU = """
 name = "menu"
 title = "A menu for tests"
+language = "en"
 start = "ask"
 
 [node.ask]
 step = "menu"
 text = "Press a key."
-tries = 1
-timeout_s = 3.0
+keys = ["1", "2", "3", "4", "5"]
+tries_max = 1
+timeout_s = 3
 [node.ask.exits]
 1 = "agents"
 2 = "number"
@@ -39,34 +41,34 @@ no_match = "bye"
 step = "queue"
 queue = "general"
 comfort = "Please hold."
-wait_max_s = 20.0
-exits = { next = "after", timed_out = "bye", nobody = "nobody" }
+wait_max_s = 20
+exits = { talked = "after", timed_out = "bye", nobody = "nobody" }
 
 [node.number]
 step = "bridge"
 to = "sip:anna"
-ring_s = 5.0
-exits = { next = "after", busy = "bye", no_answer = "bye", failed = "bye" }
+ring_s = 5
+exits = { talked = "after", busy = "bye", no_answer = "bye", failed = "bye" }
 
 [node.hand_over]
 step = "transfer"
 to = "sip:anna"
-ring_s = 5.0
+ring_s = 5
 exits = { busy = "bye", no_answer = "bye", failed = "bye" }
 
 [node.opt_out]
 step = "opt_out"
-exits = { next = "bye", failed = "nobody" }
+exits = { noted = "bye", unknown = "nobody" }
 
 [node.wait]
 step = "collect"
 text = "Sixteen keys."
-into = "digits"
-length_min = 16
-length_max = 16
-timeout_s = 20.0
-tries = 1
-exits = { next = "bye", no_input = "bye", no_match = "bye" }
+variable = "digits"
+digits_min = 16
+digits_max = 16
+timeout_s = 20
+tries_max = 1
+exits = { collected = "bye", no_input = "bye", invalid = "bye" }
 
 [node.after]
 step = "hangup"

@@ -21,16 +21,17 @@ CALLS = 50
 KEYS_FLOW = """
 name = "line_check"
 title = "Sixteen keys"
+language = "en"
 start = "ask"
 [node.ask]
 step = "collect"
 text = "Sixteen keys, please."
-into = "keys"
-length_min = 16
-length_max = 16
-timeout_s = 30.0
-tries = 1
-exits = { next = "bye", no_input = "bye", no_match = "bye" }
+variable = "keyed"
+digits_min = 16
+digits_max = 16
+timeout_s = 30
+tries_max = 1
+exits = { collected = "bye", no_input = "bye", invalid = "bye" }
 [node.bye]
 step = "hangup"
 text = "Goodbye."
@@ -60,7 +61,9 @@ async def test_fifty_calls_of_sipp_lose_no_key_and_every_recording_is_as_long_as
     assert {row["ended_by"] for row in rows} == {"flow"}
     assert {row["state"] for row in rows} == {"stored"}
     assert all(abs(row["duration_ms"] / 1000 - float(row["lasted_s"])) < 0.5 for row in rows)
-    assert await pool.fetchval("SELECT count(*) FROM flow_step WHERE exit = 'next' OR exit = 'hung_up'") == 2 * CALLS
+    assert (
+        await pool.fetchval("SELECT count(*) FROM flow_step WHERE exit = 'collected' OR exit = 'hung_up'") == 2 * CALLS
+    )
 
 
 def free_port():
@@ -149,4 +152,4 @@ async def test_a_database_that_is_away_costs_no_call_and_no_entry(node, pool):
         await phone.press("9")
         await phone.is_hung_up(within_s=10)
     assert node.timeline.lost_entries == 0
-    assert await pool.fetchval("SELECT why FROM conversation") == "bye"
+    assert await pool.fetchval("SELECT why FROM conversation") == "hung_up"

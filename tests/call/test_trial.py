@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tenderline.flows import load, shipped
+from tenderline.flows import shipped
 from tenderline.voice import trial
 
 EXAMPLES = Path(__file__).parents[2] / "docs/examples"
-WELCOME = load.read("welcome.toml", shipped.texts()["welcome"])
+WELCOME = shipped.flow("welcome")
 
 
 @pytest.mark.parametrize("example", sorted(EXAMPLES.glob("*.toml")), ids=lambda one: one.stem)
@@ -33,13 +33,13 @@ async def test_what_was_not_heard_is_named_with_its_step(tmp_path):
 
 
 async def test_another_way_than_the_script_says_is_named(tmp_path):
-    text = (
-        'at = 2026-11-18T03:00:00Z\ntakes = ["greeting", "opening", "menu"]\n[[do]]\nhung_up = true\nwithin_s = 30.0\n'
-    )
+    text = 'at = 2026-11-18T03:00:00Z\ntakes = ["greeting", "opening_hours", "menu"]\n'
+    text += '[[do]]\nhear = "This call may be recorded."\n[[do]]\nwait_s = 3.0\n[[do]]\npress = "2"\n'
+    text += "[[do]]\nhung_up = true\nwithin_s = 30.0\n"
     report = await call(tmp_path, text)
-    assert "closed" in report.nodes
-    assert report.why.startswith("the call took another way: greeting > opening > closed")
-    assert report.asked == ["call back +12025550100"]
+    assert "closed_menu" in report.nodes
+    assert report.why.startswith("the call took another way: greeting > announcement > recording > opening_hours")
+    assert report.asked == ["record", "call back +12025550100"]
 
 
 @pytest.mark.parametrize(

@@ -131,7 +131,7 @@ async def test_flows_are_drawn_and_a_faulty_one_is_named(http, pool):
     async with pool.acquire() as connection, connection.transaction():
         await lines.put_flow(connection, "odd", 'name = "odd"\ntitle = "<b>"\nstart = "a"\n', by="test")
     odd = (await http.get("/flows/odd")).text
-    assert "there is no node" in odd
+    assert "notice bad" in odd
     assert "<b>" not in odd
     assert (await http.get("/flows/none")).status_code == 404
 

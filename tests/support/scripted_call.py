@@ -1,149 +1,202 @@
-"""A call that follows a script: keys, silence, a hang-up at any point. What was said to it is kept."""
+"""A call that follows a script: keys, silence, a hang-up. Every flow runs on it without a telephone, and in no time.
+
+The script is read whenever the call waits for the caller. A character is a key, `.` is silence until the time-out, and
+`!` hangs up; after the script's end there is only silence, unless `hangs_up_at_the_end`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
-from tenderline.flows.call import CallEndedError
-from tenderline.flows.spoken import Digits, Number, Spoken, Words
+from tenderline.core.money import Money
+from tenderline.flows.call import CallEndedError, QueueEnd, Talk, Transfer, Value
+from tenderline.flows.spoken import Digits, Number, Pause, Sound, Spoken, Words
+
+NOW = datetime(2026, 3, 4, 15, 0, tzinfo=UTC)
+"""A Wednesday, 10:00 in New York."""
 
 
+def text_of(spoken: Spoken) -> str:
+    """What was said, as one line: digits in brackets, other values by their own words."""
+    words: list[str] = []
+    for part in spoken.parts:
+        match part:
+            case Words(text):
+                words.append(text)
+            case Digits(characters):
+                words.append(f"<{characters}>")
+            case Number(value):
+                words.append(str(value))
+            case Money():
+                words.append(part.format())
+            case Pause() | Sound():
+                pass
+            case _:
+                words.append(part.isoformat())
+    return " ".join(words)
+
+
+@dataclass
 class ScriptedCall:
-    """`keys` are pressed one after the other, None is silence; after `ends_after` steps the caller is gone."""
+    """A `Call` whose caller follows `script`. What went over the line is kept in `heard`, in order."""
 
-    def __init__(self, keys=(), *, ends_after=None, queue="talked", bridge="talked", transfer="transferred"):
-        self._keys = list(keys)
-        self._left = ends_after
-        self._outcomes = {"queue": queue, "bridge": bridge, "transfer": transfer}
-        self.said: list[str] = []
-        self.did: list[str] = []
-        self._language = "en"
-        self._variables = {"organisation": "The Shelter", "campaign": "c", "currency": "USD", "fund": None}
-        self._id = uuid4()
-        self.gone = False
+    script: str = ""
+    caller: str | None = "+12025550123"
+    called: str = "+12025550199"
+    language: str = "en"
+    variables: dict[str, Value] = field(default_factory=dict)
+    queue_end: QueueEnd = "talked"
+    talk: Talk = "talked"
+    transferred: Transfer = "transferred"
+    hangs_up_at: int | None = None
+    """The caller hangs up instead of the n-th thing that the call does."""
+    hangs_up_at_the_end: bool = False
+    conversation_id: UUID = field(default_factory=uuid4)
+    answered: bool = False
+    ended: bool = False
+    hung_up_by_us: bool = False
+    recording: bool = False
+    heard: list[str] = field(default_factory=list)
+    languages: list[str] = field(default_factory=list)
+    acts: int = 0
+    presses_during_prompts: bool = False
 
-    @property
-    def conversation_id(self) -> UUID:
-        return self._id
+    def speak_language(self, language: str) -> None:
+        self.language = language
 
-    @property
-    def caller(self):
-        return "+12025550100"
-
-    @property
-    def called(self):
-        return "+18005550123"
-
-    @property
-    def language(self):
-        return self._language
-
-    @property
-    def variables(self):
-        return self._variables
-
-    def speak_language(self, language):
-        self._language = language
-
-    def _step(self, what):
-        if self._left is not None:
-            self._left -= 1
-            if self._left < 0:
-                self.gone = True
-        if self.gone:
+    def _act(self) -> None:
+        if self.acts == self.hangs_up_at:
+            self.ended = True
+        self.acts += 1
+        if self.ended:
             raise CallEndedError
-        self.did.append(what)
 
-    async def answer(self):
-        self._step("answer")
+    def _next(self) -> str | None:
+        if not self.script:
+            if self.hangs_up_at_the_end:
+                self.ended = True
+                raise CallEndedError
+            return None
+        key, self.script = self.script[0], self.script[1:]
+        if key == "!":
+            self.ended = True
+            raise CallEndedError
+        return None if key == "." else key
 
-    async def say(self, spoken: Spoken, *, cut_by_key):
-        self._step("say")
-        words = [
-            one.text if isinstance(one, Words) else one.characters if isinstance(one, Digits) else str(one)
-            for one in spoken.parts
-            if not isinstance(one, Number)
-        ]
-        self.said.append(" ".join(words))
-        return False
+    async def answer(self) -> None:
+        self._act()
+        self.answered = True
 
-    async def key(self, *, timeout_s):
-        self._step("key")
-        return self._keys.pop(0) if self._keys else None
+    async def say(self, spoken: Spoken, *, cut_by_key: bool) -> bool:
+        self._act()
+        assert self.answered, "nobody hears what is said before the call is taken"
+        self.heard.append(text_of(spoken))
+        self.languages.append(spoken.language)
+        return cut_by_key and self.presses_during_prompts and self.script[:1] not in ("", ".", "!")
 
-    def forget_keys(self):
-        self._keys.clear()
+    async def key(self, *, timeout_s: float) -> str | None:
+        self._act()
+        assert 0 < timeout_s <= 60
+        return self._next()
 
-    async def record(self, on):
-        self._step(f"record {on}")
+    def forget_keys(self) -> None:
+        """The script's keys are pressed when they are waited for; none lies ahead."""
 
-    async def listen(self, *, duration_s):
-        self._step("listen")
+    async def record(self, on: bool) -> None:
+        self._act()
+        self.recording = on
+        self.heard.append(f"[recording {'on' if on else 'off'}]")
+
+    async def listen(self, *, duration_s: float) -> bytes:
+        self._act()
         return b"\xff" * int(duration_s * 8000)
 
-    async def play_back(self, ulaw):
-        self._step("play back")
+    async def play_back(self, ulaw: bytes) -> None:
+        self._act()
+        self.heard.append(f"[{len(ulaw)} bytes]")
 
-    async def queue(self, name, *, wait_max_s, comfort, comfort_every_s):
-        self._step(f"queue {name}")
-        return self._outcomes["queue"]
+    async def queue(self, name: str, *, wait_max_s: float, comfort: Spoken | None, comfort_every_s: float) -> QueueEnd:
+        self._act()
+        self.heard.append(f"[queue {name}]")
+        return self.queue_end
 
-    async def bridge(self, to, *, ring_s):
-        self._step(f"bridge {to}")
-        return self._outcomes["bridge"]
+    async def bridge(self, to: str, *, ring_s: float) -> Talk:
+        self._act()
+        self.heard.append(f"[bridge {to}]")
+        return self.talk
 
-    async def transfer(self, to, *, ring_s):
-        self._step(f"transfer {to}")
-        self.gone = self._outcomes["transfer"] == "transferred"
-        return self._outcomes["transfer"]
+    async def transfer(self, to: str, *, ring_s: float) -> Transfer:
+        self._act()
+        self.heard.append(f"[transfer {to}]")
+        self.ended = self.transferred == "transferred"
+        return self.transferred
 
-    async def hang_up(self):
-        self.gone = True
-        self.did.append("hang up")
+    async def hang_up(self) -> None:
+        self._act()
+        self.ended = self.hung_up_by_us = True
 
 
+@dataclass
 class ScriptedBackstage:
-    """Answers as it is told; an exception is raised."""
+    """A `Backstage` that answers what it was told to, and keeps what it was asked."""
 
-    def __init__(self, *, now=datetime(2026, 11, 18, 15, tzinfo=UTC), known=None, works=True):
-        self._now, self._known, self._works = now, known, works
-        self.did: list[object] = []
+    at: datetime = NOW
+    known: Mapping[str, Value] | None = None
+    answer: Mapping[str, Value] | None = None
+    is_slow: bool = False
+    accepts: bool = True
+    asked: list[object] = field(default_factory=list)
 
-    def now(self):
-        return self._now
+    def now(self) -> datetime:
+        return self.at
 
-    async def look_up(self, caller, *, timeout_s):
-        if isinstance(self._known, Exception):
-            raise self._known
-        return self._known
+    async def look_up(self, caller: str | None, *, timeout_s: float) -> Mapping[str, Value] | None:
+        self.asked.append(("look_up", caller))
+        if self.is_slow:
+            raise TimeoutError
+        return self.known
 
-    async def call_back(self, call, *, number, due_at):
-        self.did.append(("call back", number or call.caller))
-        return self._works
+    async def call_back(self, call: ScriptedCall, *, number: str | None, due_at: datetime | None) -> bool:
+        self.asked.append(("call_back", number, due_at))
+        return self.accepts
 
-    async def message(self, call, *, template, values):
-        self.did.append(("message", template))
-        return self._works
+    async def message(self, call: ScriptedCall, *, template: str, values: Mapping[str, Value]) -> bool:
+        self.asked.append(("message", template, dict(values)))
+        return self.accepts
 
-    async def post(self, call, *, endpoint, values, timeout_s):
-        self.did.append(("post", endpoint, dict(values)))
-        return {"tier": "gold"} if self._works else None
+    async def post(
+        self, call: ScriptedCall, *, endpoint: str, values: Mapping[str, Value], timeout_s: float
+    ) -> Mapping[str, Value] | None:
+        self.asked.append(("post", endpoint, dict(values)))
+        if self.is_slow:
+            raise TimeoutError
+        return self.answer
 
-    async def opt_out(self, call):
-        self.did.append(("opt out", call.caller))
-        return self._works
+    async def opt_out(self, call: ScriptedCall) -> bool:
+        self.asked.append(("opt_out",))
+        return self.accepts
 
 
+@dataclass
 class KeptPath:
-    """The way that a call took."""
+    """A `Path` that keeps the nodes and the exits by which they were left."""
 
-    def __init__(self):
-        self.nodes: list[str] = []
-        self.exits: list[str] = []
+    steps: list[tuple[str, str]] = field(default_factory=list)
+    inside: str | None = None
 
-    def entered(self, node, step, at):
-        self.nodes.append(node)
+    def entered(self, node: str, step: str, at: datetime) -> None:
+        assert self.inside is None, "a step was entered before the last one was left"
+        self.inside = node
 
-    def left(self, node, exit, at):
-        self.exits.append(exit)
+    def left(self, node: str, exit: str, at: datetime) -> None:
+        assert self.inside == node
+        self.inside = None
+        self.steps.append((node, exit))
+
+    @property
+    def nodes(self) -> list[str]:
+        """The nodes alone."""
+        return [node for node, _ in self.steps]

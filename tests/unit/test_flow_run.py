@@ -1,145 +1,215 @@
-"""Flows on scripted calls: every exit, hang-ups at every point, and keys nobody expected."""
+"""Walking flows: the path that is kept, what is heard, and that every call ends, whatever the caller does."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import asyncio
+from datetime import timedelta
+from typing import ClassVar
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from support.scripted_call import KeptPath, ScriptedBackstage, ScriptedCall
-from tenderline.core.money import Money
-from tenderline.flows import cel, load, phrase, run, shipped
-from tenderline.flows.spoken import Digits, Number, Spoken, Words
+from support.scripted_call import NOW, KeptPath, ScriptedBackstage, ScriptedCall
+from tenderline.flows import shipped
+from tenderline.flows.check import checked
+from tenderline.flows.graph import InvalidFlowError
+from tenderline.flows.load import load
+from tenderline.flows.run import run
+from tenderline.flows.step import Step
 
-FLOWS = {name: load.read(name, text) for name, text in shipped.texts().items()}
-
-
-async def take(name, call, backstage=None):
-    path = KeptPath()
-    why = await run.run(FLOWS[name], call, backstage or ScriptedBackstage(), path)
-    return why, path
-
-
-async def test_a_caller_speaks_with_somebody():
-    call = ScriptedCall(["1"])
-    why, path = await take("welcome", call)
-    assert why == "thanks"
-    assert "record True" in call.did
-    assert call.did.index("record True") < call.did.index("queue general")
-    assert path.nodes == ["greeting", "opening", "menu", "announce", "record", "agents", "thanks"]
+ENDS = {"hung_up", "transferred", "caller_hung_up", "failed", "steps_max"}
+HEAD = 'name = "t"\ntitle = "T"\nlanguage = "en"\nstart = "a"\napology = "Sorry."\n'
+BYE = '[node.bye]\nstep = "hangup"\ntext = "Bye."\n'
 
 
-async def test_who_presses_nine_is_left_alone():
-    backstage = ScriptedBackstage()
-    why, _ = await take("welcome", ScriptedCall(["9"]), backstage)
-    assert why == "left_alone"
-    assert backstage.did == [("opt out", "+12025550100")]
+async def walk(name, script="", *, backstage=None, **facts):
+    """A shipped flow with a caller who follows a script."""
+    call, path = ScriptedCall(script, **facts), KeptPath()
+    end = await run(shipped.flow(name), call, backstage or ScriptedBackstage(), path)
+    assert path.inside is None
+    return end, call, path
 
 
-async def test_who_cannot_be_left_alone_hears_that_it_did_not_work():
-    call = ScriptedCall(["9"])
-    why, _ = await take("welcome", call, ScriptedBackstage(works=False))
-    assert why == "trouble"
-    assert "Something went wrong" in call.said[-1]
+async def test_the_line_check_greets_plays_back_and_reads_back_the_keys():
+    end, call, path = await walk("line_check", "0791#1!")
+    assert end == "caller_hung_up"
+    assert call.heard[:6] == [
+        "This is the line check. You called <12025550199>",
+        "After the tone, please say something for two seconds.",
+        "",  # the tone
+        "[16000 bytes]",
+        "Now press some keys, and then the pound key.",
+        "You pressed <0791>",
+    ]
+    assert path.steps == [
+        ("greeting", "next"),
+        ("speak", "next"),
+        ("echo", "next"),
+        ("keys", "collected"),
+        ("read_back", "next"),
+        ("again", "1"),
+        ("speak", "next"),
+        ("echo", "next"),
+        ("keys", "caller_hung_up"),
+    ]
 
 
-@pytest.mark.parametrize("end", ["timed_out", "nobody"])
-async def test_who_reaches_nobody_is_called_back(end):
-    backstage = ScriptedBackstage()
-    why, _ = await take("welcome", ScriptedCall(["1"], queue=end), backstage)
-    assert why == "noted"
-    assert backstage.did == [("call back", "+12025550100")]
+async def test_welcome_records_after_saying_so_and_brings_the_caller_to_an_agent():
+    end, call, path = await walk("welcome", "1", variables={"organisation": "Example Aid"})
+    assert (end, path.nodes[-2:]) == ("hung_up", ["agent", "goodbye"])
+    assert call.heard[:3] == ["Thank you for calling Example Aid", "This call may be recorded.", "[recording on]"]
+    assert "[queue front_desk]" in call.heard
 
 
-async def test_at_night_and_on_holidays_it_is_closed():
-    for now in (datetime(2026, 11, 18, 3, tzinfo=UTC), datetime(2026, 12, 25, 15, tzinfo=UTC)):
-        _, path = await take("welcome", ScriptedCall(), ScriptedBackstage(now=now))
-        assert "closed" in path.nodes
+async def test_welcome_is_spoken_in_the_language_that_was_chosen():
+    _, call, _ = await walk("welcome", "32.9")
+    assert call.languages[-1] == "es"
+    assert call.heard[-1] == "No le contactaremos más. Adiós."
 
 
-async def test_hours_begin_with_their_minute_and_end_before_theirs():
-    step = FLOWS["welcome"].nodes["opening"].step
-    at = {  # New York is five hours behind UTC in November
-        (13, 59): False, (14, 0): True, (21, 59): True, (22, 0): False
-    }  # fmt: skip
-    for (hour, minute), expected in at.items():
-        assert step.is_open(datetime(2026, 11, 18, hour, minute, tzinfo=UTC)) is expected
+async def test_a_call_from_mexico_is_spoken_to_in_spanish():
+    _, call, _ = await walk("welcome", "", language="es-MX")
+    assert set(call.languages) == {"es"}
+    assert call.heard[0] == "Gracias por llamar a nuestra línea de atención"
 
 
-async def test_spanish_is_spoken_to_who_asks_for_it_and_english_again():
-    call = ScriptedCall(["3", "3", "1"])
-    _, path = await take("welcome", call)
-    assert path.nodes.count("menu") == 3
-    menus = [one for one in call.said if "9" in one]
-    assert "Para hablar" in menus[1]
-    assert "To speak" in menus[2].split(".")[0]
-
-
-async def test_a_line_check_keeps_the_keys_it_reads_back():
-    call = ScriptedCall(list("45*12#"))
-    await take("line_check", call)
-    assert call.variables["keys"] == "12"
-    assert "12" in " ".join(call.said)
-
-
-async def test_a_card_number_is_not_collected():
-    call = ScriptedCall([*("4242" * 4), "#"] * 3)
-    why, _ = await take("line_check", call)
-    assert "keys" not in call.variables or len(call.variables["keys"]) <= 10
-    assert why == "bye"
-
-
-@pytest.mark.parametrize("name", FLOWS)
-async def test_a_hang_up_at_every_point_ends_the_flow(name):
-    for after in range(40):
-        call = ScriptedCall(["1", "2", "#", "9"], ends_after=after)
-        why, path = await take(name, call)
-        assert why == run.HUNG_UP or why in FLOWS[name].nodes
-        assert len(path.nodes) == len(path.exits)
-
-
-@given(
-    st.sampled_from(sorted(FLOWS)),
-    st.lists(st.sampled_from([*"0123456789*#ABCD", None]), max_size=30),
-    st.sampled_from(["talked", "timed_out", "nobody"]),
-    st.booleans(),
-    st.one_of(st.none(), st.integers(0, 30)),
-)
-async def test_whatever_is_pressed_every_call_ends(name, pressed, queue, works, ends_after):
-    call = ScriptedCall(pressed, queue=queue, ends_after=ends_after)
-    why, path = await take(name, call, ScriptedBackstage(works=works))
-    assert call.gone
-    assert why == run.HUNG_UP or why in FLOWS[name].nodes
-    assert len(path.nodes) == len(path.exits) <= run.STEPS_MAX
-
-
-def test_values_are_put_in_their_places():
-    known = {"amount": Money(2510, "USD"), "code": "A1", "n": 3, "name": None}
-    said = phrase.spoken("You give {amount:money}, {name}code {code:digits}, {n:number} times.", "en", known)
-    assert (
-        said
-        == Spoken(
-            "en", (Words("You give"), Money(2510, "USD"), Words("code"), Digits("A1"), Number(3), Words("times."))
-        )
-        or Words(", ") not in said.parts
-    )
-    assert [type(one).__name__ for one in said.parts][:2] == ["Words", "Money"]
+async def test_a_call_in_a_language_that_the_flow_lacks_is_spoken_to_in_its_own():
+    _, call, _ = await walk("welcome", "", language="de")
+    assert set(call.languages) == {"en"}
 
 
 @pytest.mark.parametrize(
-    ("condition", "holds"),
+    ("script", "backstage", "facts", "nodes"),
     [
-        ("balance.minor > 500000", True),
-        ("balance.currency == 'EUR'", False),
-        ("name != 'Y'", True),
-        ("nothing > 5", False),
-        ("nothing == null", True),
-        ("name + 1 > 2", False),
-        ("1", False),
+        ("1", {}, {"queue_end": "nobody"}, ["agent", "nobody_free", "callback", "callback_noted"]),
+        ("1", {}, {"queue_end": "timed_out"}, ["nobody_free", "callback", "callback_noted"]),
+        ("2", {}, {}, ["menu", "callback", "callback_noted"]),
+        ("2", {}, {"caller": None}, ["callback", "callback_refused"]),
+        ("2", {"accepts": False}, {}, ["callback", "callback_refused"]),
+        ("3..1", {}, {"queue_end": "talked"}, ["language", "opening_hours", "menu", "agent", "goodbye"]),
+        ("9", {}, {}, ["menu", "stop", "stop_noted"]),
+        ("9", {"accepts": False}, {}, ["stop", "stop_unknown"]),
+        ("", {}, {}, ["menu", "goodbye"]),
+        ("777", {}, {}, ["menu", "goodbye"]),
+        ("2", {"at": NOW + timedelta(hours=12)}, {}, ["closed_menu", "callback", "callback_noted"]),
+        ("1119", {"at": NOW + timedelta(hours=12)}, {}, ["opening_hours", "closed_menu", "goodbye"]),
+        (
+            "39.9",
+            {"at": NOW + timedelta(days=3)},
+            {},
+            ["language", "opening_hours", "closed_menu", "stop", "stop_noted"],
+        ),
     ],
 )
-def test_conditions_hold_or_not_and_never_fail(condition, holds):
-    known = {"balance": Money(600000, "USD"), "name": "X", "nothing": None}
-    assert cel.holds(condition, known) is holds
+async def test_every_exit_of_welcome_leads_where_it_says(script, backstage, facts, nodes):
+    end, _, path = await walk("welcome", script, backstage=ScriptedBackstage(**backstage), **facts)
+    assert end == "hung_up"
+    assert path.nodes[-len(nodes) :] == nodes
+
+
+@pytest.mark.parametrize("name", shipped.names())
+@settings(max_examples=40)
+@given(
+    script=st.text("0123456789*#ABCD.", max_size=40),
+    hangs_up=st.booleans(),
+    queue_end=st.sampled_from(["talked", "timed_out", "nobody"]),
+    accepts=st.booleans(),
+    is_open=st.booleans(),
+    presses=st.booleans(),
+)
+def test_whatever_the_caller_does_the_call_ends(name, script, hangs_up, queue_end, accepts, is_open, presses):
+    backstage = ScriptedBackstage(accepts=accepts, at=NOW if is_open else NOW + timedelta(hours=12))
+    facts = {"hangs_up_at_the_end": hangs_up, "queue_end": queue_end, "presses_during_prompts": presses}
+    end, call, _ = asyncio.run(walk(name, script, backstage=backstage, **facts))
+    assert end in ENDS - {"failed", "steps_max"}
+    assert call.ended
+    assert call.hung_up_by_us == (end == "hung_up")
+
+
+@pytest.mark.parametrize(("name", "script"), [("line_check", "12#1..."), ("welcome", "32.1"), ("welcome", "9")])
+async def test_a_hang_up_at_every_point_ends_the_call_and_the_path(name, script):
+    _, whole, _ = await walk(name, script)
+    for point in range(whole.acts):
+        end, call, path = await walk(name, script, hangs_up_at=point)
+        assert end == "caller_hung_up"
+        assert call.acts == point + 1, "nothing was tried on a line that is dead"
+        assert not path.steps or path.steps[-1][1] == "caller_hung_up"
+
+
+async def test_a_cancelled_call_leaves_its_step_and_says_nothing_more():
+    class Endless(ScriptedCall):
+        async def key(self, *, timeout_s):
+            await asyncio.Event().wait()
+
+    call, path = Endless(), KeptPath()
+    task = asyncio.create_task(run(shipped.flow("welcome"), call, ScriptedBackstage(), path))
+    await asyncio.sleep(0)
+    heard = len(call.heard)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert path.steps[-1] == ("menu", "cancelled")
+    assert len(call.heard) == heard
+
+
+class Broken(Step, frozen=True):
+    """A step with a defect."""
+
+    fixed_exits: ClassVar[tuple[str, ...]] = ("next",)
+
+    async def run(self, call, backstage):
+        raise ZeroDivisionError("a defect")
+
+
+def _broken(text):
+    """A flow of which the node `a` fails."""
+    flow = load("t.toml", text)
+    return flow, {**{name: _made(flow, name) for name in flow.nodes if name != "a"}, "a": Broken()}
+
+
+def _made(flow, name):
+    from tenderline.flows import step, steps
+
+    node = flow.nodes[name]
+    made, faults = step.read(steps.shipped()[node.step], node, flow.language)
+    assert not faults
+    return made
+
+
+async def test_a_defect_takes_the_flow_to_its_node_for_errors():
+    flow, steps = _broken(
+        HEAD.replace("start", 'on_error = "bye"\nstart') + '[node.a]\nstep = "b"\nnext = "bye"\n' + BYE
+    )
+    call, path = ScriptedCall(), KeptPath()
+    assert await run(flow, call, ScriptedBackstage(), path, steps=steps) == "hung_up"
+    assert path.steps == [("a", "failed"), ("bye", "hung_up")]
+    assert call.heard == ["Bye."]
+
+
+@pytest.mark.parametrize("where", ["", 'on_error = "a"\n'])
+async def test_a_defect_without_a_way_out_is_apologised_for(where):
+    flow, steps = _broken(where + HEAD + '[node.a]\nstep = "b"\nnext = "bye"\n' + BYE)
+    call, path = ScriptedCall(), KeptPath()
+    assert await run(flow, call, ScriptedBackstage(), path, steps=steps) == "failed"
+    assert call.heard == ["Sorry."]
+    assert call.hung_up_by_us
+    assert {exit for _, exit in path.steps} == {"failed"}
+
+
+async def test_a_call_has_a_bound_of_steps():
+    text = HEAD + '[node.a]\nstep = "say"\ntext = "A."\nnext = "b"\n[node.b]\nstep = "listen_back"\nnext = "c"\n'
+    text += '[node.c]\nstep = "choose"\nwhen = { x = "called == \'1\'" }\nexits = { x = "bye", otherwise = "a" }\n'
+    call, path = ScriptedCall(), KeptPath()
+    assert await run(checked("t.toml", text + BYE), call, ScriptedBackstage(), path, steps_max=30) == "steps_max"
+    assert len(path.steps) == 30
+    assert call.heard[-1] == "Sorry."
+    assert call.hung_up_by_us
+
+
+async def test_a_flow_with_a_fault_is_not_begun():
+    call = ScriptedCall()
+    flow = load("t.toml", HEAD + '[node.a]\nstep = "say"\ntext = "A."\n')
+    with pytest.raises(InvalidFlowError, match="'next' of the step say leads nowhere"):
+        await run(flow, call, ScriptedBackstage(), KeptPath())
+    assert not call.answered

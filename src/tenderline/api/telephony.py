@@ -183,7 +183,7 @@ async def put_line(request: Request[Any, Any, Any], number: FromPath[str], data:
         raise InvalidInputError("Write the number as the trunk sends it: +18005550123, or an extension.") from None
     currency = Money.parse(1, data.currency).currency
     async with services.pool.acquire() as connection, connection.transaction():
-        known = set(shipped.texts()) | {one.name for one in await lines.newest_flows(connection)}
+        known = set(shipped.names()) | {one.name for one in await lines.newest_flows(connection)}
         if data.flow not in known:
             raise UnknownFlowError(f"There is no flow {data.flow!r}; there are: {', '.join(sorted(known))}.")
         await lines.put_line(

@@ -74,7 +74,7 @@ def put(
         from tenderline.store import lines
 
         async with services.pool.acquire() as connection, connection.transaction():
-            known = {one.name for one in await lines.newest_flows(connection)} | set(shipped.texts())
+            known = {one.name for one in await lines.newest_flows(connection)} | set(shipped.names())
             if flow not in known:
                 raise typer.BadParameter(f"there is no flow {flow!r}; there are: {', '.join(sorted(known))}")
             await lines.put_line(

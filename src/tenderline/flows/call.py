@@ -135,7 +135,7 @@ class Backstage(Protocol):
     async def post(
         self, call: Call, *, endpoint: str, values: Mapping[str, Value], timeout_s: float
     ) -> Mapping[str, Value] | None:
-        """Values are posted, signed, to a registered endpoint; the values of its answer, None without one in time."""
+        """Values are posted, signed, to a registered endpoint; its answer's, or None when none came in time."""
         ...
 
     async def opt_out(self, call: Call) -> bool:

@@ -1,161 +1,265 @@
-"""Proves of a flow what can be proven before a call takes it; every fault is named with its node and line.
+"""Proving a flow before a caller walks it. All faults at once, each with its file, line and node.
 
-Every exit is wired and leads to a node, every node is reached and leads to an end, no circle goes round without
-anybody being asked, every variable is set and every fact holds wherever it is needed, whichever way a call came.
+What is proved: every exit leads somewhere, every node can be reached and reaches an end, no circle runs without
+asking or waiting for somebody, every variable is set and every needed fact holds on every way that leads to its use.
+A step that takes a card needs only say `needs = {recording_off, amount_confirmed}` to be kept to it.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from functools import lru_cache
 
-from tenderline.flows import phrase
-from tenderline.flows.graph import Flow, Node
-from tenderline.flows.load import Fault, parse
-from tenderline.flows.phrase import BadPhraseError
-from tenderline.flows.step import ALWAYS
+from tenderline.flows import dataflow, load, prepare, steps
+from tenderline.flows.call import Value
+from tenderline.flows.dataflow import Edge
+from tenderline.flows.graph import Fault, Flow, InvalidFlowError, Node
+from tenderline.flows.phrase import is_sayable
+from tenderline.flows.step import AT_THE_START, Step, confirmed, reads, settable, texts
+from tenderline.flows.steps import Steps
+from tenderline.flows.variables import BUILT_IN
 
+WAY_NODES_SHOWN_MAX = 12
 
-def text(file: str, content: str) -> list[Fault]:
-    """Every fault of a flow's text, in the order of its lines."""
-    flow, faults = parse(file, content)
-    if flow is not None:
-        faults = [*faults, *graph(flow)]
-    return sorted(set(faults))
-
-
-def graph(flow: Flow) -> list[Fault]:
-    """Every fault of a flow that could be read."""
-    faults = [*_wiring(flow), *_texts(flow)]
-    if any(one not in flow.nodes for one in (flow.start, flow.on_error) if one is not None):
-        return faults
-    return [*faults, *_reach(flow), *_circles(flow), *_facts(flow)]
+Found = Iterator[Fault]
 
 
-def _edges(flow: Flow, node: Node) -> list[tuple[str, str]]:
-    """(exit, node) of the exits that lead somewhere."""
-    known = node.step.exits(frozenset(node.exits))
-    return [(exit, to) for exit, to in node.exits.items() if exit in known and to in flow.nodes]
+def checked(file: str, text: str, known: Steps | None = None) -> Flow:
+    """A flow that may be used; raises `InvalidFlowError` with all its faults."""
+    flow, faults = check_text(file, text, known)
+    if flow is None or faults:
+        raise InvalidFlowError(faults)
+    return flow
 
 
-def _wiring(flow: Flow) -> Iterable[Fault]:
-    for key, value in (("start", flow.start), ("on_error", flow.on_error)):
-        if value is not None and value not in flow.nodes:
-            yield Fault(flow.head_lines.get(key, 1), "", f"{key} leads to {value!r}, which is no node")
-    for node in flow.nodes.values():
-        exits = node.step.exits(frozenset(node.exits))
-        for exit in sorted(exits - set(node.exits)):
-            yield Fault(node.line, node.name, f"the exit {exit!r} leads nowhere")
+def check_text(file: str, text: str, known: Steps | None = None) -> tuple[Flow | None, tuple[Fault, ...]]:
+    """The flow of a text as far as it can be read, and all its faults in order of their lines."""
+    flow, faults = load.read(file, text)
+    return flow, faults if flow is None else tuple(sorted({*faults, *check(flow, known)}))
+
+
+def check(flow: Flow, known: Steps | None = None) -> tuple[Fault, ...]:
+    """Every fault of a flow. `known` are the steps there are; those that are shipped, unless said otherwise."""
+    return tuple(sorted(set(_Checker(flow, steps.shipped() if known is None else known).faults())))
+
+
+@lru_cache(maxsize=256)
+def steps_of(flow: Flow) -> Mapping[str, Step]:
+    """The steps of a flow by the names of their nodes. Raises `InvalidFlowError`: nothing runs unchecked.
+
+    It takes tens of milliseconds the first time and nothing later; ask when a flow is loaded, not when a call waits.
+    """
+    if faults := check(flow):
+        raise InvalidFlowError(faults)
+    return prepare.prepare(flow, steps.shipped()).steps
+
+
+def words_of(flow: Flow) -> dict[str, tuple[str, ...]]:
+    """All that a checked flow says besides values, by language: for whoever makes or looks for the clips beforehand."""
+    said = [text for step in steps_of(flow).values() for _, text in texts(step)]
+    said += [flow.apology] if flow.apology else []
+    return {
+        language: tuple(dict.fromkeys(words for text in said for words in text.words(language)))
+        for language in flow.languages
+    }
+
+
+class _Checker:
+    """Looks one flow over. Where one fault is known, what only follows from it is not named as well."""
+
+    def __init__(self, flow: Flow, known: Steps) -> None:
+        self.flow = flow
+        self.prepared = prepare.prepare(flow, known)
+        self.steps: Mapping[str, Step] = self.prepared.steps
+        self.nexts = {node.name: [to for to in node.exits.values() if to in flow.nodes] for node in flow.nodes.values()}
+        self.reached = self._reached()
+
+    def faults(self) -> Found:
+        yield from self.prepared.faults
+        yield from self._top()
+        for node in self.flow.nodes.values():
+            yield from self._targets(node)
+            if step := self.steps.get(node.name):
+                yield from self._wiring(node, step)
+                yield from self._texts(node, step)
+                yield from (self._fault(node, said, *keys) for keys, said in step.faults(self.flow))
+        yield from self._unreachable()
+        yield from self._endless()
+        yield from self._circles()
+        yield from self._what_holds()
+
+    def _fault(self, node: Node, said: str, *keys: str) -> Fault:
+        return Fault(self.flow.file, node.line_of(*keys), node.name, said)
+
+    def _exit_fault(self, node: Node, exit: str, said: str) -> Fault:
+        keys = (exit,) if exit == "next" and ("next",) in node.lines else ("exits", exit)
+        return self._fault(node, said, *keys)
+
+    def _top(self) -> Found:
+        flow = self.flow
+        for key, name in (("start", flow.start), ("on_error", flow.on_error)):
+            if name is not None and name not in flow.nodes:
+                said = f"{key} names {name!r}, and there is no such node{_near(name, flow.nodes)}"
+                yield Fault(flow.file, flow.line_of(key), "", said)
+        for name, value in flow.given.items():
+            line = flow.line_of("given", name)
+            if name in BUILT_IN:
+                yield Fault(flow.file, line, "", f"given: {name!r} is known of every call and cannot be given")
+            if isinstance(value, Mapping):
+                for said in _language_faults(flow, value):
+                    yield Fault(flow.file, line, "", f"given: {name} {said}")
+        if flow.apology is not None:
+            line = flow.line_of("apology")
+            if flow.apology.variables:
+                yield Fault(flow.file, line, "", "apology names a variable; it must be sayable whatever went wrong")
+            for said in _language_faults(flow, flow.apology.by_language):
+                yield Fault(flow.file, line, "", f"apology {said}")
+
+    def _targets(self, node: Node) -> Found:
         for exit, to in node.exits.items():
+            if to not in self.flow.nodes:
+                near = _near(to, self.flow.nodes)
+                yield self._exit_fault(node, exit, f"exit {exit!r} leads to {to!r}, and there is no such node{near}")
+
+    def _wiring(self, node: Node, step: Step) -> Found:
+        exits = step.exits()
+        for exit in node.exits:
             if exit not in exits:
-                there = ", ".join(sorted(exits)) or "none"
-                yield Fault(
-                    node.line_of(exit), node.name, f"{node.step.kind()} has no exit {exit!r}; there are: {there}"
-                )
-            elif to not in flow.nodes:
-                yield Fault(node.line_of(exit), node.name, f"the exit {exit!r} leads to {to!r}, which is no node")
+                offered = f"there are {', '.join(exits)}" if exits else "the call ends here"
+                yield self._exit_fault(node, exit, f"unknown exit {exit!r} of the step {node.step}; {offered}")
+        for exit in exits:
+            if exit not in node.exits:
+                yield self._fault(node, f"the exit {exit!r} of the step {node.step} leads nowhere; wire it", "exits")
 
+    def _texts(self, node: Node, step: Step) -> Found:
+        for keys, text in texts(step):
+            for said in _language_faults(self.flow, text.by_language):
+                yield self._fault(node, f"{keys[0]} {said}", *keys)
 
-def _texts(flow: Flow) -> Iterable[Fault]:
-    for node in flow.nodes.values():
-        for key, wording in node.step.texts().items():
-            if isinstance(wording, dict):
-                for language in flow.languages:
-                    if language not in wording:
-                        yield Fault(node.line_of(key), node.name, f"{key} says nothing in {language!r}")
-            elif len(flow.languages) > 1:
-                yield Fault(
-                    node.line_of(key), node.name, f"{key} is in one language; the flow has {', '.join(flow.languages)}"
-                )
-            for one in [wording] if isinstance(wording, str) else wording.values():
-                try:
-                    phrase.places(one)
-                except BadPhraseError as error:
-                    yield Fault(node.line_of(key), node.name, f"{key}: {error.detail}")
+    def _reached(self) -> frozenset[str]:
+        starts = [name for name in (self.flow.start, self.flow.on_error) if name in self.flow.nodes and name]
+        return dataflow.reached(starts, self.nexts)
 
-
-def _reach(flow: Flow) -> Iterable[Fault]:
-    reached: set[str] = set()
-    waiting = [one for one in (flow.start, flow.on_error) if one is not None]
-    while waiting:
-        name = waiting.pop()
-        if name not in reached:
-            reached.add(name)
-            waiting += [to for _, to in _edges(flow, flow.nodes[name])]
-    for node in flow.nodes.values():
-        if node.name not in reached:
-            yield Fault(node.line, node.name, "no way leads here")
-    ends = {node.name for node in flow.nodes.values() if node.step.is_end}
-    before: dict[str, set[str]] = defaultdict(set)
-    for node in flow.nodes.values():
-        for _, to in _edges(flow, node):
-            before[to].add(node.name)
-    waiting = list(ends)
-    while waiting:
-        for name in before[waiting.pop()] - ends:
-            ends.add(name)
-            waiting.append(name)
-    for node in flow.nodes.values():
-        if node.name not in ends and node.name in reached:
-            yield Fault(node.line, node.name, "no way leads from here to an end of the call")
-
-
-def _circles(flow: Flow) -> Iterable[Fault]:
-    """Circles of steps that all go on at once."""
-    hasty = {node.name for node in flow.nodes.values() if not node.step.waits and not node.step.is_end}
-    state: dict[str, int] = {}
-
-    def visit(name: str, way: list[str]) -> list[str] | None:
-        state[name] = 1
-        for _, to in _edges(flow, flow.nodes[name]):
-            if to not in hasty:
-                continue
-            if state.get(to) == 1:
-                return [*way[way.index(to) :], to] if to in way else [name, to]
-            if to not in state and (found := visit(to, [*way, to])):
-                return found
-        state[name] = 2
-        return None
-
-    for name in sorted(hasty):
-        if name not in state and (circle := visit(name, [name])):
-            node = flow.nodes[circle[0]]
-            yield Fault(node.line, node.name, f"a circle in which nobody is asked anything: {' > '.join(circle)}")
+    def _unreachable(self) -> Found:
+        if self.flow.start not in self.flow.nodes:
             return
+        for node in self.flow.nodes.values():
+            if node.name not in self.reached:
+                yield self._fault(node, f"cannot be reached from {self.flow.start!r}")
+
+    def _endless(self) -> Found:
+        back: dict[str, list[str]] = {}
+        for name, nexts in self.nexts.items():
+            for to in nexts:
+                back.setdefault(to, []).append(name)
+        ends = dataflow.reached([node.name for node in self.flow.nodes.values() if self._may_end(node)], back)
+        for node in self.flow.nodes.values():
+            if node.name in self.reached and node.name not in ends:
+                yield self._fault(node, "no way leads from here to an end of the call")
+
+    def _may_end(self, node: Node) -> bool:
+        """Also true of a node with a fault of its own: where it leads is not known yet."""
+        step = self.steps.get(node.name)
+        return (
+            step is None or bool(step.ends) or any(node.exits.get(exit) not in self.flow.nodes for exit in step.exits())
+        )
+
+    def _circles(self) -> Found:
+        hasty = {
+            name: [to for exit in step.exits() if not step.waits_on(exit) and (to := self._to(name, exit))]
+            for name, step in self.steps.items()
+        }
+        for ring in dataflow.circles(hasty):
+            first = min((self.flow.nodes[name] for name in ring), key=lambda node: node.line)
+            named = " > ".join(sorted(ring, key=lambda name: self.flow.nodes[name].line))
+            said = f"a circle in which nobody is asked or waited for: {named}"
+            yield self._fault(first, said)
+
+    def _to(self, name: str, exit: str) -> str | None:
+        to = self.flow.nodes[name].exits.get(exit)
+        return to if to in self.flow.nodes else None
+
+    def _what_holds(self) -> Found:
+        flow = self.flow
+        if flow.start not in flow.nodes:
+            return
+        start = frozenset({*map(_fact, AT_THE_START), *map(_variable, BUILT_IN), *map(_variable, flow.given)})
+        edges = {name: self._edges(name) for name in self.steps}
+        holds = dataflow.surely(flow.start, start, edges)
+        samples = self._samples()
+        somewhere = {name for step in self.steps.values() for _, name in settable(step)} | {*flow.given, *BUILT_IN}
+        for name, step in self.steps.items():
+            if name not in holds:
+                continue
+            for keys, text in texts(step):
+                for one in sorted(text.placeholders, key=str):
+                    if not all(is_sayable(one, value) for value in samples.get(one.variable, ())):
+                        said = f"the variable {one.variable!r} is set to what cannot be said as {one.kind or 'it is'}"
+                        yield self._fault(flow.nodes[name], said, *keys)
+            for keys, variable in sorted(set(reads(step))):
+                if _variable(variable) not in holds[name]:
+                    way = dataflow.way_without(flow.start, start, edges, name, _variable(variable))
+                    if variable not in somewhere:
+                        said = f"the variable {variable!r} is set by no step{_near(variable, somewhere)}"
+                    else:
+                        said = f"the variable {variable!r} is not set on the way {_shown(way)}"
+                    yield self._fault(flow.nodes[name], said, *keys)
+            for fact in sorted(step.needs):
+                if _fact(fact) not in holds[name]:
+                    way = dataflow.way_without(flow.start, start, edges, name, _fact(fact))
+                    said = (
+                        f"the step {flow.nodes[name].step} needs {fact}, which does not hold on the way {_shown(way)}"
+                    )
+                    yield self._fault(flow.nodes[name], said)
+
+    def _samples(self) -> dict[str, list[Value]]:
+        """Examples of what each variable may hold, whoever sets it."""
+        found: dict[str, list[Value]] = {"called": ["+1"], "caller": ["+1"], "language": [self.flow.language]}
+        for name, value in self.flow.given.items():
+            found[name] = [value] if isinstance(value, str | int) else list(value.values())
+        for step in self.steps.values():
+            for name, sample in step.samples().items():
+                found.setdefault(name, []).append(sample)
+        return found
+
+    def _edges(self, name: str) -> list[Edge]:
+        """The ways out of a node. One to the node for errors may leave in the middle of a step: it gives nothing."""
+        step = self.steps[name]
+        edges: list[Edge] = []
+        lost: set[object] = set()
+        for exit in (*step.exits(), *step.ends):
+            sets = step.sets_on(exit)
+            gone = {*map(_fact, step.takes_away_on(exit)), *(_fact(confirmed(variable)) for variable in sets)}
+            lost |= gone
+            if to := self._to(name, exit):
+                gives = frozenset({*map(_fact, step.gives_on(exit)), *map(_variable, sets)})
+                edges.append(Edge(to, gives, frozenset(gone)))
+        if self.flow.on_error in self.flow.nodes and self.flow.on_error is not None:
+            edges.append(Edge(self.flow.on_error, frozenset(), frozenset(lost)))
+        return edges
 
 
-def _facts(flow: Flow) -> Iterable[Fault]:
-    """What holds on every way to each node, found by going on until nothing changes."""
-    known: dict[str, frozenset[str]] = {flow.start: ALWAYS}
-    if flow.on_error is not None:
-        known[flow.on_error] = ALWAYS  # a defect may come anywhere: nothing else is sure there
-    waiting = list(known)
-    while waiting:
-        node = flow.nodes[waiting.pop()]
-        for exit, to in _edges(flow, node):
-            after = (known[node.name] - node.step.takes_away(exit)) | node.step.gives(exit)
-            before = known.get(to)
-            merged = after if before is None else before & after
-            if merged != before:
-                known[to] = merged
-                waiting.append(to)
-    for node in flow.nodes.values():
-        if node.name not in known:
-            continue
-        for fact in sorted(_needed(node) - known[node.name]):
-            if fact.startswith("$"):
-                what = f"the variable {fact[1:]!r} is not set on every way to here"
-            else:
-                what = f"{fact.replace('_', ' ')} does not hold on every way to here"
-            yield Fault(node.line, node.name, what)
+def _fact(name: str) -> tuple[str, str]:
+    return "fact", name
 
 
-def _needed(node: Node) -> frozenset[str]:
-    needed = set(node.step.needs())
-    for wording in node.step.texts().values():
-        for one in [wording] if isinstance(wording, str) else wording.values():
-            try:
-                needed |= {f"${name}" for name, _ in phrase.places(one)}
-            except BadPhraseError:
-                continue  # named already
-    return frozenset(needed)
+def _variable(name: str) -> tuple[str, str]:
+    return "variable", name
+
+
+def _language_faults(flow: Flow, by_language: Mapping[str, object]) -> Iterator[str]:
+    if missing := [one for one in flow.languages if one not in by_language]:
+        yield f"is missing in {', '.join(missing)}; the flow speaks {', '.join(flow.languages)}"
+    if odd := [one for one in by_language if one not in flow.languages]:
+        yield f"is written in {', '.join(odd)}; the flow speaks {', '.join(flow.languages)}"
+
+
+def _near(name: str, known: Mapping[str, object] | set[str]) -> str:
+    near = get_close_matches(name, list(known), 1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _shown(way: tuple[str, ...]) -> str:
+    shown = way if len(way) <= WAY_NODES_SHOWN_MAX else (*way[:3], "…", *way[4 - WAY_NODES_SHOWN_MAX :])
+    return " > ".join(shown)

@@ -1,190 +1,184 @@
-"""Reads a flow from TOML. Every fault is named with its file, its line and its node."""
+"""Reading a flow from TOML: its form only. Whether it makes sense is for `check`.
+
+Every fault is found at once and named with file and line; what can be read is handed on, so that one misspelt key does
+not hide all that is wrong below it.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import re
 import tomllib
-from dataclasses import dataclass, field
-from difflib import get_close_matches
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
-from tenderline.core.errors import InvalidInputError
-from tenderline.flows.graph import NODES_MAX, Flow, Node
-from tenderline.flows.step import kinds
+from tenderline.flows import toml_lines
+from tenderline.flows.graph import NAME, NODES_MAX, Fault, Flow, InvalidFlowError, Node
+from tenderline.flows.phrase import LANGUAGE, InvalidTextError, Text, text_of
+from tenderline.flows.toml_lines import Keys
 
-TEXT_BYTES_MAX = 256 * 1024
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
-_HEADER = re.compile(r"\s*\[\s*node\s*\.\s*\"?([A-Za-z0-9_-]+)\"?\s*(?:\.\s*([A-Za-z0-9_]+)\s*)?\]\s*(?:#.*)?")
-_KEY = re.compile(r"\s*\"?([A-Za-z0-9_*#-]+)\"?\s*=")
-_HEAD_KEYS = frozenset({"name", "title", "languages", "start", "on_error", "node"})
-_AT = re.compile(r" - at `\$\.?([^`\[.]*)[^`]*`$")
-
-
-class InvalidFlowError(InvalidInputError):
-    """The flow cannot be used; the message names file, line, node and what is wrong."""
-
-    code = "invalid_flow"
+FLOW_BYTES_MAX = 256 * 1024
+LANGUAGES_MAX = 20
+_AT_LINE = re.compile(r" \(at line (\d+), column \d+\)$| \(at end of document\)$")
+_TOP = frozenset(
+    {"name", "title", "language", "languages", "start", "given", "apology", "on_error", "node"},
+)
+_RESERVED = frozenset({"step", "exits", "next"})
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Fault:
-    """One thing that is wrong with a flow."""
-
-    line: int
-    node: str
-    what: str
-
-    def text(self, file: str) -> str:
-        """As it is printed."""
-        return f"{file}:{self.line}: {f'node {self.node!r}: ' if self.node else ''}{self.what}"
-
-
-@dataclass(slots=True)
-class _Lines:
-    """Where nodes and keys stand."""
-
-    head: dict[str, int] = field(default_factory=dict)
-    nodes: dict[str, int] = field(default_factory=dict)
-    keys: dict[tuple[str, str], int] = field(default_factory=dict)
-
-
-def read(file: str, text: str) -> Flow:
-    """The flow; raises `InvalidFlowError` with its first fault."""
-    flow, faults = parse(file, text)
+def load(file: str, text: str) -> Flow:
+    """The flow of a text; raises `InvalidFlowError` with all faults of its form."""
+    flow, faults = read(file, text)
     if flow is None or faults:
-        raise InvalidFlowError("; ".join(fault.text(file) for fault in sorted(faults)[:5]))
+        raise InvalidFlowError(faults)
     return flow
 
 
-def parse(file: str, text: str) -> tuple[Flow | None, list[Fault]]:
-    """The flow as far as it can be read, and every fault of reading it. What the graph is like says `check`."""
-    if len(text.encode()) > TEXT_BYTES_MAX:
-        return None, [Fault(1, "", f"longer than {TEXT_BYTES_MAX} bytes; is it a flow?")]
+def read(file: str, text: str) -> tuple[Flow | None, tuple[Fault, ...]]:
+    """The flow, as far as it can be read, and what is wrong with its form."""
+    if len(text.encode()) > FLOW_BYTES_MAX:
+        return None, (Fault(file, 1, "", f"is larger than {FLOW_BYTES_MAX} bytes; is it a flow?"),)
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        found = re.search(r"line (\d+)", str(error))
-        return None, [Fault(int(found[1]) if found else 1, "", f"not valid TOML: {error}")]
-    lines = _scan(text)
-    faults = _head_faults(document, lines)
-    raw = document.get("node", {})
-    if not isinstance(raw, dict) or not raw:
-        faults.append(Fault(1, "", "there is no node; write them as [node.greeting]"))
-        return None, faults
-    if len(raw) > NODES_MAX:
-        faults.append(Fault(1, "", f"{len(raw)} nodes; at most {NODES_MAX} are read"))
-        return None, faults
-    nodes: dict[str, Node] = {}
-    for name, table in raw.items():
-        made = _node(name, table, lines, faults)
-        if made is not None:
-            nodes[name] = made
-    start = document.get("start")
-    if faults and not nodes:
-        return None, faults
-    flow = Flow(
-        file=file,
-        name=str(document.get("name", "")),
-        title=str(document.get("title", "")),
-        languages=tuple(str(one) for one in document.get("languages", ["en"])),
-        start=start if isinstance(start, str) else next(iter(nodes), ""),
-        nodes=nodes,
-        on_error=document.get("on_error") if isinstance(document.get("on_error"), str) else None,
-        digest=hashlib.sha256(text.encode()).hexdigest(),
-        head_lines=lines.head,
-    )
-    return flow, faults
+        at = _AT_LINE.search(str(error))
+        line = int(at[1]) if at and at[1] else text.count("\n") + 1
+        said = str(error)[: at.start()] if at else str(error)
+        return None, (Fault(file, line, "", f"is not valid TOML: {said}"),)
+    except RecursionError:
+        return None, (Fault(file, 1, "", "is not valid TOML: it is nested too deeply"),)
+    reader = _Reader(file, document, toml_lines.lines_of(text))
+    return reader.flow(), tuple(sorted(reader.faults))
 
 
-def _scan(text: str) -> _Lines:
-    """Lines of headers and keys; what stands inside a string of several lines is neither."""
-    lines, node, within = _Lines(), None, None
-    for number, line in enumerate(text.split("\n"), 1):
-        if within is not None:
-            if within in line:
-                within = None
-            continue
-        header = _HEADER.fullmatch(line)
-        key = _KEY.match(line)
-        if header is not None:
-            node = header[1]
-            lines.nodes.setdefault(node, number)
-            if header[2]:
-                lines.keys.setdefault((node, header[2]), number)
-        elif key is not None and node is None:
-            lines.head.setdefault(key[1], number)
-        elif key is not None and node is not None:
-            lines.keys.setdefault((node, key[1]), number)
-        for quotes in ('"""', "'''"):
-            if line.count(quotes) % 2:
-                within = quotes
-    return lines
+class _Reader:
+    """Reads one document, keeping what is wrong with it."""
+
+    def __init__(self, file: str, document: Mapping[str, Any], lines: Mapping[Keys, int]) -> None:
+        self.file = file
+        self.document = document
+        self.lines = lines
+        self.faults: list[Fault] = []
+
+    def flow(self) -> Flow | None:
+        for key in self.document.keys() - _TOP:
+            self.fault(f"unknown key {key!r}; there are {', '.join(sorted(_TOP))}", key)
+        name = self.word("name", NAME, "a name such as donation_line")
+        language = self.word("language", LANGUAGE, "a language such as en or es-MX")
+        start = self.word("start", NAME, "the name of a node")
+        title = self.document.get("title")
+        if not isinstance(title, str) or not title.strip():
+            self.fault("needs 'title', a line of text", "title")
+            title = ""
+        nodes = self.nodes()
+        if not name or not language or not start or not nodes:
+            return None
+        return Flow(
+            file=self.file,
+            name=name,
+            title=title,
+            language=language,
+            languages=self.languages(language),
+            start=start,
+            nodes=MappingProxyType(nodes),
+            version=hashlib.sha256(msgspec.json.encode(self.document, order="sorted")).hexdigest()[:12],
+            given=MappingProxyType(self.given()),
+            apology=self.apology(language),
+            on_error=self.word("on_error", NAME, "the name of a node") if "on_error" in self.document else None,
+            lines=MappingProxyType(dict(self.lines)),
+        )
+
+    def fault(self, said: str, *keys: str, node: str = "") -> None:
+        line = next((self.lines[keys[:end]] for end in range(len(keys), 0, -1) if keys[:end] in self.lines), 1)
+        self.faults.append(Fault(self.file, line, node, said))
+
+    def word(self, key: str, pattern: re.Pattern[str], wanted: str) -> str:
+        value = self.document.get(key)
+        if isinstance(value, str) and pattern.fullmatch(value):
+            return value
+        self.fault(f"needs {key!r}, {wanted}" if value is None else f"{key} = {value!r} is not {wanted}", key)
+        return ""
+
+    def languages(self, own: str) -> tuple[str, ...]:
+        written = self.document.get("languages", [own])
+        named = written if isinstance(written, list) else []
+        usable = [one for one in named if isinstance(one, str) and LANGUAGE.fullmatch(one)]
+        if own not in usable or len(usable) < len(named) or len(named) > LANGUAGES_MAX:
+            self.fault(f'languages is a list such as ["en", "es"], with {own!r} among them', "languages")
+        return tuple(dict.fromkeys((own, *usable)))
+
+    def given(self) -> dict[str, str | int | bool | dict[str, str]]:
+        value = self.document.get("given", {})
+        if not isinstance(value, dict):
+            self.fault("given is a table of variables, each with its value when the number's table sets none", "given")
+            return {}
+        for name, one in value.items():
+            by_language = isinstance(one, dict) and bool(one) and all(isinstance(text, str) for text in one.values())
+            if not NAME.fullmatch(name):
+                self.fault(f"{name!r} is no name of a variable", "given", name)
+            elif not by_language and not isinstance(one, str | int):
+                self.fault(f"{name} is a text, a whole number, true, false, or texts by language", "given", name)
+        return value
+
+    def apology(self, language: str) -> Text | None:
+        if "apology" not in self.document:
+            return None
+        try:
+            return text_of(self.document["apology"], language)
+        except InvalidTextError as error:
+            self.fault(f"apology {error}", "apology")
+            return None
+
+    def nodes(self) -> dict[str, Node]:
+        tables = self.document.get("node")
+        if not isinstance(tables, dict) or not tables:
+            self.fault("has no nodes; write [node.greeting] and below it step = …", "node")
+            return {}
+        if len(tables) > NODES_MAX:
+            self.fault(f"has {len(tables)} nodes; at most {NODES_MAX} are read", "node")
+            return {}
+        return {name: self.node(name, table) for name, table in tables.items()}
+
+    def node(self, name: str, table: object) -> Node:
+        def fault(said: str, *keys: str) -> None:
+            self.fault(said, "node", name, *keys, node=name)
+
+        if not NAME.fullmatch(name):
+            fault("a node's name is small letters, digits and underscores, 40 at most")
+        if not isinstance(table, dict):
+            fault("a node is a table: write [node.greeting] and below it step = …")
+            return Node(name, "", {}, {}, self.lines.get(("node", name), 1))
+        step = table.get("step")
+        if not isinstance(step, str) or not step:
+            fault("needs 'step', the name of a step such as say", "step")
+            step = ""
+        below = ("node", name)
+        return Node(
+            name=name,
+            step=step,
+            parameters=MappingProxyType({key: value for key, value in table.items() if key not in _RESERVED}),
+            exits=MappingProxyType(_exits(table, fault)),
+            line=self.lines.get(below, 1),
+            lines=MappingProxyType({keys[2:]: line for keys, line in self.lines.items() if keys[:2] == below}),
+        )
 
 
-def _head_faults(document: dict[str, Any], lines: _Lines) -> list[Fault]:
-    faults = []
-    for key in sorted(set(document) - _HEAD_KEYS):
-        near = get_close_matches(key, _HEAD_KEYS, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        faults.append(Fault(lines.head.get(key, 1), "", f"unknown key {key!r}{hint}"))
-    for key in ("name", "title", "start"):
-        if not isinstance(document.get(key), str):
-            faults.append(Fault(lines.head.get(key, 1), "", f"{key} is missing, or no text"))
-    name = document.get("name")
-    if isinstance(name, str) and not _NAME.fullmatch(name):
-        faults.append(Fault(lines.head.get("name", 1), "", f"{name!r} is no name; write it like line_check"))
-    languages = document.get("languages", ["en"])
-    if not isinstance(languages, list) or not languages or not all(isinstance(one, str) for one in languages):
-        faults.append(Fault(lines.head.get("languages", 1), "", 'languages are a list such as ["en", "es"]'))
-    return faults
-
-
-def _node(name: str, table: Any, lines: _Lines, faults: list[Fault]) -> Node | None:
-    line = lines.nodes.get(name, 1)
-
-    def fault(key: str, what: str) -> None:
-        faults.append(Fault(lines.keys.get((name, key), line), name, what))
-
-    if not isinstance(table, dict) or not _NAME.fullmatch(name):
-        fault("", "a node is a table with a name like ask_amount")
-        return None
-    kind = table.get("step")
-    known = kinds()
-    if not isinstance(kind, str) or kind not in known:
-        near = get_close_matches(str(kind), known, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(sorted(known))}"
-        fault("step", f"there is no step {kind!r}{hint}")
-        return None
-    exits = _exits(table, fault)
-    parameters = {key: value for key, value in table.items() if key not in ("step", "exits", "next")}
-    try:
-        step = msgspec.convert(parameters, known[kind])
-    except msgspec.ValidationError as error:
-        found = _AT.search(str(error))
-        plain = _AT.sub("", str(error)).replace("Object contains", "there is an")
-        plain = plain.replace("Object missing required field", "it lacks the parameter").replace("field", "parameter")
-        unknown = re.search(r"unknown parameter `([^`]+)`", plain)
-        key = unknown[1] if unknown else (found[1] if found else "")
-        fault(key, f"{key + ': ' if key and not unknown else ''}{plain}")
-        return None
-    for key, what in step.faults():
-        fault(key, what)
-    keys = {key: number for (node, key), number in lines.keys.items() if node == name}
-    return Node(name, step, exits, line, keys)
-
-
-def _exits(table: dict[str, Any], fault: Any) -> dict[str, str]:
+def _exits(table: Mapping[str, Any], fault: Callable[..., None]) -> dict[str, str]:
     exits = table.get("exits", {})
-    if not isinstance(exits, dict) or not all(isinstance(one, str) for one in exits.values()):
-        fault("exits", 'exits are a table such as { open = "menu", closed = "bye" }')
+    if not isinstance(exits, dict):
+        fault('exits is a table such as { next = "menu" }', "exits")
         exits = {}
-    following = table.get("next")
-    if following is None:
-        return dict(exits)
-    if not isinstance(following, str):
-        fault("next", "next is the name of a node")
-        return dict(exits)
-    return {**exits, "next": following}
+    found = {key: value for key, value in exits.items() if isinstance(value, str)}
+    for key in exits.keys() - found.keys():
+        fault(f"the exit {key!r} must name a node", "exits", key)
+    if "next" in table:
+        if not isinstance(table["next"], str):
+            fault("'next' must name a node", "next")
+        elif "next" in exits:
+            fault("has both 'next' and exits.next; keep one", "next")
+        else:
+            found["next"] = table["next"]
+    return found

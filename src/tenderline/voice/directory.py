@@ -9,7 +9,7 @@ import structlog
 
 from tenderline.core.errors import InvalidInputError, TenderlineError
 from tenderline.core.phone import normalise
-from tenderline.flows import load, shipped
+from tenderline.flows import check, shipped
 from tenderline.flows.graph import Flow
 from tenderline.store import lines
 from tenderline.store.db import Pool
@@ -39,14 +39,14 @@ class Directory:
         self._digests: dict[str, bytes] = {}
         self.telephones: list[Telephone] = []
         self._ready: set[str] = set()
-        for name, text in shipped.texts().items():
-            self._flows[name] = (load.read(f"{name}.toml", text), None)
+        for name in shipped.names():
+            self._flows[name] = (shipped.flow(name), None)
 
     def take_fresh(self) -> list[Flow]:
         """Flows that came since the last time and that a line leads to: what they say can be made ready."""
         led = {line.flow for line in self._lines.values()}
-        found = [flow for name, (flow, _) in self._flows.items() if name in led and flow.digest not in self._ready]
-        self._ready |= {flow.digest for flow in found}
+        found = [flow for name, (flow, _) in self._flows.items() if name in led and flow.version not in self._ready]
+        self._ready |= {flow.version for flow in found}
         return found
 
     async def refresh(self) -> None:
@@ -60,7 +60,9 @@ class Directory:
                 continue
             self._digests[one.name] = one.digest
             try:
-                self._flows[one.name] = (load.read(f"{one.name}.toml", one.content), one.version)
+                flow = check.checked(f"{one.name}.toml", one.content)
+                check.steps_of(flow)  # read once here, and not when a call waits
+                self._flows[one.name] = (flow, one.version)
             except TenderlineError as error:
                 log.error("flow_not_usable", flow=one.name, version=one.version, why=error.detail)
 

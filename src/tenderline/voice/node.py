@@ -257,7 +257,7 @@ class VoiceNode:
             log.exception("call_failed", conversation=str(conversation_id))
         finally:
             party.close()
-            if route.flow.name == KEYS_KEPT_FLOW and isinstance(kept := call.variables.get("keys"), str):
+            if route.flow.name == KEYS_KEPT_FLOW and isinstance(kept := call.variables.get("keyed"), str):
                 scribe.keys(kept)
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.shield(scribe.end(by=by, why=why))

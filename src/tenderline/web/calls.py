@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any, Final
 from uuid import UUID
 
-import structlog
 from litestar import Request, Response, get
 from litestar.params import FromPath
 
 from tenderline.core import recording_file
-from tenderline.core.errors import InvalidInputError, NotFoundError, TenderlineError
+from tenderline.core.errors import NotFoundError, TenderlineError
 from tenderline.desk import calls as desk
 from tenderline.flows import draw, load, shipped
 from tenderline.store import audit, recordings
@@ -18,8 +17,6 @@ from tenderline.store.recording_store import RecordingStore
 from tenderline.store.users import Permission
 from tenderline.web.pages import HTML, page, render, services_of
 from tenderline.web.sign_in import BACKGROUND, PERMISSION, session_of, shell
-
-log = structlog.get_logger(__name__)
 
 PATH: Final = "/calls"
 WAV: Final = "audio/wav"
@@ -77,16 +74,13 @@ async def _call(request: AnyRequest, call_id: UUID) -> tuple[str, str]:
 def _picture(view: desk.CallView) -> str | None:
     """The flow, with the way of the call lit."""
     name = view.conversation.flow
-    text = view.flow_text or shipped.texts().get(name or "")
-    if name is None or text is None:
+    if name is None or (view.flow_text is None and name not in shipped.names()):
         return None
-    try:
-        flow = load.read(f"{name}.toml", text)
-    except InvalidInputError as error:
-        log.warning("flow not drawn", flow=name, why=error.detail)
+    flow, _ = load.read(f"{name}.toml", view.flow_text or shipped.text(name))
+    if flow is None:
         return None
-    current = view.steps[-1].node if view.steps and view.line.is_live else None
-    return draw.svg(flow, lit={one.node for one in view.steps}, current=current)
+    taken = {(one.node, one.exit) for one in view.steps if one.exit is not None}
+    return draw.svg(flow, lit={one.node for one in view.steps}, lit_edges=taken)
 
 
 @get(f"{PATH}/{{call_id:uuid}}", include_in_schema=False)

@@ -11,7 +11,7 @@ from litestar.response import Redirect
 
 from tenderline.core.errors import InvalidInputError, NotFoundError
 from tenderline.core.money import Money
-from tenderline.flows import check, draw, load, shipped
+from tenderline.flows import check, draw, shipped
 from tenderline.store import lines
 from tenderline.store.users import Permission
 from tenderline.web.pages import page, services_of
@@ -30,7 +30,7 @@ def _text(form: Any, name: str, length_max: int) -> str:
 
 async def _texts(request: AnyRequest) -> dict[str, tuple[str, int | None]]:
     """The newest text of each flow, with its version; None for one that is shipped."""
-    found: dict[str, tuple[str, int | None]] = {name: (text, None) for name, text in shipped.texts().items()}
+    found: dict[str, tuple[str, int | None]] = {name: (shipped.text(name), None) for name in shipped.names()}
     async with services_of(request).pool.acquire() as connection:
         for one in await lines.newest_flows(connection):
             found[one.name] = (one.content, one.version)
@@ -101,9 +101,9 @@ async def show_flow(request: AnyRequest, name: FromPath[str]) -> Response[str]:
     if found is None:
         raise NotFoundError("There is no flow of this name; the lines' page lists those there are.")
     text, version = found
-    faults = [fault.text(f"{name}.toml") for fault in check.text(f"{name}.toml", text)]
-    flow, _ = load.parse(f"{name}.toml", text)
-    picture = draw.svg(flow) if flow is not None and not faults else None
+    flow, found_faults = check.check_text(f"{name}.toml", text)
+    faults = [str(fault) for fault in found_faults]
+    picture = draw.svg(flow) if flow is not None else None
     return page(
         "flow.html",
         flow_name=name,

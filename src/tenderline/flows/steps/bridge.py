@@ -1,37 +1,26 @@
-"""Calls somebody else, and lets the two talk through us."""
+"""Calls somebody else and lets the two talk."""
 
 from __future__ import annotations
 
-from tenderline.flows import step
+from typing import ClassVar
+
 from tenderline.flows.call import Backstage, Call
-from tenderline.flows.step import Seconds
+from tenderline.flows.step import Destination, Ring, Step, Touch
 
 
-class Step(step.Step, frozen=True, kw_only=True):
-    """`to` is a number in E.164, or `sip:NAME` of a telephone that is registered here."""
+class Bridge(Step, frozen=True):
+    """Calls a number or a SIP address and lets the two talk, until the other side hangs up."""
 
-    about = "Calls a number or a telephone and lets the two talk."
-    touches = frozenset({"caller", "network"})
-    waits = True
-    to: str
-    ring_s: Seconds = 30.0
+    to: Destination
+    ring_s: Ring = 25
 
-    def exits(self, wired: frozenset[str]) -> frozenset[str]:
-        """They talked, or why not."""
-        del wired
-        return frozenset({"next", "busy", "no_answer", "failed"})
+    touches: ClassVar[frozenset[Touch]] = frozenset({"caller", "agent", "network"})
+    fixed_exits: ClassVar[tuple[str, ...]] = ("talked", "busy", "no_answer", "failed")
 
-    def faults(self) -> list[tuple[str, str]]:
-        """It must be somewhere that can be reached."""
-        return _place_faults(self.to)
+    def waits_on(self, exit: str) -> bool:
+        """A line that is busy or broken says so at once."""
+        return exit in ("talked", "no_answer")
 
-    async def run(self, call: Call, backstage: Backstage, wired: frozenset[str]) -> str:
-        """Calls, and talks."""
-        end = await call.bridge(self.to, ring_s=self.ring_s)
-        return "next" if end == "talked" else end
-
-
-def _place_faults(to: str) -> list[tuple[str, str]]:
-    if to.startswith("sip:") or (to.startswith("+") and to[1:].isdecimal() and 7 <= len(to) - 1 <= 15):
-        return []
-    return [("to", f"{to!r} is neither a number such as +12025550123 nor sip:NAME")]
+    async def run(self, call: Call, backstage: Backstage) -> str:
+        """Calls and talks."""
+        return await call.bridge(self.to, ring_s=self.ring_s)

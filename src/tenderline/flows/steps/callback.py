@@ -1,39 +1,41 @@
-"""Notes that the caller wants to be called back."""
+"""Notes that the caller wants to be called."""
 
 from __future__ import annotations
 
-from tenderline.core import phone
-from tenderline.core.errors import InvalidInputError
-from tenderline.flows import step
+from datetime import timedelta
+from typing import Annotated, ClassVar
+
+from msgspec import Meta
+
+from tenderline.core.phone import InvalidPhoneError, normalise
 from tenderline.flows.call import Backstage, Call
-from tenderline.flows.step import Name
+from tenderline.flows.step import Step, Touch
+from tenderline.flows.variables import Reads
 
 
-class Step(step.Step, frozen=True, kw_only=True):
-    """To the caller's own number, or to the one in a variable."""
+class Callback(Step, frozen=True):
+    """Notes a callback to the caller's number, or to one that was collected. `refused`: there is no usable number."""
 
-    about = "Notes a callback to the caller's number, or to one that was collected."
-    touches = frozenset({"database"})
-    number_in: Name | None = None
+    number: Reads | None = None
+    after_s: Annotated[
+        int, Meta(ge=0, le=604_800, description="Not before so long from now; 0: as soon as may be.")
+    ] = 0
+    region: Annotated[
+        str, Meta(pattern="^[A-Z]{2}$", description="ISO 3166; of a collected number without a country code.")
+    ] = "US"
 
-    def exits(self, wired: frozenset[str]) -> frozenset[str]:
-        """Noted, or not."""
-        del wired
-        return frozenset({"next", "failed"})
+    touches: ClassVar[frozenset[Touch]] = frozenset({"database"})
+    fixed_exits: ClassVar[tuple[str, ...]] = ("noted", "refused")
 
-    def needs(self) -> frozenset[str]:
-        """The variable with the number."""
-        return frozenset({f"${self.number_in}"}) if self.number_in is not None else frozenset()
-
-    async def run(self, call: Call, backstage: Backstage, wired: frozenset[str]) -> str:
+    async def run(self, call: Call, backstage: Backstage) -> str:
         """Notes it."""
         number = None
-        if self.number_in is not None:
+        if self.number is not None:
             try:
-                number = phone.normalise(str(call.variables.get(self.number_in) or ""), "US")
-            except InvalidInputError:
-                return "failed"
-        try:
-            return "next" if await backstage.call_back(call, number=number, due_at=None) else "failed"
-        except (TimeoutError, OSError):
-            return "failed"
+                number = normalise(str(call.variables.get(self.number) or ""), self.region)
+            except InvalidPhoneError:
+                return "refused"
+        elif call.caller is None:
+            return "refused"
+        due_at = backstage.now() + timedelta(seconds=self.after_s) if self.after_s else None
+        return "noted" if await backstage.call_back(call, number=number, due_at=due_at) else "refused"

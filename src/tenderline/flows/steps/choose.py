@@ -1,43 +1,39 @@
-"""Goes where the first condition that holds leads."""
+"""Decides by what is known of the call."""
 
 from __future__ import annotations
 
-from tenderline.flows import cel, step
+from typing import Annotated, ClassVar
+
+from msgspec import Meta
+
 from tenderline.flows.call import Backstage, Call
-from tenderline.flows.cel import BadConditionError
+from tenderline.flows.condition import Condition
+from tenderline.flows.step import Step
+from tenderline.flows.variables import of
+
+OTHERWISE = "otherwise"
 
 
-class Step(step.Step, frozen=True, kw_only=True):
-    """`when = { large = "balance.minor > 500000" }`: each name is an exit, tried in order; else `otherwise`."""
+class Choose(Step, frozen=True):
+    """Leaves by the first exit whose CEL expression is true, else by `otherwise`.
 
-    about = "Goes by the first condition (CEL) that holds."
-    when: dict[str, str]
+    An expression without an answer (a variable that is null where a number is wanted) is not true.
+    """
 
-    def exits(self, wired: frozenset[str]) -> frozenset[str]:
-        """The names of the conditions, and otherwise."""
-        del wired
-        return frozenset(self.when) | {"otherwise"}
+    when: Annotated[dict[str, Condition], Meta(min_length=1, max_length=20)]
 
-    def needs(self) -> frozenset[str]:
-        """The variables that the conditions look at."""
-        found: set[str] = set()
-        for one in self.when.values():
-            try:
-                found |= {f"${name}" for name in cel.variables(one)}
-            except BadConditionError:
-                continue  # named by `faults`
-        return frozenset(found)
+    fixed_exits: ClassVar[tuple[str, ...]] = (OTHERWISE,)
+    derived_exits: ClassVar[str] = "each key of `when`"
 
-    def faults(self) -> list[tuple[str, str]]:
-        """Each must be a condition."""
-        found = []
-        for name, one in self.when.items():
-            try:
-                cel.read(one)
-            except BadConditionError as error:
-                found.append(("when", f"{name}: {error.detail}"))
-        return found
+    def __post_init__(self) -> None:
+        if OTHERWISE in self.when:
+            raise ValueError(f"when: {OTHERWISE!r} has no condition; it is the exit that is left")
 
-    async def run(self, call: Call, backstage: Backstage, wired: frozenset[str]) -> str:
-        """The first that holds."""
-        return next((name for name, one in self.when.items() if cel.holds(one, call.variables)), "otherwise")
+    def exits(self) -> tuple[str, ...]:
+        """One for each expression, and the one that is left."""
+        return (*self.when, OTHERWISE)
+
+    async def run(self, call: Call, backstage: Backstage) -> str:
+        """Asks each in turn."""
+        variables = of(call)
+        return next((exit for exit, condition in self.when.items() if condition.holds(variables)), OTHERWISE)

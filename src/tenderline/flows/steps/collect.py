@@ -1,74 +1,68 @@
-"""Collects digits: a reference, a ZIP code, an extension. Never a card: that is another step, in another room."""
+"""Asks for digits: an account's number, a reference, an amount. Never for a card: that has a room of its own."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, ClassVar
 
-import msgspec
+from msgspec import Meta
 
-from tenderline.core import pan
-from tenderline.flows import phrase, step
-from tenderline.flows.call import Backstage, Call
-from tenderline.flows.step import Name, Seconds, Text, Tries
+from tenderline.flows.asking import NO_INPUT, digits
+from tenderline.flows.call import Backstage, Call, Value
+from tenderline.flows.phrase import Text
+from tenderline.flows.step import KeyWait, Step, Touch, Tries, spoken
+from tenderline.flows.variables import Sets, is_storable
 
-Length = Annotated[int, msgspec.Meta(ge=1, le=30)]
+Length = Annotated[int, Meta(ge=1, le=20, description="In digits.")]
 
 
-class Step(step.Step, frozen=True, kw_only=True):
-    """Asks for digits; `#` ends them, `*` begins again. What looks like a card number is refused and forgotten."""
+class Collect(Step, frozen=True):
+    """Asks for digits and keeps them as text. `#` ends, `*` begins anew; what looks like a card number is refused."""
 
-    about = "Collects digits into a variable; # ends them, * begins again."
-    touches = frozenset({"caller"})
-    waits = True
     text: Text
-    into: Name
-    wrong: Text | None = None
-    length_min: Length = 1
-    length_max: Length = 10
-    timeout_s: Seconds = 8.0
-    between_keys_s: Seconds = 5.0
-    tries: Tries = 3
+    variable: Sets
+    digits_min: Length = 1
+    digits_max: Length = 12
+    timeout_s: KeyWait = 8
+    between_s: Annotated[float, Meta(ge=1, le=20, description="The pause after a digit that ends it.")] = 4
+    tries_max: Tries = 3
+    invalid: Text | None = None
 
-    def exits(self, wired: frozenset[str]) -> frozenset[str]:
-        """Got, or not."""
-        del wired
-        return frozenset({"next", "no_input", "no_match"})
+    touches: ClassVar[frozenset[Touch]] = frozenset({"caller"})
+    fixed_exits: ClassVar[tuple[str, ...]] = ("collected", NO_INPUT, "invalid")
 
-    def gives(self, exit: str) -> frozenset[str]:
-        """The variable, when it was got."""
-        return frozenset({f"${self.into}"}) if exit == "next" else frozenset()
+    def __post_init__(self) -> None:
+        if self.digits_min > self.digits_max:
+            raise ValueError(f"digits_min: {self.digits_min} is more than digits_max, {self.digits_max}")
 
-    def texts(self) -> Mapping[str, Text]:
-        """The question, and what is said after a wrong answer."""
-        return {"text": self.text} | ({"wrong": self.wrong} if self.wrong is not None else {})
+    def sets_on(self, exit: str) -> frozenset[str]:
+        """The variable, when it was collected."""
+        return frozenset({str(self.variable)}) if exit == "collected" else frozenset()
 
-    def faults(self) -> list[tuple[str, str]]:
-        """The lengths must fit each other."""
-        if self.length_min > self.length_max:
-            return [("length_min", f"length_min {self.length_min} is more than length_max {self.length_max}")]
-        return []
+    def samples(self) -> Mapping[str, Value]:
+        """Digits, as text."""
+        return {str(self.variable): "1" * self.digits_min}
 
-    async def run(self, call: Call, backstage: Backstage, wired: frozenset[str]) -> str:
-        """Asks as often as it may."""
-        outcome = "no_input"
-        for attempt in range(self.tries):
-            if attempt and outcome == "no_match" and self.wrong is not None:
-                await call.say(phrase.spoken(self.wrong, call.language, call.variables), cut_by_key=True)
-            await call.say(phrase.spoken(self.text, call.language, call.variables), cut_by_key=True)
-            digits = await self._digits(call)
-            if len(digits) >= self.length_min and not pan.holds_card_number(digits.encode()):
-                call.variables[self.into] = digits
-                return "next"
-            outcome = "no_match" if digits else "no_input"
-        return outcome
+    def waits_on(self, exit: str) -> bool:
+        """It always waits for keys."""
+        return True
 
-    async def _digits(self, call: Call) -> str:
-        digits, timeout_s = "", self.timeout_s
-        while len(digits) < self.length_max:
-            key = await call.key(timeout_s=timeout_s)
-            if key is None or key == "#":
-                break
-            digits = "" if key == "*" else digits + key if key.isdecimal() else digits
-            timeout_s = self.between_keys_s
-        return digits
+    async def run(self, call: Call, backstage: Backstage) -> str:
+        """Asks, and asks again."""
+        failure = NO_INPUT
+        for tried in range(self.tries_max):
+            typed = await digits(
+                call,
+                spoken(self.text, call),
+                length_max=self.digits_max,
+                timeout_s=self.timeout_s,
+                between_s=self.between_s,
+            )
+            if typed is not None and self.digits_min <= len(typed) and is_storable(typed):
+                call.variables[str(self.variable)] = typed
+                return "collected"
+            failure = NO_INPUT if typed is None else "invalid"
+            call.forget_keys()
+            if typed is not None and self.invalid and tried + 1 < self.tries_max:
+                await call.say(spoken(self.invalid, call), cut_by_key=True)
+        return failure

@@ -1,34 +1,26 @@
-"""Ends the call."""
+"""Says good-bye."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import ClassVar
 
-from tenderline.flows import phrase, step
 from tenderline.flows.call import Backstage, Call
-from tenderline.flows.step import Text
+from tenderline.flows.phrase import Text
+from tenderline.flows.step import Step, Touch, spoken
 
 
-class Step(step.Step, frozen=True, kw_only=True):
-    """With a last word, when there is one."""
+class Hangup(Step, frozen=True):
+    """Says good-bye, when there is a text for it, and ends the call."""
 
-    about = "Says a last word, if any, and ends the call."
-    touches = frozenset({"caller"})
-    is_end = True
     text: Text | None = None
 
-    def exits(self, wired: frozenset[str]) -> frozenset[str]:
-        """None: the call is over."""
-        del wired
-        return frozenset()
+    touches: ClassVar[frozenset[Touch]] = frozenset({"caller"})
+    fixed_exits: ClassVar[tuple[str, ...]] = ()
+    ends: ClassVar[tuple[str, ...]] = ("hung_up",)
 
-    def texts(self) -> Mapping[str, Text]:
-        """The last word."""
-        return {"text": self.text} if self.text is not None else {}
-
-    async def run(self, call: Call, backstage: Backstage, wired: frozenset[str]) -> str:
-        """Says it, and hangs up."""
+    async def run(self, call: Call, backstage: Backstage) -> str:
+        """Hangs up."""
         if self.text is not None:
-            await call.say(phrase.spoken(self.text, call.language, call.variables), cut_by_key=False)
+            await call.say(spoken(self.text, call), cut_by_key=False)
         await call.hang_up()
         return "hung_up"

@@ -1,56 +1,90 @@
-"""Open or closed, by the clock of a place."""
+"""Asks the clock whether somebody is there."""
 
 from __future__ import annotations
 
 import re
-from datetime import datetime
-from zoneinfo import ZoneInfo
+from functools import lru_cache
+from itertools import pairwise
+from typing import Annotated, ClassVar
 
+from msgspec import Meta
+
+from tenderline.compliance.hours import WEEKDAYS, weekly
+from tenderline.compliance.hours import Hours as Week
+from tenderline.compliance.regions import is_known as is_region
 from tenderline.core import zones
-from tenderline.flows import step
+from tenderline.core.hours import DAY_S, Window, is_open
 from tenderline.flows.call import Backstage, Call
+from tenderline.flows.step import Step, Touch
 
-DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-_SPAN = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-((?:[01]\d|2[0-3]):[0-5]\d|24:00)")
-
-
-class Step(step.Step, frozen=True, kw_only=True):
-    """Goes by `open` or `closed`: `open = { mon = ["09:00-12:00", "13:00-17:00"] }`; other days are closed."""
-
-    about = "Open or closed, by weekly hours in a time zone and days that are off."
-    zone: str
-    open: dict[str, list[str]]
-    closed_on: tuple[str, ...] = ()
-
-    def exits(self, wired: frozenset[str]) -> frozenset[str]:
-        """Open or closed."""
-        del wired
-        return frozenset({"open", "closed"})
-
-    def faults(self) -> list[tuple[str, str]]:
-        """Zone, days and spans must be ones."""
-        found = [] if zones.is_known(self.zone) else [("zone", f"{self.zone!r} is no IANA time zone")]
-        for day, spans in self.open.items():
-            if day not in DAYS:
-                found.append(("open", f"{day!r} is no day; write {', '.join(DAYS)}"))
-            found += [("open", f"{one!r} is no span; write 09:00-17:00") for one in spans if not _is_span(one)]
-        for day in self.closed_on:
-            if not re.fullmatch(r"\d{4}-\d\d-\d\d|\d\d-\d\d", day):
-                found.append(("closed_on", f"{day!r} is no day; write 2026-12-24, or 12-25 for every year"))
-        return found
-
-    async def run(self, call: Call, backstage: Backstage, wired: frozenset[str]) -> str:
-        """By the clock there."""
-        return "open" if self.is_open(backstage.now()) else "closed"
-
-    def is_open(self, now: datetime) -> bool:
-        """Whether it is open at an instant. A span's end is outside of it."""
-        there = now.astimezone(ZoneInfo(self.zone))
-        if f"{there:%Y-%m-%d}" in self.closed_on or f"{there:%m-%d}" in self.closed_on:
-            return False
-        minute = f"{there:%H:%M}"
-        return any(span[:5] <= minute < span[6:] for span in self.open.get(DAYS[there.weekday()], []))
+_SPAN = re.compile(r"([0-2][0-9]):([0-5][0-9])-([0-2][0-9]):([0-5][0-9])")
+_DAYS = re.compile(rf"({'|'.join(WEEKDAYS)})(?:-({'|'.join(WEEKDAYS)}))?")
 
 
-def _is_span(text: str) -> bool:
-    return _SPAN.fullmatch(text) is not None and text[:5] < text[6:]
+class Hours(Step, frozen=True):
+    """Leaves by `open` or `closed`, by weekly hours in one zone: `hours = { mon-fri = "09:00-12:30, 14:00-17:00" }`."""
+
+    zone: Annotated[str, Meta(max_length=64, description="An IANA time zone, such as America/Chicago.")]
+    hours: Annotated[dict[str, str], Meta(min_length=1, max_length=7)]
+    holidays: Annotated[str, Meta(description="Closed on the public holidays of this country or state: US, US-FL.")] = (
+        ""
+    )
+
+    touches: ClassVar[frozenset[Touch]] = frozenset()
+    fixed_exits: ClassVar[tuple[str, ...]] = ("open", "closed")
+
+    def __post_init__(self) -> None:
+        if not zones.is_known(self.zone):
+            raise ValueError(f"zone: {self.zone!r} is no time zone; write a name like 'America/Chicago'")
+        if self.holidays and not is_region(self.holidays):
+            raise ValueError(f"holidays: {self.holidays!r} is no country or state that is known; write US, US-FL, GB …")
+        _week(tuple(self.hours.items()), self.holidays)
+
+    async def run(self, call: Call, backstage: Backstage) -> str:
+        """Looks at the clock."""
+        week = _week(tuple(self.hours.items()), self.holidays)
+        return "open" if is_open(backstage.now(), (self.zone,), week) else "closed"
+
+
+@lru_cache(maxsize=256)
+def _week(written: tuple[tuple[str, str], ...], holidays: str) -> Week:
+    spans: list[tuple[int, Window]] = []
+    seen: set[int] = set()
+    for days, text in written:
+        named = _days(days)
+        if seen & set(named):
+            raise ValueError(f"hours: {days!r} names a day that has its hours already")
+        seen.update(named)
+        windows = _windows(days, text)
+        spans += [(day, window) for day in named for window in windows]
+    return Week(weekly(spans), () if holidays else None, holidays)
+
+
+def _days(text: str) -> range:
+    found = _DAYS.fullmatch(text)
+    if found is None:
+        raise ValueError(f"hours: {text!r} names no days; write mon-fri or sat")
+    first, last = WEEKDAYS.index(found[1]), WEEKDAYS.index(found[2] or found[1])
+    if last < first:
+        raise ValueError(f"hours: {text!r} runs backwards; a week begins on Monday")
+    return range(first, last + 1)
+
+
+def _windows(days: str, text: str) -> list[Window]:
+    windows: list[Window] = []
+    for part in text.split(","):
+        found = _SPAN.fullmatch(part.strip())
+        if found is None:
+            raise ValueError(f"hours: {part.strip()!r} on {days} is no span; write 09:00-17:00")
+        opens_s, closes_s = _second(found[1], found[2]), _second(found[3], found[4]) or DAY_S
+        if not opens_s < closes_s <= DAY_S:
+            raise ValueError(f"hours: {part.strip()!r} on {days} is empty; it ends before it begins")
+        windows.append((opens_s, closes_s))
+    windows.sort()
+    if any(opens_s < closes_s for (_, closes_s), (opens_s, _) in pairwise(windows)):
+        raise ValueError(f"hours: two spans on {days} overlap")
+    return windows
+
+
+def _second(hour: str, minute: str) -> int:
+    return int(hour) * 3600 + int(minute) * 60

@@ -1,28 +1,30 @@
-"""Listens, and plays back what it heard: proof that both directions of a line carry sound."""
+"""Lets a caller hear how they sound to us: the proof of a line."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
-import msgspec
+from msgspec import Meta
 
-from tenderline.flows import step
 from tenderline.flows.call import Backstage, Call
 from tenderline.flows.spoken import Sound, Spoken
+from tenderline.flows.step import Step, Touch
 
-Brief = Annotated[float, msgspec.Meta(gt=0, le=10)]
 
+class ListenBack(Step, frozen=True):
+    """Beeps, listens for a while and plays back what was heard. It is kept in memory only, and is no recording."""
 
-class Step(step.Step, frozen=True, kw_only=True):
-    """Nothing is kept."""
+    duration_s: Annotated[float, Meta(ge=0.5, le=10, description="How long it listens.")] = 2
 
-    about = "Beeps, listens for a while and plays it back; nothing is kept."
-    touches = frozenset({"caller"})
-    waits = True
-    duration_s: Brief = 2.0
+    touches: ClassVar[frozenset[Touch]] = frozenset({"caller"})
 
-    async def run(self, call: Call, backstage: Backstage, wired: frozenset[str]) -> str:
-        """Beeps, listens, and plays back."""
+    def waits_on(self, exit: str) -> bool:
+        """The caller has the word."""
+        return True
+
+    async def run(self, call: Call, backstage: Backstage) -> str:
+        """Beeps, listens and plays."""
         await call.say(Spoken(call.language, (Sound("beep"),)), cut_by_key=False)
-        await call.play_back(await call.listen(duration_s=self.duration_s))
+        heard = await call.listen(duration_s=self.duration_s)
+        await call.play_back(heard)
         return "next"

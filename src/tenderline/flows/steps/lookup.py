@@ -1,35 +1,36 @@
-"""Looks the caller up by the number; a number is a hint and no proof."""
+"""Asks who is calling."""
 
 from __future__ import annotations
 
-from tenderline.flows import step
+from typing import Annotated, ClassVar
+
+from msgspec import Meta
+
 from tenderline.flows.call import Backstage, Call
-from tenderline.flows.step import Seconds
+from tenderline.flows.step import Answer, Step, Touch, take_over
+from tenderline.flows.variables import Sets
 
 
-class Step(step.Step, frozen=True, kw_only=True):
-    """Sets `person_id`, `name`, `locale` and `balance` when the number is somebody's."""
+class Lookup(Step, frozen=True):
+    """Looks the caller up by number. Of what is known, the variables named here are taken over; they may be null."""
 
-    about = "Looks up who has the caller's number, and what is open there."
-    touches = frozenset({"database"})
-    timeout_s: Seconds = 2.0
+    variables: Annotated[tuple[Sets, ...], Meta(min_length=1, max_length=20)]
+    timeout_s: Answer = 2
 
-    def exits(self, wired: frozenset[str]) -> frozenset[str]:
-        """Found, unknown, or no answer in time."""
-        del wired
-        return frozenset({"found", "unknown", "failed"})
+    touches: ClassVar[frozenset[Touch]] = frozenset({"database"})
+    fixed_exits: ClassVar[tuple[str, ...]] = ("found", "unknown", "timed_out")
 
-    def gives(self, exit: str) -> frozenset[str]:
-        """What is known of somebody who was found; a value may still be missing, and is then null."""
-        return frozenset({"$person_id", "$name", "$locale", "$balance"}) if exit == "found" else frozenset()
+    def sets_on(self, exit: str) -> frozenset[str]:
+        """All of them when somebody was found."""
+        return frozenset(map(str, self.variables)) if exit == "found" else frozenset()
 
-    async def run(self, call: Call, backstage: Backstage, wired: frozenset[str]) -> str:
-        """Looks, within its time."""
+    async def run(self, call: Call, backstage: Backstage) -> str:
+        """Asks."""
         try:
-            found = await backstage.look_up(call.caller, timeout_s=self.timeout_s)
-        except (TimeoutError, OSError):
-            return "failed"
-        if found is None:
+            known = await backstage.look_up(call.caller, timeout_s=self.timeout_s)
+        except TimeoutError:
+            return "timed_out"
+        if known is None:
             return "unknown"
-        call.variables.update({key: found.get(key) for key in ("person_id", "name", "locale", "balance")})
+        take_over(call, self.variables, known)
         return "found"

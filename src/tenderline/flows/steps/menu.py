@@ -1,44 +1,51 @@
-"""Lets the caller choose by one key."""
+"""Asks for one key of several."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import Annotated, ClassVar
 
-from tenderline.flows import phrase, step
-from tenderline.flows.call import KEYS, Backstage, Call
-from tenderline.flows.step import Seconds, Text, Tries
+from msgspec import Meta
+
+from tenderline.flows.asking import NO_INPUT, NO_MATCH, one_key
+from tenderline.flows.call import Backstage, Call
+from tenderline.flows.phrase import Text
+from tenderline.flows.step import Key, KeyWait, Step, Touch, Tries, spoken
 
 
-class Step(step.Step, frozen=True, kw_only=True):
-    """Asks, and goes where the key leads; each key that is wired is an exit."""
+class Menu(Step, frozen=True):
+    """Asks for one key; a wrong one, or none, is asked for again."""
 
-    about = "Asks for one key; each key that is wired is an exit."
-    touches = frozenset({"caller"})
-    waits = True
     text: Text
-    wrong: Text | None = None
-    timeout_s: Seconds = 5.0
-    tries: Tries = 3
+    keys: Annotated[tuple[Key, ...], Meta(min_length=1, max_length=12)]
+    timeout_s: KeyWait = 6
+    tries_max: Tries = 3
+    invalid: Text | None = None
+    silence: Text | None = None
 
-    def exits(self, wired: frozenset[str]) -> frozenset[str]:
-        """The keys, and what becomes of those who press none or another one."""
-        return (wired & KEYS) | {"no_input", "no_match"}
+    touches: ClassVar[frozenset[Touch]] = frozenset({"caller"})
+    fixed_exits: ClassVar[tuple[str, ...]] = (NO_INPUT, NO_MATCH)
+    derived_exits: ClassVar[str] = "each of `keys`"
 
-    def texts(self) -> Mapping[str, Text]:
-        """The question, and what is said after a wrong key."""
-        return {"text": self.text} | ({"wrong": self.wrong} if self.wrong is not None else {})
+    def __post_init__(self) -> None:
+        if len(set(self.keys)) != len(self.keys):
+            raise ValueError("keys: a key stands there twice")
 
-    async def run(self, call: Call, backstage: Backstage, wired: frozenset[str]) -> str:
-        """Asks as often as it may."""
-        keys = wired & KEYS
-        outcome = "no_input"
-        for attempt in range(self.tries):
-            if attempt and outcome == "no_match" and self.wrong is not None:
-                await call.say(phrase.spoken(self.wrong, call.language, call.variables), cut_by_key=True)
-            await call.say(phrase.spoken(self.text, call.language, call.variables), cut_by_key=True)
-            key = await call.key(timeout_s=self.timeout_s)
-            if key in keys:
-                assert key is not None
-                return key
-            outcome = "no_input" if key is None else "no_match"
-        return outcome
+    def exits(self) -> tuple[str, ...]:
+        """Each key, and what happens without a usable one."""
+        return (*self.keys, *self.fixed_exits)
+
+    def waits_on(self, exit: str) -> bool:
+        """It always waits for a key."""
+        return True
+
+    async def run(self, call: Call, backstage: Backstage) -> str:
+        """Asks."""
+        return await one_key(
+            call,
+            [spoken(self.text, call)],
+            self.keys,
+            timeout_s=self.timeout_s,
+            tries_max=self.tries_max,
+            invalid=spoken(self.invalid, call) if self.invalid else None,
+            silence=spoken(self.silence, call) if self.silence else None,
+        )

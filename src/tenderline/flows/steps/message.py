@@ -1,28 +1,28 @@
-"""Plans a message to the caller, through the gate like every other."""
+"""Sends the caller a message."""
 
 from __future__ import annotations
 
-from tenderline.flows import step
+from typing import Annotated, ClassVar
+
+from msgspec import Meta
+
 from tenderline.flows.call import Backstage, Call
-from tenderline.flows.step import Name
+from tenderline.flows.step import Names, Step, Touch
+from tenderline.flows.variables import Reads, of
 
 
-class Step(step.Step, frozen=True, kw_only=True):
-    """A template, filled with the call's variables."""
+class Message(Step, frozen=True):
+    """Plans a message to the caller; the gate decides about it like about every other."""
 
-    about = "Plans a message to the caller, through the gate."
-    touches = frozenset({"database"})
-    template: Name
+    template: Names
+    values: Annotated[tuple[Reads, ...], Meta(max_length=20, description="Variables that the template may use.")] = ()
 
-    def exits(self, wired: frozenset[str]) -> frozenset[str]:
-        """Planned, or refused."""
-        del wired
-        return frozenset({"next", "refused"})
+    touches: ClassVar[frozenset[Touch]] = frozenset({"database", "network"})
+    fixed_exits: ClassVar[tuple[str, ...]] = ("planned", "refused")
 
-    async def run(self, call: Call, backstage: Backstage, wired: frozenset[str]) -> str:
+    async def run(self, call: Call, backstage: Backstage) -> str:
         """Plans it."""
-        try:
-            planned = await backstage.message(call, template=self.template, values=dict(call.variables))
-        except (TimeoutError, OSError):
-            return "refused"
-        return "next" if planned else "refused"
+        known = of(call)
+        values = {str(name): known.get(name) for name in self.values}
+        planned = await backstage.message(call, template=self.template, values=values)
+        return "planned" if planned else "refused"

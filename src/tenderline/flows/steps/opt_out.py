@@ -1,25 +1,19 @@
-"""The caller wants to be left alone: silence on every channel, from this instant."""
+"""The caller wants no contact any more."""
 
 from __future__ import annotations
 
-from tenderline.flows import step
+from typing import ClassVar
+
 from tenderline.flows.call import Backstage, Call
+from tenderline.flows.step import Step, Touch
 
 
-class Step(step.Step, frozen=True, kw_only=True):
-    """Keeps the word for the caller's number; `failed` when it was withheld or could not be kept."""
+class OptOut(Step, frozen=True):
+    """Stops every contact to the caller, on every channel. `unknown`: nobody is known by this number."""
 
-    about = "Keeps the caller's word to be contacted no more, on any channel."
-    touches = frozenset({"database"})
+    touches: ClassVar[frozenset[Touch]] = frozenset({"database"})
+    fixed_exits: ClassVar[tuple[str, ...]] = ("noted", "unknown")
 
-    def exits(self, wired: frozenset[str]) -> frozenset[str]:
-        """Kept, or not: then somebody must hear of it."""
-        del wired
-        return frozenset({"next", "failed"})
-
-    async def run(self, call: Call, backstage: Backstage, wired: frozenset[str]) -> str:
-        """Keeps it."""
-        try:
-            return "next" if await backstage.opt_out(call) else "failed"
-        except (TimeoutError, OSError):
-            return "failed"
+    async def run(self, call: Call, backstage: Backstage) -> str:
+        """Notes it."""
+        return "noted" if await backstage.opt_out(call) else "unknown"

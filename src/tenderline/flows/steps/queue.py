@@ -1,38 +1,36 @@
-"""Waits for an agent, and lets the two talk."""
+"""Waits for an agent."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import Annotated, ClassVar
 
-from tenderline.flows import phrase, step
+from msgspec import Meta
+
 from tenderline.flows.call import Backstage, Call
-from tenderline.flows.step import Name, Seconds, Text
+from tenderline.flows.phrase import Text
+from tenderline.flows.step import Names, Step, Touch, spoken
 
 
-class Step(step.Step, frozen=True, kw_only=True):
-    """Waits in a queue; `next` after the talk, `timed_out`, or `nobody` when no agent is there at all."""
+class Queue(Step, frozen=True):
+    """Waits for an agent of a queue, and lets the two talk. Nobody signed in is `nobody`, at once."""
 
-    about = "Waits for an agent of a queue and lets the two talk."
-    touches = frozenset({"caller", "agent"})
-    waits = True
-    queue: Name
+    queue: Names
+    wait_max_s: Annotated[float, Meta(ge=5, le=7200, description="How long the caller is kept waiting.")] = 600
     comfort: Text | None = None
-    comfort_every_s: Seconds = 30.0
-    wait_max_s: Seconds = 300.0
+    comfort_every_s: Annotated[float, Meta(ge=10, le=600, description="How often the comfort text is said.")] = 45
 
-    def exits(self, wired: frozenset[str]) -> frozenset[str]:
-        """They talked, or not."""
-        del wired
-        return frozenset({"next", "timed_out", "nobody"})
+    touches: ClassVar[frozenset[Touch]] = frozenset({"caller", "agent", "database"})
+    fixed_exits: ClassVar[tuple[str, ...]] = ("talked", "timed_out", "nobody")
 
-    def texts(self) -> Mapping[str, Text]:
-        """What is said while waiting."""
-        return {"comfort": self.comfort} if self.comfort is not None else {}
+    def waits_on(self, exit: str) -> bool:
+        """Not when nobody is there."""
+        return exit != "nobody"
 
-    async def run(self, call: Call, backstage: Backstage, wired: frozenset[str]) -> str:
-        """Waits, and talks."""
-        comfort = phrase.spoken(self.comfort, call.language, call.variables) if self.comfort is not None else None
-        end = await call.queue(
-            self.queue, wait_max_s=self.wait_max_s, comfort=comfort, comfort_every_s=self.comfort_every_s
+    async def run(self, call: Call, backstage: Backstage) -> str:
+        """Waits and talks."""
+        return await call.queue(
+            self.queue,
+            wait_max_s=self.wait_max_s,
+            comfort=spoken(self.comfort, call) if self.comfort else None,
+            comfort_every_s=self.comfort_every_s,
         )
-        return "next" if end == "talked" else end

@@ -1,23 +1,21 @@
-"""Records silence from here, on both sides."""
+"""Silences the recording."""
 
 from __future__ import annotations
 
-from tenderline.flows import step
+from typing import ClassVar
+
 from tenderline.flows.call import Backstage, Call
+from tenderline.flows.step import RECORDING_OFF, RECORDING_ON, Facts, Step, Touch
 
 
-class Step(step.Step, frozen=True, kw_only=True):
-    """Records silence from here, on both sides."""
+class RecordOff(Step, frozen=True):
+    """Records silence from here on, until `record_on`."""
 
-    about = "Records silence from here, on both sides."
-    touches = frozenset({"recording"})
+    touches: ClassVar[frozenset[Touch]] = frozenset({"caller", "agent"})
+    gives: ClassVar[Facts] = frozenset({RECORDING_OFF})
+    takes_away: ClassVar[Facts] = frozenset({RECORDING_ON})
 
-    def gives(self, exit: str) -> frozenset[str]:
-        """Whether the recording is silent is a fact that other steps need."""
-        del exit
-        return frozenset({"recording_off"})
-
-    async def run(self, call: Call, backstage: Backstage, wired: frozenset[str]) -> str:
-        """Does it."""
+    async def run(self, call: Call, backstage: Backstage) -> str:
+        """Switches it off."""
         await call.record(False)
         return "next"

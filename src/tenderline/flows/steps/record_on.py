@@ -1,23 +1,22 @@
-"""Records from here: it must be announced before."""
+"""Begins to record, or goes on with it."""
 
 from __future__ import annotations
 
-from tenderline.flows import step
+from typing import ClassVar
+
 from tenderline.flows.call import Backstage, Call
+from tenderline.flows.step import RECORDING_ANNOUNCED, RECORDING_OFF, RECORDING_ON, Facts, Step, Touch
 
 
-class Step(step.Step, frozen=True, kw_only=True):
-    """Records from here: it must be announced before."""
+class RecordOn(Step, frozen=True):
+    """Records both sides from here on. The caller must have been told: a `say` with `announces_recording`."""
 
-    about = "Records from here: it must be announced before."
-    touches = frozenset({"recording"})
+    touches: ClassVar[frozenset[Touch]] = frozenset({"caller", "agent"})
+    needs: ClassVar[Facts] = frozenset({RECORDING_ANNOUNCED})
+    gives: ClassVar[Facts] = frozenset({RECORDING_ON})
+    takes_away: ClassVar[Facts] = frozenset({RECORDING_OFF})
 
-    def takes_away(self, exit: str) -> frozenset[str]:
-        """Whether the recording is silent is a fact that other steps need."""
-        del exit
-        return frozenset({"recording_off"})
-
-    async def run(self, call: Call, backstage: Backstage, wired: frozenset[str]) -> str:
-        """Does it."""
+    async def run(self, call: Call, backstage: Backstage) -> str:
+        """Switches it on."""
         await call.record(True)
         return "next"

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import ClassVar
 
-from tenderline.flows import phrase, step
 from tenderline.flows.call import Backstage, Call
-from tenderline.flows.step import Text
+from tenderline.flows.phrase import Text
+from tenderline.flows.step import NOTHING, RECORDING_ANNOUNCED, Facts, Step, Touch, spoken
 
 
-class Step(step.Step, frozen=True, kw_only=True):
-    """Says a text; a key may cut it short, and is kept for the next step."""
+class Say(Step, frozen=True):
+    """Says a text, to its end or until a key is pressed. The key is kept for the step that comes next."""
 
-    about = "Says a text."
-    touches = frozenset({"caller"})
     text: Text
     cut_by_key: bool = True
+    announces_recording: bool = False
 
-    def texts(self) -> Mapping[str, Text]:
-        """The text."""
-        return {"text": self.text}
+    touches: ClassVar[frozenset[Touch]] = frozenset({"caller"})
+    derived_facts: ClassVar[str] = "`recording_announced` when `announces_recording` is set and `cut_by_key` is not"
 
-    async def run(self, call: Call, backstage: Backstage, wired: frozenset[str]) -> str:
+    def gives_on(self, exit: str) -> Facts:
+        """A recording may begin once the caller was told; a text that can be cut short tells nobody anything."""
+        return frozenset({RECORDING_ANNOUNCED}) if self.announces_recording and not self.cut_by_key else NOTHING
+
+    async def run(self, call: Call, backstage: Backstage) -> str:
         """Says it."""
-        await call.say(phrase.spoken(self.text, call.language, call.variables), cut_by_key=self.cut_by_key)
+        await call.say(spoken(self.text, call), cut_by_key=self.cut_by_key)
         return "next"

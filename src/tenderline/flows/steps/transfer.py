@@ -1,32 +1,27 @@
-"""Hands the caller over to somebody else; the flow ends with it."""
+"""Hands the caller over."""
 
 from __future__ import annotations
 
-from tenderline.flows import step
+from typing import ClassVar
+
 from tenderline.flows.call import Backstage, Call
-from tenderline.flows.step import Seconds
-from tenderline.flows.steps.bridge import _place_faults
+from tenderline.flows.step import Destination, Ring, Step, Touch
 
 
-class Step(step.Step, frozen=True, kw_only=True):
-    """`to` is a number in E.164, or `sip:NAME` of a telephone that is registered here."""
+class Transfer(Step, frozen=True):
+    """Hands the caller over to a number or a SIP address. Once it is done, the call is over for us."""
 
-    about = "Hands the caller over; the call is somebody else's then."
-    touches = frozenset({"caller", "network"})
-    waits = True
-    is_end = True
-    to: str
-    ring_s: Seconds = 30.0
+    to: Destination
+    ring_s: Ring = 25
 
-    def exits(self, wired: frozenset[str]) -> frozenset[str]:
-        """Why it did not work; when it did, the flow is over."""
-        del wired
-        return frozenset({"busy", "no_answer", "failed"})
+    touches: ClassVar[frozenset[Touch]] = frozenset({"caller", "network"})
+    fixed_exits: ClassVar[tuple[str, ...]] = ("busy", "no_answer", "failed")
+    ends: ClassVar[tuple[str, ...]] = ("transferred",)
 
-    def faults(self) -> list[tuple[str, str]]:
-        """It must be somewhere that can be reached."""
-        return _place_faults(self.to)
+    def waits_on(self, exit: str) -> bool:
+        """A line that is busy or broken says so at once."""
+        return exit == "no_answer"
 
-    async def run(self, call: Call, backstage: Backstage, wired: frozenset[str]) -> str:
+    async def run(self, call: Call, backstage: Backstage) -> str:
         """Hands over."""
         return await call.transfer(self.to, ring_s=self.ring_s)

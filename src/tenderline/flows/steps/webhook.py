@@ -1,49 +1,42 @@
-"""Posts what is known to a system of the operator's, and takes values back."""
+"""Tells another system, and asks it."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
-import msgspec
+from msgspec import Meta
 
-from tenderline.flows import step
 from tenderline.flows.call import Backstage, Call
-from tenderline.flows.step import Name
+from tenderline.flows.step import Answer, Names, Step, Touch, take_over
+from tenderline.flows.variables import Reads, Sets, of
 
-Brief = Annotated[float, msgspec.Meta(gt=0, le=10)]
 
+class Webhook(Step, frozen=True):
+    """Posts values, signed, to a registered endpoint, and takes over what is named here of its answer."""
 
-class Step(step.Step, frozen=True, kw_only=True):
-    """`send` are the variables that are posted, `takes` those that the answer may set."""
+    endpoint: Names
+    sends: Annotated[tuple[Reads, ...], Meta(max_length=20, description="Variables whose values are posted.")] = ()
+    variables: Annotated[
+        tuple[Sets, ...], Meta(max_length=20, description="Variables taken from the answer; they may be null.")
+    ] = ()
+    timeout_s: Answer = 3
 
-    about = "Posts variables to a registered endpoint, and takes values from its answer."
-    touches = frozenset({"network"})
-    endpoint: Name
-    send: tuple[Name, ...] = ()
-    takes: tuple[Name, ...] = ()
-    timeout_s: Brief = 3.0
+    touches: ClassVar[frozenset[Touch]] = frozenset({"network"})
+    fixed_exits: ClassVar[tuple[str, ...]] = ("answered", "no_answer")
 
-    def exits(self, wired: frozenset[str]) -> frozenset[str]:
-        """Answered, or not."""
-        del wired
-        return frozenset({"next", "failed"})
+    def sets_on(self, exit: str) -> frozenset[str]:
+        """All of them when there was an answer."""
+        return frozenset(map(str, self.variables)) if exit == "answered" else frozenset()
 
-    def needs(self) -> frozenset[str]:
-        """The variables that are posted."""
-        return frozenset(f"${name}" for name in self.send)
-
-    def gives(self, exit: str) -> frozenset[str]:
-        """The variables of the answer."""
-        return frozenset(f"${name}" for name in self.takes) if exit == "next" else frozenset()
-
-    async def run(self, call: Call, backstage: Backstage, wired: frozenset[str]) -> str:
-        """Posts, within its time."""
-        values = {name: call.variables.get(name) for name in self.send}
+    async def run(self, call: Call, backstage: Backstage) -> str:
+        """Posts and waits."""
+        known = of(call)
+        values = {str(name): known.get(name) for name in self.sends}
         try:
             answer = await backstage.post(call, endpoint=self.endpoint, values=values, timeout_s=self.timeout_s)
-        except (TimeoutError, OSError):
-            return "failed"
+        except TimeoutError:
+            return "no_answer"
         if answer is None:
-            return "failed"
-        call.variables.update({name: answer.get(name) for name in self.takes})
-        return "next"
+            return "no_answer"
+        take_over(call, self.variables, answer)
+        return "answered"

@@ -16,9 +16,9 @@ from types import ModuleType
 import structlog
 
 from tenderline.core.money import Money
-from tenderline.flows import phrase
+from tenderline.flows import check
 from tenderline.flows.graph import Flow
-from tenderline.flows.spoken import Digits, Number, Part, Pause, Sound, Spoken, Words
+from tenderline.flows.spoken import Digits, Number, Part, Pause, Sound, Spoken, Words, said
 from tenderline.voice.packet import CLOCK_HZ, FRAME_SAMPLES
 from tenderline.voice.prompts import sounds, synthesis, wording_en, wording_es
 from tenderline.voice.prompts.synthesis import NoVoiceError, Synthesis
@@ -84,10 +84,9 @@ class Prompts:
 
     async def make_ready(self, flow: Flow) -> None:
         """Says every fixed text of a flow once, so that no caller waits for a voice."""
-        for node in flow.nodes.values():
-            for wording in node.step.texts().values():
-                for language in flow.languages:
-                    await self.prepare(phrase.spoken(wording, language, {}))
+        for language, texts in check.words_of(flow).items():
+            for text in texts:
+                await self.prepare(said(language, [text]))
 
     async def clip(self, text: str, language: str) -> bytes:
         """One clip; raises `NoVoiceError`."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import io
-import os
 import re
+import secrets
 import shutil
 import wave
 from pathlib import Path
@@ -93,7 +93,7 @@ async def speak(text: str, language: str) -> bytes:
 
 def _keep(path: Path, sound: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f"{path.name}.{os.getpid()}")
+    fresh = path.with_name(f"{path.name}.{secrets.token_hex(8)}")  # others may say the same at this moment
     fresh.write_bytes(sound)
     fresh.replace(path)
 
