@@ -204,6 +204,35 @@ async def test_a_supervisor_holds_a_case_and_lets_it_go_on(http, pool):
     assert actions == ["sign_in.ok", "case.hold", "case.release"]
 
 
+async def test_a_viewer_silences_nobody(http, pool):
+    await edge.sign_in(http, await edge.make_user(pool, role="viewer"))
+    debtor = await world.make_debtor(pool)
+    page = (await http.get(f"/cases/{debtor.case_id}")).text
+    assert "Wants no more contact" not in page
+    data = {"csrf_token": edge.csrf_of(page), "channel": "sms", "said": "x"}
+    assert (await http.post(f"/cases/{debtor.case_id}/opt-out", data=data)).status_code == 403
+
+
+async def test_an_agent_who_hears_it_silences_every_channel(http, pool):
+    await edge.sign_in(http, await edge.make_user(pool, role="agent"))
+    debtor = await world.make_debtor(pool)
+    path = f"/cases/{debtor.case_id}"
+    page = (await http.get(path)).text
+    assert "Wants no more contact" in page
+    data = {"csrf_token": edge.csrf_of(page), "channel": "voice_live", "said": "don't call me again"}
+    assert (await http.post(f"{path}/opt-out", data={**data, "said": " "})).status_code == 422
+    assert (await http.post(f"{path}/opt-out", data={**data, "channel": "pigeon"})).status_code == 422
+    answer = await http.post(f"{path}/opt-out", data=data)
+    assert answer.status_code == 303
+    row = await pool.fetchrow("SELECT opted_out_at, opted_out_by FROM person WHERE id = $1", debtor.person_id)
+    assert row["opted_out_at"] is not None
+    assert row["opted_out_by"].startswith("voice_live:")
+    kept = await pool.fetchrow(
+        "SELECT how, evidence FROM consent WHERE person_id = $1 AND NOT granted", debtor.person_id
+    )
+    assert tuple(kept) == ("told to agent@example.org", "don't call me again")
+
+
 @pytest.mark.parametrize("why", ["", "   ", "x" * 201, "a\x00b"])
 async def test_a_hold_needs_a_reason_that_can_be_read(http, pool, why):
     await desk(http, pool)

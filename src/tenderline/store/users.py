@@ -46,6 +46,8 @@ class Permission(StrEnum):
     """Change what the gate asks."""
     LISTS = "lists"
     """Read do-not-contact lists in."""
+    SILENCE = "silence"
+    """Keep a person's word that she wants no more contact: whoever hears it may, and must."""
     LINES = "lines"
     """Change which number leads to which flow."""
     LISTEN = "listen"
@@ -57,12 +59,19 @@ class Permission(StrEnum):
 
 
 _LOOK = frozenset({Permission.VIEW})
-_ACT = _LOOK | {Permission.HOLD, Permission.REPLAY, Permission.DISCARD, Permission.REVIEW}
+_ACT = _LOOK | {Permission.SILENCE, Permission.HOLD, Permission.REPLAY, Permission.DISCARD, Permission.REVIEW}
 PERMISSIONS: Final[dict[Role, frozenset[Permission]]] = {
     Role.VIEWER: _LOOK,
-    Role.AGENT: _LOOK,
+    Role.AGENT: _LOOK | {Permission.SILENCE},
     Role.COMPLIANCE: _LOOK
-    | {Permission.REVIEW, Permission.RULES, Permission.LISTS, Permission.LISTEN, Permission.LISTEN_SENSITIVE},
+    | {
+        Permission.SILENCE,
+        Permission.REVIEW,
+        Permission.RULES,
+        Permission.LISTS,
+        Permission.LISTEN,
+        Permission.LISTEN_SENSITIVE,
+    },
     Role.SUPERVISOR: _ACT | {Permission.LISTEN},
     Role.ENGINEER: _ACT | {Permission.LINES, Permission.WEBHOOKS},
     Role.ADMIN: frozenset(Permission),

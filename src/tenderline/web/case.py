@@ -16,7 +16,7 @@ from tenderline.recovery import cases as recovery
 from tenderline.store import cases, events
 from tenderline.store.db import Connection
 from tenderline.store.users import Permission
-from tenderline.web import stream
+from tenderline.web import silence, stream
 from tenderline.web.pages import HTML, page, render, services_of
 from tenderline.web.sign_in import BACKGROUND, PERMISSION, SESSION_COOKIE, field, live_session, session_of, shell
 
@@ -51,6 +51,9 @@ async def _draw(request: Request[Any, Any, Any], case_id: UUID) -> tuple[str, st
         may_hold=session.user.may(Permission.HOLD),
         csrf_token=session.csrf_token,
         why_max=HOLD_WHY_LENGTH_MAX,
+        may_silence=session.user.may(Permission.SILENCE),
+        ways=silence.CHANNELS,
+        said_max=silence.SAID_LENGTH_MAX,
     )
     return f"{view.heading}, {view.amount}", live
 

@@ -8,7 +8,7 @@ from typing import Any
 from litestar import Request, Response, Router
 from litestar.types import ControllerRouterHandler
 
-from tenderline.web import board, calls, case, dnc, gate, lines, lists, review, rules, sign_in, told
+from tenderline.web import board, calls, case, dnc, gate, lines, lists, review, rules, sign_in, silence, told
 from tenderline.web.pages import SecurityHeaders, error_page, static_file, template_config, wants_page
 from tenderline.web.stream import close_streams
 
@@ -39,6 +39,7 @@ _screens = Router(
         case.stream_case,
         case.hold,
         case.release,
+        silence.opt_out,
         gate.show_why,
         gate.show_ask,
         rules.show_rules,
