@@ -23,6 +23,7 @@ NONCE_BYTES = 12
 RATE_HZ = 8_000
 CHUNK_BYTES_MAX = 1 << 20
 ULAW_SILENCE = b"\xff"
+_TAG_BYTES = 16
 
 _LENGTH = struct.Struct("!I")
 _ULAW_FORMAT = 7
@@ -88,6 +89,18 @@ def read(data: bytes, key: bytes, recording_id: UUID) -> Iterator[tuple[bytes, b
         half = len(plain) // 2
         yield plain[:half], plain[half:]
         at, number = start + size, number + 1
+
+
+def duration_ms(data: bytes) -> int:
+    """How long the whole chunks of a file last; no key is needed to know."""
+    at, samples = len(MAGIC) + 16, 0
+    while at + _LENGTH.size <= len(data):
+        size = _LENGTH.unpack_from(data, at)[0]
+        at += _LENGTH.size + NONCE_BYTES + size
+        if at > len(data):
+            break
+        samples += (size - _TAG_BYTES) // 2
+    return samples * 1_000 // RATE_HZ
 
 
 def wav(channels: Iterator[tuple[bytes, bytes]]) -> bytes:

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import asyncpg
@@ -21,7 +21,7 @@ from tenderline.core.errors import TenderlineError
 from tenderline.core.ids import uuid7
 from tenderline.flows import run as flow_run
 from tenderline.flows.call import CallEndedError
-from tenderline.store import voice_nodes
+from tenderline.store import recording_care, voice_nodes
 from tenderline.store.conversations import Started
 from tenderline.store.recording_store import RecordingStore
 from tenderline.voice import attestation, sip_text
@@ -45,6 +45,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 DRAIN_WAIT_S = 30.0
 BURST_CALLS = 40
+CARE_EVERY_S = 60.0
 KEYS_KEPT_FLOW = "line_check"
 
 
@@ -104,6 +105,7 @@ class VoiceNode:
         self._tasks = [
             loop.create_task(self._every(voice_nodes.RENEW_EVERY_S, self._renew)),
             loop.create_task(self._every(REFRESH_EVERY_S, self._refresh)),
+            loop.create_task(self._every(CARE_EVERY_S, self._care)),
         ]
         log.info("voice ready", sip=address, node=str(self.id))
 
@@ -162,6 +164,12 @@ class VoiceNode:
         self.registrar.know(self.directory.telephones)
         for flow in self.directory.take_fresh():
             await self.prompts.make_ready(flow)
+
+    async def _care(self) -> None:
+        """Recordings whose time is over go; those of a process that died are brought home."""
+        keep = timedelta(days=self._settings.recordings_kept_days)
+        await recording_care.adopt(self._services.pool, self.recording_store, keep=keep)
+        await recording_care.delete_due(self._services.pool, self.recording_store)
 
     def _on_call(self, dialog: Dialog) -> None:
         """A call arrives. Everything here is in memory; nothing waits for the database."""
