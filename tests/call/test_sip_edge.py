@@ -10,7 +10,8 @@ import pytest
 from call.conftest import NUMBER, nothing_left
 from support.raw_sip import RawSip
 from support.sip_messages import TORTURE
-from tenderline.voice import sip_stack
+from tenderline.voice import sip_stack, sip_text
+from tenderline.voice.trial_phone import TrialPhone
 
 
 @pytest.fixture
@@ -142,6 +143,23 @@ async def test_strangers_dial_nobody_through_us(node, at):
             raw.send(raw.request("REFER", extra=[("Refer-To", "<sip:+442079460000@192.0.2.1>")]))
             assert (await raw.answer()).status == 405
             assert await raw.bye() == 200
+
+
+async def test_a_caller_whose_telephone_takes_a_refer_is_handed_over_and_gone(node, at, pool):
+    async with nothing_left(node), TrialPhone(on_call=None) as agent:
+        await agent.register(at, "anna", "secret")
+        with RawSip(at) as raw:
+            media = raw.media_of(await raw.invite())
+            raw.press(media, "3", timestamp=1600)
+            refer = await raw.answer(method="REFER", within_s=5)
+            assert refer.first("refer-to") == f"<sip:anna@127.0.0.1:{agent.port}>"
+            raw.send(sip_text.respond(refer, 202, "Accepted", source=at, tag="x", extra=()))
+            told = [("Event", "refer"), ("Subscription-State", "active")]
+            for line in ("SIP/2.0 100 Trying", "SIP/2.0 200 OK"):
+                raw.send(raw.request("NOTIFY", body=f"{line}\r\n", kind="message/sipfrag", extra=told))
+                assert (await raw.answer()).status == 200
+            assert await raw.until_bye()
+    assert await pool.fetchval("SELECT exit FROM flow_step WHERE node = 'hand_over'") == "transferred"
 
 
 async def test_requests_of_no_dialog_are_told_so(node, at):

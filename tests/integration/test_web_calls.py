@@ -144,3 +144,16 @@ async def test_a_flow_has_a_new_version_only_when_its_text_is_new(pool):
         found = await lines.flow_version(connection, "f", 1)
     assert found is not None
     assert found.content == "one"
+
+
+async def test_a_node_is_drained_once(pool):
+    node = uuid7()
+    async with pool.acquire() as connection:
+        await voice_nodes.register(connection, node, "192.0.2.1:5060", 10)
+        assert await voice_nodes.drain(connection, node) is True
+        assert await voice_nodes.drain(connection, node) is False
+        assert await voice_nodes.renew(connection, node, 3) == "draining"
+        (shown,) = await voice_nodes.all_known(connection)
+        assert (shown.state, shown.calls) == ("draining", 3)
+        await voice_nodes.leave(connection, node)
+        assert await voice_nodes.renew(connection, node, 0) is None

@@ -21,6 +21,7 @@ from tenderline.cli import (
     gate,
     line,
     mail,
+    node,
     processes,
     settings,
     simulate,
@@ -63,6 +64,7 @@ app.add_typer(gate.app, name="gate")
 app.add_typer(dnc.app, name="dnc")
 app.add_typer(flow.app, name="flow")
 app.add_typer(line.app, name="line")
+app.add_typer(node.app, name="node")
 app.add_typer(telephone.app, name="telephone")
 app.add_typer(webhooks.app, name="webhooks")
 
