@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
+import asyncpg
 import pytest
 
 from support import edge, services, world
@@ -181,3 +183,31 @@ async def test_too_many_screens_are_told_to_ask_now_and_then(pool, monkeypatch):
         await edge.sign_in(http, await edge.make_user(pool))
         assert (await http.get("/stream/board")).status_code == 503
         assert (await http.get("/board/live")).status_code == 200
+
+
+async def test_a_listener_ends_also_when_its_connection_cannot_be_given_back(pool, monkeypatch):
+    monkeypatch.setattr(stream, "LISTEN_RETRY_S", 0.01)
+    hub = Hub(services.make(pool))
+    reached = asyncio.Event()
+
+    class Broken:
+        def acquire(self) -> Any:
+            return self
+
+        async def __aenter__(self) -> Any:
+            return self
+
+        async def __aexit__(self, *_: object) -> None:
+            raise asyncpg.InterfaceError("cannot be given back")
+
+    async def listen_on(connection: Any) -> None:
+        del connection
+        reached.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(hub, "_services", SimpleNamespace(pool=Broken()))
+    monkeypatch.setattr(hub, "_listen_on", listen_on)
+    with hub.watch():
+        await asyncio.wait_for(reached.wait(), TIMEOUT_S)
+        async with asyncio.timeout(TIMEOUT_S):
+            await hub.close()

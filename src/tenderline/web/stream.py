@@ -128,7 +128,10 @@ class Hub:
 
     async def _listen(self) -> None:
         """Hints from the database, gathered for a moment; a tick finds what a lost hint missed."""
-        while True:
+        task = asyncio.current_task()
+        assert task is not None, "it runs as a task of its own"
+        # Giving a broken connection back may fail, and its error then stands in the place of our being told to end.
+        while not task.cancelling():
             try:
                 async with self._services.pool.acquire() as connection:
                     await self._listen_on(connection)
@@ -152,7 +155,8 @@ class Hub:
         try:
             while not lost.is_set():
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._something.wait(), TICK_S)
+                    async with asyncio.timeout(TICK_S):
+                        await self._something.wait()
                 self._something.clear()
                 self._wake()
                 await asyncio.sleep(self._gap_s)
