@@ -17,6 +17,7 @@ from tenderline.voice import packet, sip_text
 from tests.bench.ground import BenchmarkError, Ground, Say, child, environment
 from tests.bench.report import Figure, Result, middle, percentile
 from tests.bench.sizes import Sizes
+from tests.support.sipp import sipp_command
 
 SCENARIO = Path(__file__).parents[1] / "call" / "sixteen_keys.xml"
 KEYS = "1234567890987654"
@@ -200,18 +201,15 @@ async def _until_up(pool: asyncpg.Pool[asyncpg.Record]) -> None:
 
 def _sipp(port: int, calls: int) -> None:
     done = subprocess.run(
-        [
-            *("sipp", "-sf", str(SCENARIO), "-s", "check", "-m", str(calls), "-l", str(calls), "-r", str(RATE)),
-            *("-i", "127.0.0.1", "-mi", "127.0.0.1", "-mp", "52000", "-nostdin", f"127.0.0.1:{port}"),
-        ],
+        sipp_command(SCENARIO, "check", port, calls=calls, rate=RATE),
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         cwd=tempfile.gettempdir(),
         timeout=WAIT_S,
         check=False,
     )
     if done.returncode != 0:
-        raise BenchmarkError(f"sipp ended with {done.returncode}")
+        raise BenchmarkError(f"sipp ended with {done.returncode}: {done.stderr.decode(errors='replace')[-500:]}")
 
 
 async def _until_counted(pool: asyncpg.Pool[asyncpg.Record], calls: int) -> int:

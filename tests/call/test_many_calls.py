@@ -11,6 +11,7 @@ from pathlib import Path
 
 from call.conftest import NUMBER, nothing_left
 from support.raw_sip import RawSip
+from support.sipp import sipp_command
 from tenderline.store import lines, voice_nodes
 from tenderline.voice.trial_phone import TrialPhone
 
@@ -44,9 +45,7 @@ async def test_fifty_calls_of_sipp_lose_no_key_and_every_recording_is_as_long_as
     await node.directory.refresh()
     async with nothing_left(node):
         process = await asyncio.create_subprocess_exec(
-            *("sipp", "-sf", str(SCENARIO), "-s", "check", "-m", str(CALLS), "-l", str(CALLS), "-r", "25"),
-            *("-i", "127.0.0.1", "-mi", "127.0.0.1", "-mp", "52000", "-nostdin"),
-            f"127.0.0.1:{node.endpoint.port}",
+            *sipp_command(SCENARIO, "check", node.endpoint.port, calls=CALLS, rate=25),
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
             cwd="/tmp",
