@@ -205,6 +205,11 @@ class VoiceSettings(Section):
     caller_ids: list[str] = Field(
         default=[], max_length=1_000, description="Numbers that calls out may show, E.164; the first is the usual one."
     )
+    calls_out_max: int = Field(default=20, ge=0, le=1_000, description="Calls of ours at once, of one node.")
+    calls_out_per_s: float = Field(default=2.0, gt=0, le=100, description="New calls of ours a second, of one node.")
+    callback_campaign: str | None = Field(
+        default=None, description="Calling campaign that calls back who asked for it in a flow. Unset: only listed."
+    )
     recordings_url: str | None = Field(
         default=None, description="Where recordings go: file:///…, s3://…, gs://…, az://…. Unset: data_dir/recordings."
     )

@@ -195,7 +195,7 @@ async def test_a_key_silences_every_channel(node, pool):
         " WHERE q.value = '+12025550177'"
     )
     assert row["opted_out_at"] is not None
-    assert row["opted_out_by"] == "voice_live:+12025550177"
+    assert row["opted_out_by"] == "voice:+12025550177"
 
 
 @pytest.mark.parametrize("after_s", [0.0, 0.05, 0.3, 0.8])

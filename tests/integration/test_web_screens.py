@@ -219,14 +219,14 @@ async def test_an_agent_who_hears_it_silences_every_channel(http, pool):
     path = f"/cases/{debtor.case_id}"
     page = (await http.get(path)).text
     assert "Wants no more contact" in page
-    data = {"csrf_token": edge.csrf_of(page), "channel": "voice_live", "said": "don't call me again"}
+    data = {"csrf_token": edge.csrf_of(page), "channel": "voice", "said": "don't call me again"}
     assert (await http.post(f"{path}/opt-out", data={**data, "said": " "})).status_code == 422
     assert (await http.post(f"{path}/opt-out", data={**data, "channel": "pigeon"})).status_code == 422
     answer = await http.post(f"{path}/opt-out", data=data)
     assert answer.status_code == 303
     row = await pool.fetchrow("SELECT opted_out_at, opted_out_by FROM person WHERE id = $1", debtor.person_id)
     assert row["opted_out_at"] is not None
-    assert row["opted_out_by"].startswith("voice_live:")
+    assert row["opted_out_by"].startswith("voice:")
     kept = await pool.fetchrow(
         "SELECT how, evidence FROM consent WHERE person_id = $1 AND NOT granted", debtor.person_id
     )

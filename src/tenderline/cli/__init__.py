@@ -13,6 +13,7 @@ import typer
 
 from tenderline.cli import (
     audit,
+    calling,
     client,
     dead_letters,
     dnc,
@@ -64,6 +65,7 @@ app.add_typer(gate.app, name="gate")
 app.add_typer(dnc.app, name="dnc")
 app.add_typer(flow.app, name="flow")
 app.add_typer(line.app, name="line")
+app.add_typer(calling.app, name="calling")
 app.add_typer(node.app, name="node")
 app.add_typer(telephone.app, name="telephone")
 app.add_typer(webhooks.app, name="webhooks")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
@@ -48,15 +49,20 @@ def add(
     events: Annotated[
         str, typer.Option("--events", help="Such as contact.opted_out, parted by commas; left out: all.")
     ] = "",
+    for_flows: Annotated[
+        str | None, typer.Option("--for-flows", help="Tell it nothing; steps `webhook` of flows ask it by this name.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Tell another system from now on. Its signing secret is shown once."""
+    """Tell another system from now on, or let flows ask it. Its signing secret is shown once."""
 
     async def do(services: Services) -> None:
         from tenderline.outgoing import register
 
         names = [one.strip() for one in events.split(",") if one.strip()]
-        endpoint_id, secret = await register.add(services, url, names, by=frame.actor())
+        if for_flows is not None and (names or not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", for_flows)):
+            raise typer.BadParameter("--for-flows takes a name such as crm_check, and no --events")
+        endpoint_id, secret = await register.add(services, url, names, by=frame.actor(), asked_as=for_flows)
         _say_secret(endpoint_id, secret, as_json)
 
     frame.with_services(do)

@@ -8,7 +8,8 @@ from typing import Final
 from uuid import UUID
 
 from tenderline.core.clock import utc_now
-from tenderline.store import conversations, lines, recordings, voice_nodes
+from tenderline.store import calling_campaigns, conversations, lines, recordings, voice_nodes
+from tenderline.store.calling_campaigns import CallAhead
 from tenderline.store.conversations import Conversation, Participant, Step
 from tenderline.store.db import Connection
 from tenderline.store.recordings import Recording
@@ -18,6 +19,7 @@ CALLS_SHOWN: Final = 100
 CALLBACKS_SHOWN: Final = 50
 
 SEGMENTS: Final = {
+    "dialing": "Dialling",
     "ivr": "Menu",
     "secure_ivr": "Card entry",
     "provider_ivr": "Payment provider",
@@ -29,9 +31,12 @@ SEGMENTS: Final = {
 }
 ENDS: Final = {
     "caller": "the caller hung up",
+    "agent": "the agent hung up",
     "flow": "the flow ended it",
     "system": "ended by the system",
+    "nobody": "nobody was reached",
 }
+AHEAD_SHOWN: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +113,7 @@ class CallBoard:
     calls: tuple[CallLine, ...]
     nodes: tuple[VoiceNode, ...]
     callbacks: tuple[lines.Callback, ...]
+    ahead: tuple[CallAhead, ...]
 
     @property
     def live(self) -> int:
@@ -116,12 +122,13 @@ class CallBoard:
 
 
 async def read_board(connection: Connection) -> CallBoard:
-    """Live calls, then the newest; the nodes; and who waits to be called back. Read it in one transaction."""
+    """Live calls, then the newest; nodes; callbacks; planned calls. Read it in one transaction."""
     found = await conversations.latest(connection, CALLS_SHOWN)
     return CallBoard(
         tuple(_line(one) for one in found),
         tuple(await voice_nodes.all_known(connection)),
         tuple(await lines.callbacks(connection, CALLBACKS_SHOWN)),
+        tuple(await calling_campaigns.calls_ahead(connection, AHEAD_SHOWN)),
     )
 
 
@@ -137,7 +144,7 @@ async def read_call(connection: Connection, conversation_id: UUID) -> CallView |
     return CallView(
         line=_line(found),
         conversation=found,
-        ended=ENDS.get(found.ended_by or "") if found.ended_at else None,
+        ended=_end(found) if found.ended_at else None,
         participants=tuple(await conversations.participants(connection, conversation_id)),
         parts=_parts(found, segments),
         steps=tuple(await conversations.steps(connection, conversation_id)),
@@ -150,7 +157,7 @@ def _line(one: Conversation) -> CallLine:
     end = one.ended_at or utc_now()
     where = SEGMENTS.get(one.segment or "", "") + (f": {one.segment_detail}" if one.segment_detail else "")
     if one.ended_at is not None:
-        where = ENDS.get(one.ended_by or "", "")
+        where = _end(one)
     elif one.segment == "ivr" and one.step:
         where = f"Menu: {one.step}"
     return CallLine(
@@ -165,6 +172,14 @@ def _line(one: Conversation) -> CallLine:
         lasted_s=max(0, round((end - one.started_at).total_seconds())),
         recorded_s=None if one.recorded_ms is None else round(one.recorded_ms / 1000),
     )
+
+
+def _end(one: Conversation) -> str:
+    if one.ended_by == "nobody":
+        return one.why or ENDS["nobody"]
+    if one.ended_by == "caller" and one.direction == "outbound":
+        return "whoever was called hung up"
+    return ENDS.get(one.ended_by or "", "")
 
 
 def _parts(call: Conversation, segments: list[conversations.Segment]) -> tuple[Part, ...]:

@@ -43,7 +43,7 @@ class Call(Protocol):
 
     @property
     def caller(self) -> str | None:
-        """The caller's number in E.164; None when it was withheld or is none."""
+        """The number of whoever is on the line, in E.164, also on a call of ours; None when it was withheld."""
         ...
 
     @property

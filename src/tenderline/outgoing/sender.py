@@ -35,13 +35,14 @@ _GONE: Final = 410
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What came of a try. `why` is safe to log: it holds nothing of what was sent or answered. `excerpt` is how a
-    refusal begins, in printable ASCII; a receiver may quote there what it was sent."""
+    refusal begins, in printable ASCII; a receiver may quote there what it was sent. `body`: of a yes."""
 
     ok: bool
     status: int | None = None
     why: str | None = None
     retry_after_s: float = 0.0
     excerpt: str = ""
+    body: bytes = b""
 
     @property
     def is_gone(self) -> bool:
@@ -115,8 +116,9 @@ class Sender:
             )
         return self._opened
 
-    async def post(self, url: str, headers: dict[str, str], body: bytes) -> Answer:
-        """Posts once. Of an answer that is no yes a little is read; whatever follows is left where it is."""
+    async def post(self, url: str, headers: dict[str, str], body: bytes, *, read_bytes_max: int = 0) -> Answer:
+        """Posts once. Of an answer that is no yes a little is read; whatever follows is left where it is. A yes is read
+        up to `read_bytes_max`; one that is longer is no answer."""
         try:
             target = addresses.target_of(url, self.policy)
             if target.literal is not None:
@@ -128,6 +130,7 @@ class Sender:
             async with self._session().post(read, data=body, headers=headers, allow_redirects=False) as response:
                 status, retry_after_s = response.status, _retry_after_s(response)
                 excerpt = "" if status < 400 else await _excerpt(response)
+                said = await _read(response, read_bytes_max) if read_bytes_max and status < 300 else b""
                 response.close()
         except AddressRefusedError as error:
             return Answer(False, why=error.detail)
@@ -136,7 +139,7 @@ class Sender:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return Answer(False, why=_reason(error))
         if 200 <= status < 300:
-            return Answer(True, status)
+            return Answer(True, status, body=said)
         if 300 <= status < 400:
             return Answer(False, status, "it answered with a redirect, which is not followed; name the right address")
         return Answer(False, status, f"it answered {status}", retry_after_s, excerpt)
@@ -165,6 +168,15 @@ async def _excerpt(response: aiohttp.ClientResponse) -> str:
     text = mask_card_numbers(found.decode("utf-8", "replace"))
     plain = " ".join(text.split()).encode("ascii", "backslashreplace").decode()
     return "".join(one if one.isprintable() else "?" for one in plain)[:EXCERPT_CHARACTERS_MAX]
+
+
+async def _read(response: aiohttp.ClientResponse, bytes_max: int) -> bytes:
+    found = bytearray()
+    while chunk := await response.content.read(bytes_max + 1 - len(found)):
+        found += chunk
+        if len(found) > bytes_max:
+            raise ValueError("an answer that is too long")
+    return bytes(found)
 
 
 def _reason(error: Exception) -> str:

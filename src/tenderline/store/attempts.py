@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -53,6 +53,8 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
     decision: str | None = None
     """What the gate said when it was planned (JSON); with a `why` it said no, and the attempt is kept as suppressed."""
     why: str | None = None
+    id: UUID | None = None
+    """Of the attempt; one is made for a contact without."""
 
 
 class Leased(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -91,7 +93,7 @@ class Claim:
 
 async def add(connection: Connection, planned: Sequence[Planned]) -> list[UUID]:
     """Writes attempts in the caller's transaction; returns their ids. Features plan through `store.plans`."""
-    ids = [uuid7() for _ in planned]
+    ids = [one.id or uuid7() for one in planned]
     await connection.execute(
         query("attempts", "add"),
         [one.person_id for one in planned],
@@ -111,11 +113,35 @@ async def add(connection: Connection, planned: Sequence[Planned]) -> list[UUID]:
     return ids
 
 
-async def claim(pool: Pool, book: RuleBook, *, batch_max: int, lease_s: float, defaults: Defaults = NOWHERE) -> Claim:
+class Due(NamedTuple):
+    """Which due attempts a claim looks at: a statement of `attempts.sql`, and what it wants beside the limit."""
+
+    statement: str
+    arguments: tuple[Any, ...] = ()
+
+
+MESSAGES: Final = Due("due")
+LATE_CALLS: Final = Due("due_late_calls")
+
+
+def calls_of(campaigns: Sequence[str]) -> Due:
+    """Calls of these calling campaigns."""
+    return Due("due_calls", (list(campaigns),))
+
+
+async def claim(
+    pool: Pool,
+    book: RuleBook,
+    *,
+    batch_max: int,
+    lease_s: float,
+    defaults: Defaults = NOWHERE,
+    of: Due = MESSAGES,
+) -> Claim:
     """One turn of the gate in one transaction: at most one attempt for each person, each decided and recorded."""
     lease_ends_steady_s = steady_s() + lease_s  # taken before the database starts its own count: ours ends first
     async with pool.acquire() as connection, connection.transaction():
-        due = _one_for_each_person(await connection.fetch(query("attempts", "due"), batch_max))
+        due = _one_for_each_person(await connection.fetch(query("attempts", of.statement), batch_max, *of.arguments))
         if not due:
             return Claim([], 0, 0, 0)
         people = {

@@ -10,11 +10,12 @@ from tenderline.store.db import Connection, query
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """The person of a number, and the newest amount that is open, in minor units."""
+    """The person of a number, and the newest case that is open, with its amount in minor units."""
 
     id: UUID
     name: str | None
     locale: str | None
+    case_id: UUID | None
     amount_minor: int | None
     currency: str | None
 

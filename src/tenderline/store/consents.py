@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from tenderline.core.events import PersonOptedIn, PersonOptedOut
@@ -37,6 +37,9 @@ class Word:
     how: str
     evidence: str
     at: datetime | None = None
+
+
+FAMILIES: Final = frozenset({"sms", "voice", "email", "push"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +89,7 @@ async def record(connection: Connection, person_id: UUID, word: Word) -> bool:
 
     True when it silenced her or lifted her silence.
     """
+    assert word.channel in FAMILIES, "a word is said by a family of channels: the gate compares it with those"
     person = await people.lock(connection, person_id)
     evidence = word.evidence[:EVIDENCE_LENGTH_MAX]
     await connection.execute(

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from tenderline.store.db import Connection, query
 
-SegmentKind = Literal["ivr", "secure_ivr", "provider_ivr", "queue", "agent", "external", "hold", "wrapup"]
+SegmentKind = Literal["dialing", "ivr", "secure_ivr", "provider_ivr", "queue", "agent", "external", "hold", "wrapup"]
 Purpose = Literal["caller", "agent", "external"]
 
 
@@ -27,6 +27,7 @@ class Started:
     flow_version: int | None
     attestation: str | None
     at: datetime
+    attempt_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,7 @@ async def start(connection: Connection, call: Started) -> None:
         call.flow_version,
         call.attestation,
         call.at,
+        call.attempt_id,
     )
 
 

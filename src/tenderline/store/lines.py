@@ -60,6 +60,9 @@ class Callback:
     person_id: UUID | None
     conversation_id: UUID | None
     created_at: datetime
+    attempt_state: str | None
+    """Of the call that answers it; None when nobody calls by itself."""
+    why: str | None
 
 
 async def all_lines(connection: Connection) -> list[Line]:
@@ -139,10 +142,12 @@ async def put_flow(connection: Connection, name: str, content: str, *, by: str) 
     return version
 
 
-async def add_callback(connection: Connection, *, conversation_id: UUID | None, number: str, due_at: datetime) -> UUID:
-    """Somebody is to be called back; its id."""
+async def add_callback(
+    connection: Connection, *, conversation_id: UUID | None, number: str, due_at: datetime, attempt_id: UUID | None
+) -> UUID:
+    """Somebody is to be called back, by this attempt if there is one; its id."""
     made = uuid7()
-    await connection.execute(query("lines", "add_callback"), made, conversation_id, number, due_at)
+    await connection.execute(query("lines", "add_callback"), made, conversation_id, number, due_at, attempt_id)
     return made
 
 

@@ -69,9 +69,10 @@ async def hand_over(pool: Pool, leased: Sequence[tuple[Leased, str, HandedOver]]
 
 
 async def record_accepted(
-    connection: Connection, leased: Leased, provider: str, provider_ref: str, *, receipt_poll_after_s: float
+    connection: Connection, leased: Leased, provider: str, provider_ref: str, *, receipt_poll_after_s: float | None
 ) -> bool:
-    """The provider took it. False: the lease was lost meanwhile, and nothing was changed."""
+    """The provider took it. False: the lease was lost meanwhile, and nothing was changed. With None for the seconds
+    nobody is asked how far it got: of a call we know ourselves."""
     row = await connection.fetchrow(
         query("attempts", "record_accepted"),
         leased.person_id,
@@ -121,6 +122,15 @@ async def record_not_sent(
         told = AttemptBackedOff(**_about(one, row), channel=row["channel"], until=until, why=why)
     await events.append(connection, [told])
     return True
+
+
+async def record_talk(
+    connection: Connection, leased: Leased, *, connected_at: datetime, conversation_at: datetime | None
+) -> None:
+    """A call was answered, and perhaps spoken with a person: caps count these too."""
+    await connection.execute(
+        query("attempts", "record_talk"), leased.person_id, leased.id, connected_at, conversation_at
+    )
 
 
 async def record_unknown(connection: Connection, leased: Leased, why: str, *, can_be_asked: bool) -> bool:
@@ -217,7 +227,7 @@ async def apply_receipt(
     provider_ref: str,
     state: str,
     why: str | None,
-    receipt_poll_after_s: float,
+    receipt_poll_after_s: float | None,
 ) -> Receipted | None:
     """Moves an attempt along by what its provider tells; None when it knows nothing new or speaks of none of ours.
 

@@ -18,6 +18,7 @@ from tenderline.compliance.facts import Deny, PastContact
 from tenderline.compliance.plan import Choice, Chosen
 from tenderline.compliance.ruleset import Ruleset
 from tenderline.core.events import AttemptPlanned, AttemptSuppressed, Event
+from tenderline.core.ids import uuid7
 from tenderline.core.zones import Place
 from tenderline.store import attempts, events, places
 from tenderline.store.attempts import Planned
@@ -75,7 +76,7 @@ class _Asked:
             opted_out_at=self.person["opted_out_at"],
         )
         why = chosen.answer.why if isinstance(chosen.answer, Deny) else None
-        return msgspec.structs.replace(one, due_at=chosen.due_at, decision=decision, why=why)
+        return msgspec.structs.replace(one, due_at=chosen.due_at, decision=decision, why=why, id=uuid7())
 
 
 async def plan(

@@ -48,6 +48,7 @@ class Endpoint:
     id: UUID
     url: str
     events: tuple[str, ...]
+    name: str | None
     disabled_at: datetime | None
     disabled_why: str | None
     failing_since: datetime | None
@@ -84,18 +85,40 @@ def host_of(url: str) -> str:
     return urlsplit(url).netloc
 
 
-async def add(connection: Connection, url: str, names: Sequence[str], key: bytes, *, by: str) -> tuple[UUID, str]:
-    """(id, secret) of a new endpoint; the caller had `url` checked. No names: it is told of everything."""
-    wanted = list(dict.fromkeys(names)) or list(NAMES)
+async def add(
+    connection: Connection, url: str, names: Sequence[str], key: bytes, *, by: str, asked_as: str | None = None
+) -> tuple[UUID, str]:
+    """(id, secret) of a new endpoint; the caller had `url` checked. No names: it is told of everything. With `asked_as`
+    it is told of nothing and asked by flows, under that name."""
+    wanted = [] if asked_as else list(dict.fromkeys(names)) or list(NAMES)
     if unknown := [name for name in wanted if name not in NAMES]:
         raise InvalidInputError(f"There is no event {unknown[0][:64]!r}; there are {', '.join(NAMES)}.")
     if await connection.fetchval(query("webhook_endpoints", "count")) >= ENDPOINTS_MAX:
         raise InvalidInputError(f"There are {ENDPOINTS_MAX} endpoints already; remove one that is not needed.")
     endpoint_id, secret = uuid7(), new_secret()
     sealed = seal(key, key_of(secret), of=endpoint_id.bytes)
-    await connection.execute(query("webhook_endpoints", "add"), endpoint_id, url, wanted, sealed)
-    await _audit(connection, "add", endpoint_id, {"events": wanted, "host": host_of(url)}, by=by)
+    if asked_as is not None and await named(connection, asked_as) is not None:
+        raise EndpointStateError(f"There is an endpoint {asked_as!r} already; remove it first.")
+    await connection.execute(query("webhook_endpoints", "add"), endpoint_id, url, wanted, sealed, asked_as)
+    data = {"events": wanted, "host": host_of(url), "name": asked_as}
+    await _audit(connection, "add", endpoint_id, data, by=by)
     return endpoint_id, secret
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """An endpoint that flows ask."""
+
+    id: UUID
+    url: str
+    secret: bytes
+    old_secret: bytes | None
+
+
+async def named(connection: Connection, name: str) -> Asked | None:
+    """The endpoint of this name; None when there is none, or it is disabled."""
+    row = await connection.fetchrow(query("webhook_endpoints", "named"), name)
+    return Asked(**row) if row else None
 
 
 async def rotate_secret(connection: Connection, endpoint_id: UUID, key: bytes, *, by: str) -> str:

@@ -9,8 +9,11 @@ from datetime import UTC, datetime
 import structlog
 
 from tenderline.app import Services
+from tenderline.campaigns import calling
 from tenderline.core.money import Money
 from tenderline.flows.call import Call, Value
+from tenderline.notify import on_call
+from tenderline.outgoing.asking import Asker
 from tenderline.people import by_phone
 from tenderline.store import callers, lines
 
@@ -24,6 +27,7 @@ class DatabaseBackstage:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._asker = Asker(services)
 
     def now(self) -> datetime:
         """The instant, in UTC."""
@@ -47,25 +51,66 @@ class DatabaseBackstage:
         wanted = number or call.caller
         if wanted is None:
             return False
-        async with asyncio.timeout(WRITE_TIMEOUT_S), self._services.pool.acquire() as connection:
+        services, now = self._services, datetime.now(UTC)
+        campaign = services.settings.voice.callback_campaign
+        async with (
+            asyncio.timeout(WRITE_TIMEOUT_S),
+            services.pool.acquire() as connection,
+            connection.transaction(),
+        ):
+            attempt_id = None
+            if campaign is not None:
+                try:
+                    planned = await calling.plan(
+                        services,
+                        connection,
+                        campaign=campaign,
+                        number=wanted,
+                        by=f"conversation:{call.conversation_id}",
+                        due_at=due_at,
+                        own_act_at=now,
+                    )
+                except (calling.NoSuchCampaignError, calling.DisabledCampaignError) as error:
+                    log.error("callback_only_listed", campaign=campaign, why=error.detail)
+                else:
+                    if planned.why is not None:
+                        return False
+                    attempt_id = planned.id
             await lines.add_callback(
-                connection, conversation_id=None, number=wanted, due_at=due_at or datetime.now(UTC)
+                connection, conversation_id=None, number=wanted, due_at=due_at or now, attempt_id=attempt_id
             )
         return True
 
     async def message(self, call: Call, *, template: str, values: Mapping[str, Value]) -> bool:
-        """Messages from a flow come with the notifications; until then every one is refused."""
-        del call, values
-        log.warning("message_refused", template=template, why="messages from a flow are not there yet")
-        return False
+        """Plans a text to the caller; False when there is nothing to send, or the gate refuses."""
+        del values  # the link needs none
+        if call.caller is None or template not in on_call.TEMPLATES:
+            known = ", ".join(sorted(on_call.TEMPLATES))
+            log.warning("message_refused", template=template, why=f"no number, or not one of: {known}")
+            return False
+        async with (
+            asyncio.timeout(WRITE_TIMEOUT_S),
+            self._services.pool.acquire() as connection,
+            connection.transaction(),
+        ):
+            return await on_call.pay_link(self._services, connection, call.caller)
 
     async def post(
         self, call: Call, *, endpoint: str, values: Mapping[str, Value], timeout_s: float
     ) -> Mapping[str, Value] | None:
-        """Posting from a flow comes with the outgoing webhooks; until then there is no answer."""
-        del call, values, timeout_s
-        log.warning("post_refused", endpoint=endpoint, why="posting from a flow is not there yet")
-        return None
+        """Asks the endpoint of this name. Raises `TimeoutError`."""
+        question = {
+            "type": "call.asked",
+            "conversationId": str(call.conversation_id),
+            "caller": call.caller,
+            "called": call.called,
+            "values": {name: _plain(value) for name, value in values.items()},
+        }
+        return await self._asker.ask(endpoint, question, timeout_s=timeout_s)
+
+    async def close(self) -> None:
+        """Closes what is open to others."""
+        await self._asker.close()
 
     async def opt_out(self, call: Call) -> bool:
         """Silence on every channel, from the commit on; False without a number."""
@@ -79,3 +124,8 @@ class DatabaseBackstage:
         ):
             await by_phone.opt_out(connection, call.caller, evidence=evidence)
         return True
+
+
+def _plain(value: Value) -> object:
+    """A value as JSON has it; money as its amount in minor units with its currency."""
+    return {"amountMinor": value.minor, "currency": value.currency} if isinstance(value, Money) else value

@@ -15,6 +15,7 @@ from sippy.CCEvents import (
     CCEventFail,
     CCEventInfo,
     CCEventPreConnect,
+    CCEventRedirect,
     CCEventRing,
     CCEventTry,
     CCEventUpdate,
@@ -158,7 +159,7 @@ class Dialog:
             self._reoffered(event)
         elif isinstance(event, CCEventInfo):
             self._informed(event)
-        elif isinstance(event, CCEventFail):
+        elif isinstance(event, CCEventFail | CCEventRedirect):  # we do not follow others to where they point
             self._end(Ended(event.getData()[0], event.getData()[1]))
         elif isinstance(event, CCEventDisconnect):
             self._end(Ended(200 if self.answered else 487, "Bye", by_us=self._hanging_up))

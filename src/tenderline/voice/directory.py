@@ -11,7 +11,8 @@ from tenderline.core.errors import InvalidInputError, TenderlineError
 from tenderline.core.phone import normalise
 from tenderline.flows import check, shipped
 from tenderline.flows.graph import Flow
-from tenderline.store import lines
+from tenderline.store import calling_campaigns, lines
+from tenderline.store.calling_campaigns import CallingCampaign
 from tenderline.store.db import Pool
 from tenderline.store.lines import Line, Telephone
 
@@ -38,6 +39,7 @@ class Directory:
         self._flows: dict[str, tuple[Flow, int | None]] = {}
         self._digests: dict[str, bytes] = {}
         self.telephones: list[Telephone] = []
+        self.campaigns: list[CallingCampaign] = []
         self._ready: set[str] = set()
         for name in shipped.names():
             self._flows[name] = (shipped.flow(name), None)
@@ -45,6 +47,7 @@ class Directory:
     def take_fresh(self) -> list[Flow]:
         """Flows that came since the last time and that a line leads to: what they say can be made ready."""
         led = {line.flow for line in self._lines.values()}
+        led |= {name for one in self.campaigns for name in (one.flow, one.machine_flow) if name is not None}
         found = [flow for name, (flow, _) in self._flows.items() if name in led and flow.version not in self._ready]
         self._ready |= {flow.version for flow in found}
         return found
@@ -54,6 +57,7 @@ class Directory:
         async with self._pool.acquire() as connection:
             self._lines = {line.number: line for line in await lines.all_lines(connection)}
             self.telephones = await lines.telephones(connection)
+            self.campaigns = await calling_campaigns.every(connection)
             newest = await lines.newest_flows(connection)
         for one in newest:
             if self._digests.get(one.name) == one.digest:
@@ -73,6 +77,10 @@ class Directory:
             return None
         flow, version = self._flows[line.flow]
         return Route(line, flow, version)
+
+    def flow(self, name: str) -> tuple[Flow, int | None] | None:
+        """A flow and its version; None when there is none that can be used."""
+        return self._flows.get(name)
 
     def number(self, user: str) -> str | None:
         """The user part of a SIP address as E.164; None when it is no number."""

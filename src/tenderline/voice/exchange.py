@@ -11,26 +11,21 @@ from dataclasses import dataclass, field
 import structlog
 
 from tenderline.config import VoiceSettings
-from tenderline.voice import sdp
-from tenderline.voice.dialog import Answered, Dialog, Ended
 from tenderline.voice.engine import MediaEngine
-from tenderline.voice.leg import NoFreePortError
 from tenderline.voice.party import Party
+from tenderline.voice.placing import Signs, Target, Unplaced, place
 from tenderline.voice.registrar import Binding, Registrar
-from tenderline.voice.sdp import UnusableDescriptionError
 from tenderline.voice.sip import Endpoint
 from tenderline.voice.switch import AgentOnCall, NoAgent, Unreached
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 AGENT_RING_S = 20.0
-EVENTS_TYPE = 101
 LOOK_EVERY_S = 0.2
 AWAY_S = 30.0
 """A telephone that did not answer is left alone for this long."""
 
-_BUSY = frozenset({486, 600, 603})
-_NO_ANSWER = frozenset({408, 480, 487})
+_UNREACHED: dict[str, Unreached] = {"busy": "busy", "refused": "busy", "no_answer": "no_answer"}
 _E164 = re.compile(r"\+[1-9]\d{6,14}")
 
 
@@ -82,9 +77,8 @@ class Exchange:
         self._registrar.take(binding)
         party: Party | None = None
         try:
-            found = await self._call(
-                binding.user, binding.source, ring_s=AGENT_RING_S, caller=caller or "anonymous", keys_offered=False
-            )
+            target = Target(binding.user, binding.source, caller or "anonymous")
+            found = await self._call(target, ring_s=AGENT_RING_S, keys_offered=False)
             party = None if isinstance(found, str) else found
         finally:
             if party is None:
@@ -99,34 +93,65 @@ class Exchange:
 
         return AgentOnCall(binding.name, answered, release)
 
+    async def take_free_agent(self, queue: str, *, caller: str | None) -> AgentOnCall | None:
+        """Rings one free telephone of that queue, for a call that we make; None when none is free or answers."""
+        line = self._queues.setdefault(queue, _Queue())
+        binding = None if line.waiting else self._free(queue, line)
+        if binding is None:
+            return None
+        agent = await self._ring_agent(binding, caller)
+        if agent is None:
+            line.away_until[binding.name] = time.monotonic() + AWAY_S
+        return agent
+
+    def free_agents(self, queue: str) -> int:
+        """How many telephones of that queue could take a call that we make: none while callers wait in it."""
+        line = self._queues.setdefault(queue, _Queue())
+        if line.waiting:
+            return 0
+        now = time.monotonic()
+        serving = self._registrar.serving(queue)
+        return sum(not one.busy and line.away_until.get(one.name, 0) <= now for one in serving)
+
     async def reach(self, to: str, *, ring_s: float, caller: str | None) -> Party | Unreached:
         """A number by the trunk, or `sip:NAME` of a telephone that is registered here. Nothing else: no open relay."""
         if to.startswith("sip:"):
             binding = self._registrar.bindings.get(to.removeprefix("sip:"))
             if binding is None:
                 return "failed"
-            return await self._call(
-                binding.user, binding.source, ring_s=ring_s, caller=caller or "anonymous", keys_offered=False
-            )
+            target = Target(binding.user, binding.source, caller or "anonymous")
+            return await self._call(target, ring_s=ring_s, keys_offered=False)
         return await self.dial(to, ring_s=ring_s, caller_id=None, keys_offered=False)
 
     async def dial(self, to: str, *, ring_s: float, caller_id: str | None, keys_offered: bool) -> Party | Unreached:
         """A number by the trunk, under a caller id of the list; the first one unless said otherwise."""
+        found = await self.place(to, ring_s=ring_s, caller_id=caller_id, keys_offered=keys_offered)
+        return _UNREACHED.get(found.why, "failed") if isinstance(found, Unplaced) else found
+
+    async def place(
+        self,
+        to: str,
+        *,
+        ring_s: float,
+        caller_id: str | None,
+        keys_offered: bool,
+        signs: Signs = Signs(),  # noqa: B008  # frozen, with nothing in it
+    ) -> Party | Unplaced:
+        """The same, told more exactly. Only numbers in E.164, only allowed caller ids, only by the trunk."""
         settings = self._settings
         shown = caller_id or next(iter(settings.caller_ids), None)
         if settings.trunk_host is None or shown not in settings.caller_ids or not _E164.fullmatch(to):
             log.warning("not_dialled", why="no trunk, a caller id that is not allowed, or no number")
-            return "failed"
+            return Unplaced("not_sent")
         password = settings.trunk_password
-        return await self._call(
+        target = Target(
             to,
             (settings.trunk_host, settings.trunk_port),
-            ring_s=ring_s,
-            caller=shown,
-            keys_offered=keys_offered,
+            shown,
             user=settings.trunk_user,
             password=password.get_secret_value() if password is not None else None,
         )
+        return await place(self._endpoint, self._engine, target, ring_s=ring_s, keys_offered=keys_offered, signs=signs)
 
     def uri_of(self, to: str) -> str:
         """The SIP URI that a transfer names."""
@@ -137,54 +162,6 @@ class Exchange:
             return to
         return f"sip:{to}@{self._settings.trunk_host or self._endpoint.host}"
 
-    async def _call(
-        self,
-        to: str,
-        next_hop: tuple[str, int],
-        *,
-        ring_s: float,
-        caller: str,
-        keys_offered: bool,
-        user: str | None = None,
-        password: str | None = None,
-    ) -> Party | Unreached:
-        try:
-            leg = self._engine.leg()
-        except NoFreePortError:
-            return "failed"
-        party: Party | None = None
-        kept = False
-        try:
-            events_type = EVENTS_TYPE if keys_offered else None
-            offer = sdp.offer(self._engine.advertised, leg.port, session=leg.port, events_type=events_type)
-            dialog = self._endpoint.dial(
-                to=to, next_hop=next_hop, caller=caller, offer=offer, user=user, password=password
-            )
-            dialog.source = next_hop
-            party = Party(self._engine, dialog, leg)
-            outcome = await _until_answered(party, dialog, ring_s)
-            kept = not isinstance(outcome, str)
-            return outcome
-        finally:
-            if not kept:
-                if party is not None:
-                    party.close()
-                leg.close()
-
-
-async def _until_answered(party: Party, dialog: Dialog, ring_s: float) -> Party | Unreached:
-    try:
-        async with asyncio.timeout(ring_s):
-            while True:
-                said = await dialog.events.get()
-                if isinstance(said, Answered):
-                    party.answered(said.description or "")
-                    return party
-                if isinstance(said, Ended):
-                    if said.status in _BUSY:
-                        return "busy"
-                    return "no_answer" if said.status in _NO_ANSWER else "failed"
-    except TimeoutError:
-        return "no_answer"
-    except UnusableDescriptionError:
-        return "failed"
+    async def _call(self, target: Target, *, ring_s: float, keys_offered: bool) -> Party | Unreached:
+        found = await place(self._endpoint, self._engine, target, ring_s=ring_s, keys_offered=keys_offered)
+        return _UNREACHED.get(found.why, "failed") if isinstance(found, Unplaced) else found

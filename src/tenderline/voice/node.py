@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -26,6 +27,7 @@ from tenderline.store.conversations import Started
 from tenderline.store.recording_store import RecordingStore
 from tenderline.voice import attestation, sip_text
 from tenderline.voice.backstage import DatabaseBackstage
+from tenderline.voice.calling_out import CallingOut
 from tenderline.voice.dialog import Dialog
 from tenderline.voice.directory import REFRESH_EVERY_S, Directory, Route
 from tenderline.voice.engine import MediaEngine
@@ -33,9 +35,11 @@ from tenderline.voice.exchange import Exchange
 from tenderline.voice.leg import NoFreePortError
 from tenderline.voice.party import Party
 from tenderline.voice.phone_call import PhoneCall
+from tenderline.voice.probe import TrunkProbe
 from tenderline.voice.prompts.pack import Prompts
 from tenderline.voice.registrar import Registrar
 from tenderline.voice.registration import Registration
+from tenderline.voice.rig import Rig
 from tenderline.voice.scribe import CallScribe
 from tenderline.voice.sip import Endpoint
 from tenderline.voice.sip_limits import SourceLimits
@@ -46,6 +50,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 DRAIN_WAIT_S = 30.0
 BURST_CALLS = 40
 CARE_EVERY_S = 60.0
+CALL_OUT_EVERY_S = 1.0
 KEYS_KEPT_FLOW = "line_check"
 
 
@@ -78,6 +83,8 @@ class VoiceNode:
         self._registration: Registration | None = None
         self.endpoint: Endpoint
         self.exchange: Exchange
+        self.rig: Rig
+        self._calling_out: CallingOut | None = None
 
     @property
     def calls(self) -> int:
@@ -96,6 +103,18 @@ class VoiceNode:
             registrar=self.registrar,
         )
         self.exchange = Exchange(self.endpoint, self.engine, self.registrar, self._settings)
+        self.rig = Rig(
+            services=self._services,
+            engine=self.engine,
+            exchange=self.exchange,
+            directory=self.directory,
+            timeline=self.timeline,
+            prompts=self.prompts,
+            backstage=self._backstage,
+            recording_store=self.recording_store,
+            writer=self._writer,
+            master_key=self.master_key,
+        )
         address = f"{self._settings.advertised_host or self._settings.bind_host}:{self.endpoint.port}"
         async with self._services.pool.acquire() as connection:
             await voice_nodes.register(connection, self.id, address, self._settings.calls_max)
@@ -107,6 +126,15 @@ class VoiceNode:
             loop.create_task(self._every(REFRESH_EVERY_S, self._refresh)),
             loop.create_task(self._every(CARE_EVERY_S, self._care)),
         ]
+        if self._settings.trunk_host is not None and self._settings.calls_out_max:
+            self._calling_out = CallingOut(
+                self.rig,
+                node_id=lambda: self.id,
+                carry=self._keep,
+                room=lambda: 0 if self._draining else self._settings.calls_max - self.calls,
+                probe=TrunkProbe(self.endpoint, (self._settings.trunk_host, self._settings.trunk_port)),
+            )
+            self._tasks.append(loop.create_task(self._every(CALL_OUT_EVERY_S, self._calling_out.turn)))
         log.info("voice ready", sip=address, node=str(self.id))
 
     def _register_at_trunk(self) -> None:
@@ -133,6 +161,7 @@ class VoiceNode:
             self._registration.stop()
         await self.endpoint.close()
         await self.timeline.close()
+        await self._backstage.close()
         self._writer.shutdown()
         async with self._services.pool.acquire() as connection:
             await voice_nodes.leave(connection, self.id)
@@ -144,6 +173,8 @@ class VoiceNode:
                 await what()
             except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
                 log.warning("database_away", why=type(error).__name__)
+            except TenderlineError as error:
+                log.error("turn_failed", why=error.detail)
 
     async def _renew(self) -> None:
         async with self._services.pool.acquire() as connection, connection.transaction():
@@ -193,7 +224,11 @@ class VoiceNode:
             return
         party = Party(self.engine, dialog, leg)
         conversation_id = uuid7()
-        task = asyncio.get_running_loop().create_task(self._carry(conversation_id, party, route, called))
+        self._keep(conversation_id, self._carry(conversation_id, party, route, called))
+
+    def _keep(self, conversation_id: UUID, call: Coroutine[Any, Any, None]) -> None:
+        """Runs a call; while it lasts it counts, and draining waits for it."""
+        task = asyncio.get_running_loop().create_task(call)
         self._calls[conversation_id] = task
         task.add_done_callback(lambda _: self._calls.pop(conversation_id, None))
 
@@ -202,15 +237,7 @@ class VoiceNode:
         invite = party.dialog.invite
         assert invite is not None, "an inbound dialog has its INVITE"
         caller = self.directory.number(sip_text.user_of(invite.first("from") or ""))
-        scribe = CallScribe(
-            conversation_id,
-            party.leg,
-            timeline=self.timeline,
-            store=self.recording_store,
-            writer=self._writer,
-            master_key=self.master_key,
-            keep_days=self._settings.recordings_kept_days,
-        )
+        scribe = self.rig.scribe(conversation_id, party.leg)
         scribe.begin(
             Started(
                 id=conversation_id,
@@ -252,7 +279,7 @@ class VoiceNode:
             scribe.answered()
             if route.line.record:
                 await scribe.record(True)
-            why = await flow_run.run(route.flow, call, self._backstage, scribe)
+            why = await flow_run.run(route.flow, call, self.rig.backstage, scribe)
             by = "caller" if party.is_gone and not party.dialog.ended_by_us else "flow"
         except CallEndedError:
             by, why = "caller", "hung up"

@@ -81,6 +81,10 @@ class Party:
             direction=direction,
         )
 
+    def early(self, description: str) -> None:
+        """Audio before the answer: ringing, an announcement, tones. Raises `UnusableDescriptionError`."""
+        self._start(sdp.read(description))
+
     def answered(self, description: str) -> None:
         """The party took our call; its media flows from here. Raises `UnusableDescriptionError`."""
         self._start(sdp.read(description))

@@ -52,13 +52,14 @@ class PhoneCall:
         prompter: Prompter,
         scribe: Scribe,
         switch: Switch,
+        taken: bool = False,
     ) -> None:
         self.party = party
         self._conversation_id, self._caller, self._called = conversation_id, caller, called
         self._language = language
         self._prompter, self._scribe, self._switch = prompter, scribe, switch
         self._variables: dict[str, Value] = {}
-        self._taken = False
+        self._taken = taken
 
     @property
     def conversation_id(self) -> UUID:
@@ -67,7 +68,7 @@ class PhoneCall:
 
     @property
     def caller(self) -> str | None:
-        """The caller's number in E.164; None when it was withheld or is none."""
+        """The number of whoever is on the line with us, in E.164; None when it was withheld or is none."""
         return self._caller
 
     @property

@@ -31,7 +31,7 @@ class CallScribe:
     def __init__(
         self,
         conversation_id: UUID,
-        leg: Leg,
+        leg: Leg | None,
         *,
         timeline: Timeline,
         store: RecordingStore,
@@ -46,11 +46,15 @@ class CallScribe:
         self._segments = self._steps = 0
         self._recorder: Recorder | None = None
 
-    def begin(self, call: conversations.Started) -> None:
-        """The call is there."""
+    def begin(self, call: conversations.Started, *, kind: SegmentKind = "ivr") -> None:
+        """The call is there, or is being dialled."""
         self._timeline.put(lambda connection: conversations.start(connection, call))
         self.join(uuid7(), "caller", call.caller if call.direction == "inbound" else call.called)
-        self.segment("ivr")
+        self.segment(kind)
+
+    def watch(self, leg: Leg) -> None:
+        """From now on there is a leg that could be recorded."""
+        self._leg = leg
 
     def join(self, id: UUID, purpose: Purpose, address: str | None) -> None:
         """Somebody is on the call from now on."""
@@ -88,6 +92,7 @@ class CallScribe:
         self._recorder.pause(not on)
 
     def _begin_recording(self) -> None:
+        assert self._leg is not None, "somebody is on the line"
         made, key, at = uuid7(), recording_file.new_key(), datetime.now(UTC)
         path = f"{at:%Y/%m/%d}/{made}.tlr"
         sealed = recording_file.seal_key(key, self._master_key, made)

@@ -68,7 +68,8 @@ async def _call(request: AnyRequest, call_id: UUID) -> tuple[str, str]:
         may_listen=user.may(Permission.LISTEN),
         may_listen_to_all=user.may(Permission.LISTEN_SENSITIVE),
     )
-    return f"Call from {view.line.caller}", live
+    who = f"Call to {view.line.called}" if view.line.direction == "outbound" else f"Call from {view.line.caller}"
+    return who, live
 
 
 def _picture(view: desk.CallView) -> str | None:

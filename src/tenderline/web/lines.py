@@ -9,10 +9,12 @@ from litestar import Request, Response, get, post
 from litestar.params import FromPath
 from litestar.response import Redirect
 
+from tenderline.campaigns import calling
 from tenderline.core.errors import InvalidInputError, NotFoundError
 from tenderline.core.money import Money
-from tenderline.flows import check, draw, shipped
-from tenderline.store import lines
+from tenderline.flows import check, draw, fitness, shipped
+from tenderline.store import calling_campaigns, lines
+from tenderline.store.calling_campaigns import CallingCampaign
 from tenderline.store.users import Permission
 from tenderline.web.pages import page, services_of
 from tenderline.web.sign_in import PERMISSION, session_of, shell
@@ -43,11 +45,15 @@ async def show_lines(request: AnyRequest) -> Response[str]:
     async with services_of(request).pool.acquire() as connection:
         every = await lines.all_lines(connection)
         telephones = await lines.telephones(connection)
+        campaigns = await calling_campaigns.every(connection)
     flows = await _texts(request)
     return page(
         "lines.html",
         lines=every,
         telephones=telephones,
+        campaigns=campaigns,
+        purposes=sorted(calling.PURPOSES),
+        caller_ids=services_of(request).settings.voice.caller_ids,
         flows=sorted((name, version) for name, (_, version) in flows.items()),
         may_change=session_of(request).user.may(Permission.LINES),
         **shell(request),
@@ -92,6 +98,41 @@ async def remove(request: AnyRequest) -> Redirect:
         if not await lines.remove_line(connection, number, by=session_of(request).user.email):
             raise NotFoundError("There is no such line any more.")
     return Redirect(path=PATH, status_code=303)
+
+
+@post(f"{PATH}/calling", include_in_schema=False, opt={PERMISSION: Permission.LINES})
+async def put_calling(request: AnyRequest) -> Redirect:
+    """A calling campaign as it is from now on."""
+    form = await request.form()
+    name = _text(form, "name", 40)
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", name):
+        raise InvalidInputError("Name a calling campaign in small letters, digits and _: spring_appeal.")
+    ring_s = _text(form, "ring_s", 3)
+    if not ring_s.isascii() or not ring_s.isdecimal() or not 15 <= int(ring_s) <= 90:
+        raise InvalidInputError("A call rings for 15 to 90 seconds.")
+    language = _text(form, "language", 10)
+    if not re.fullmatch(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*", language):
+        raise InvalidInputError("Write the language as en or es.")
+    wanted = CallingCampaign(
+        name=name,
+        caller_id=_text(form, "caller_id", 20),
+        purpose=_text(form, "purpose", 40),
+        flow=_text(form, "flow", 40) or None,
+        machine_flow=_text(form, "machine_flow", 40) or None,
+        queue=_text(form, "queue", 40) or None,
+        language=language,
+        currency=Money.parse(1, _text(form, "currency", 3)).currency,
+        fund=_text(form, "fund", 60) or None,
+        ring_s=int(ring_s),
+        enabled=form.get("enabled") == "yes",
+    )
+    services = services_of(request)
+    async with services.pool.acquire() as connection, connection.transaction():
+        for flow in (wanted.flow, wanted.machine_flow):
+            if flow is not None:
+                await fitness.require(connection, flow, purpose=wanted.purpose)
+        await calling.put(services, connection, wanted, by=session_of(request).user.email)
+    return Redirect(path=f"{PATH}#calling", status_code=303)
 
 
 @get("/flows/{name:str}", include_in_schema=False)

@@ -65,6 +65,7 @@ _screens = Router(
         lines.show_lines,
         lines.put,
         lines.remove,
+        lines.put_calling,
         lines.show_flow,
         told.show_told,
         told.replay,

@@ -12,12 +12,12 @@ from litestar.response import Redirect
 from tenderline.core.errors import InvalidInputError, NotFoundError, TenderlineError
 from tenderline.people import consent
 from tenderline.store import cases, events, people
-from tenderline.store.explanations import KINDS
 from tenderline.store.users import Permission
 from tenderline.web.pages import services_of
 from tenderline.web.sign_in import PERMISSION, field, session_of
 
-CHANNELS: Final = {"voice_live": "on the telephone", "sms": "by text", "email": "by e-mail"}
+CHANNELS: Final = {"voice": "on the telephone", "sms": "by text", "email": "by e-mail"}
+_KINDS: Final = {"voice": people.PHONE, "sms": people.PHONE, "email": people.EMAIL}
 SAID_LENGTH_MAX: Final = 200
 
 
@@ -43,7 +43,7 @@ async def opt_out(request: Request[Any, Any, Any], case_id: FromPath[UUID]) -> R
         if case is None:
             raise NotFoundError("There is no case of this id; the list of cases leads to those there are.")
         points = await people.contact_points(connection, case.person_id)
-        addresses = [point.value for point in points if point.kind == KINDS[channel]]
+        addresses = [point.value for point in points if point.kind == _KINDS[channel]]
         if not addresses:
             raise NoAddressSaidByError()
         for address in addresses:

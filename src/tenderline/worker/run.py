@@ -14,7 +14,7 @@ from tenderline.core.errors import TenderlineError
 from tenderline.notify import delivery
 from tenderline.outgoing.delivery import Deliveries
 from tenderline.recovery import cases
-from tenderline.store import attempts, audit, events, inbox, outcomes, outgoing
+from tenderline.store import answered_requests, attempts, audit, events, inbox, outcomes, outgoing
 from tenderline.store.jobs import JobRunner, back_off_s
 from tenderline.worker import reactions
 from tenderline.worker.read import read_some
@@ -151,8 +151,18 @@ class Worker:
     async def _keep_house(self) -> int:
         async with self._services.pool.acquire() as connection, connection.transaction():
             await cases.give_up_spent(connection, cases.practice_of(self._services))
+        services = self._services
+        await attempts.claim(
+            services.pool,
+            services.book,
+            batch_max=services.settings.worker.batch_max,
+            lease_s=services.settings.worker.lease_s,
+            defaults=services.defaults,
+            of=attempts.LATE_CALLS,
+        )
         async with self._services.pool.acquire() as connection:
             await outgoing.sweep(connection)
+            await answered_requests.sweep(connection)
         await inbox.give_up_waiting(self._services.pool, after_s=LOOKUP_WAIT_MAX_S)
         return 0
 

@@ -12,11 +12,30 @@ SELECT *, CASE WHEN why IS NULL THEN 'planned' ELSE 'suppressed' END FROM unnest
 )
 
 -- name: due
--- Locked for this transaction, skipping what another worker holds. attempt_due gives them in order without a sort.
+-- Locked for this transaction, skipping what another worker holds. attempt_due_message gives them without a sort.
 SELECT id, person_id, case_id, channel, purpose, contact_point_id, template, not_after, tries, why, created_at,
     subject, own_act_at
 FROM attempt
-WHERE state = 'planned' AND due_at <= now()
+WHERE state = 'planned' AND channel NOT IN ('voice_live', 'voice_artificial') AND due_at <= now()
+ORDER BY due_at LIMIT $1
+FOR UPDATE SKIP LOCKED
+
+-- name: due_calls
+-- Of the calling campaigns ($2) that the asking voice node can carry now.
+SELECT id, person_id, case_id, channel, purpose, contact_point_id, template, not_after, tries, why, created_at,
+    subject, own_act_at
+FROM attempt
+WHERE state = 'planned' AND channel IN ('voice_live', 'voice_artificial') AND due_at <= now()
+  AND template = ANY($2::text[])
+ORDER BY due_at LIMIT $1
+FOR UPDATE SKIP LOCKED
+
+-- name: due_late_calls
+-- Calls that no voice node took in their time: the gate refuses them, and says so.
+SELECT id, person_id, case_id, channel, purpose, contact_point_id, template, not_after, tries, why, created_at,
+    subject, own_act_at
+FROM attempt
+WHERE state = 'planned' AND channel IN ('voice_live', 'voice_artificial') AND due_at <= now() AND not_after <= now()
 ORDER BY due_at LIMIT $1
 FOR UPDATE SKIP LOCKED
 
@@ -154,6 +173,12 @@ UPDATE attempt SET
     check_at = CASE WHEN $5 THEN clock_timestamp() END, updated_at = now()
 WHERE person_id = $1 AND id = $2 AND fence = $3 AND state = 'leased'
 RETURNING case_id, channel
+
+-- name: record_talk
+-- Of a call that was answered; said again it changes nothing.
+UPDATE attempt SET
+    connected_at = coalesce(connected_at, $3), conversation_at = coalesce(conversation_at, $4), updated_at = now()
+WHERE person_id = $1 AND id = $2
 
 -- name: expired
 -- Leases that ran out. One that was not handed over cannot have left; one that was may have.

@@ -1,8 +1,9 @@
 -- name: start
 INSERT INTO conversation (id, node_id, direction, caller, called, campaign, flow, flow_version, attestation, started_at,
-    person_id)
-SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, (
-    SELECT person_id FROM contact_point WHERE kind = 'phone' AND value = $4
+    attempt_id, person_id)
+SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, (
+    SELECT person_id FROM contact_point
+    WHERE kind = 'phone' AND value = CASE $3 WHEN 'outbound' THEN $5 ELSE $4 END
 )
 ON CONFLICT (id) DO NOTHING
 

@@ -1,11 +1,15 @@
 -- name: add
-INSERT INTO webhook_endpoint (id, url, events, secret) VALUES ($1, $2, $3, $4)
+INSERT INTO webhook_endpoint (id, url, events, secret, name) VALUES ($1, $2, $3, $4, $5)
+
+-- name: named
+SELECT id, url, secret, CASE WHEN old_secret_until > now() THEN old_secret END AS old_secret
+FROM webhook_endpoint WHERE name = $1 AND disabled_at IS NULL
 
 -- name: count
 SELECT count(*) FROM webhook_endpoint
 
 -- name: list
-SELECT e.id, e.url, e.events, e.disabled_at, e.disabled_why, e.failing_since, e.failures, e.created_at,
+SELECT e.id, e.url, e.events, e.name, e.disabled_at, e.disabled_why, e.failing_since, e.failures, e.created_at,
     CASE WHEN e.paused_until > now() THEN e.paused_until END AS paused_until,
     CASE WHEN e.old_secret_until > now() THEN e.old_secret_until END AS old_secret_until,
     (SELECT count(*) FROM (
