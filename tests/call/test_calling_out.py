@@ -115,7 +115,7 @@ async def until(pool, planned, *states, within_s=20.0):
 
 
 async def frames(node, text):
-    return await node.prompts.prepare(Spoken((text,), "en"))
+    return await node.prompts.prepare(Spoken("en", (text,)))
 
 
 @asynccontextmanager

@@ -53,13 +53,16 @@ ROUTES = [
     ("/api/v2/telephony/lines", "GET"),
     ("/api/v2/telephony/lines/{number}", "PUT"),
     ("/api/v2/telephony/lines/{number}", "DELETE"),
+    ("/api/v2/telephony/calling-campaigns", "GET"),
+    ("/api/v2/telephony/calling-campaigns/{name}", "PUT"),
+    ("/api/v2/conversations/calls", "POST"),
     ("/api/v2/conversations", "GET"),
     ("/api/v2/conversations/{conversation_id}", "GET"),
 ]
 SCOPES = ("outbound:read", "outbound:write", "contactcenter:read", "integration:all")
 NOTHING_TO_GET_WRONG = {"/health/live", "/health/ready", "/api/v2/recovery/dead-letters", "/api/v2/compliance/dnclists"}
 NOTHING_TO_GET_WRONG |= {"/api/v2/compliance/dnclists/{list_name}/entries/{value}"}  # any text may be asked about
-NOTHING_TO_GET_WRONG |= {"/api/v2/telephony/lines"}
+NOTHING_TO_GET_WRONG |= {"/api/v2/telephony/lines", "/api/v2/telephony/calling-campaigns"}
 ANYTHING_GOES = {("/api/v2/webhooks/endpoints", "GET"), ("/api/v2/telephony/lines/{number}", "DELETE")}
 
 

@@ -105,7 +105,7 @@ class ScriptedCall:
     def forget_keys(self) -> None:
         """The script's keys are pressed when they are waited for; none lies ahead."""
 
-    async def record(self, on: bool) -> None:
+    async def record(self, on: bool, *, sensitive: bool = False) -> None:
         self._act()
         self.recording = on
         self.heard.append(f"[recording {'on' if on else 'off'}]")

@@ -84,8 +84,9 @@ class Call(Protocol):
         """Drops keys that were pressed ahead."""
         ...
 
-    async def record(self, on: bool) -> None:
-        """Recording begins, goes on, or is silent from here; both sides of the call."""
+    async def record(self, on: bool, *, sensitive: bool = False) -> None:
+        """Recording begins, goes on, or is silent from here; both sides of the call. Once `sensitive`, the whole
+        recording is kept with the sensitive ones."""
         ...
 
     async def listen(self, *, duration_s: float) -> bytes:

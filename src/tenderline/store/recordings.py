@@ -54,6 +54,11 @@ async def begin(
     )
 
 
+async def mark_sensitive(connection: Connection, recording_id: UUID) -> None:
+    """From now on it belongs to the sensitive ones, while it is being made."""
+    await connection.execute(query("recordings", "mark_sensitive"), recording_id)
+
+
 async def stored(
     connection: Connection, recording_id: UUID, *, duration_ms: int, marks: list[Mark], keep: timedelta
 ) -> None:

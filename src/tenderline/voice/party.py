@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import secrets
 from collections import deque
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import structlog
@@ -36,7 +36,7 @@ class Party:
         self._gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._pressed: deque[str] = deque()
         self._key_pressed = asyncio.Event()
-        self._keys_wanted = True
+        self.on_hold: Callable[[bool], None] | None = None
         dialog.on_ended = self._on_ended
         dialog.on_reoffer = self._on_reoffer
         dialog.on_info = self._on_info
@@ -107,7 +107,10 @@ class Party:
     def _on_reoffer(self, description: str) -> str:
         media = sdp.read(description)
         self._version += 1
+        was_held = self._media is not None and self._media.on_hold
         self._start(media)
+        if media.on_hold != was_held and self.on_hold is not None:
+            self.on_hold(media.on_hold)
         return self._answer(media, keys_offered=True)
 
     def _on_ended(self, ended: Ended) -> None:

@@ -29,7 +29,7 @@ class Prompter(Protocol):
 class Scribe(Protocol):
     """Writes the call's timeline and its recording."""
 
-    async def record(self, on: bool) -> None:
+    async def record(self, on: bool, *, sensitive: bool = False) -> None:
         """Records from here, or is silent from here."""
         ...
 
@@ -138,9 +138,9 @@ class PhoneCall:
         """Drops keys that were pressed ahead."""
         self.party.forget_keys()
 
-    async def record(self, on: bool) -> None:
+    async def record(self, on: bool, *, sensitive: bool = False) -> None:
         """Recording begins or goes on; or is silent, on both sides."""
-        await self._scribe.record(on)
+        await self._scribe.record(on, sensitive=sensitive)
 
     async def listen(self, *, duration_s: float) -> bytes:
         """What the caller says in that time, as 8 kHz mu-law; in memory only."""
@@ -188,7 +188,7 @@ class PhoneCall:
             return agent
         self._scribe.segment("agent", agent.name)
         try:
-            await self._talk(agent.party)
+            await self._talk(agent.party, "agent", agent.name)
         finally:
             agent.release()
             self._scribe.segment("ivr")
@@ -208,21 +208,28 @@ class PhoneCall:
             return other
         self._scribe.segment("external", to)
         try:
-            await self._talk(other)
+            await self._talk(other, "external", to)
         finally:
             other.close()
             self._scribe.segment("ivr")
         return "talked"
 
-    async def _talk(self, other: Party) -> None:
-        """Both hear each other until one of them hangs up; raises when that was the caller."""
+    async def _talk(self, other: Party, kind: SegmentKind, detail: str) -> None:
+        """Both hear each other until one of them hangs up; raises when that was the caller. Holding is a part of its
+        own."""
         ours, theirs = self.party.leg, other.leg
+
+        def held(on: bool) -> None:
+            self._scribe.segment("hold" if on else kind, detail)
+
+        self.party.on_hold = other.on_hold = held
         ours.be_quiet()
         ours.peer, theirs.peer = theirs, ours
         try:
             await self.party.while_there(other.gone())
         finally:
             ours.peer = theirs.peer = None
+            self.party.on_hold = other.on_hold = None
 
     async def transfer(self, to: str, *, ring_s: float) -> Transfer:
         """Hands the caller over: by REFER where the other side does it, else the two talk through us."""

@@ -38,11 +38,10 @@ class CallScribe:
         writer: ThreadPoolExecutor,
         master_key: bytes,
         keep_days: int,
-        sensitive: bool = False,
     ) -> None:
         self._id, self._leg = conversation_id, leg
         self._timeline, self._store, self._writer = timeline, store, writer
-        self._master_key, self._keep, self._sensitive = master_key, timedelta(days=keep_days), sensitive
+        self._master_key, self._keep, self._sensitive = master_key, timedelta(days=keep_days), False
         self._segments = self._steps = 0
         self._recorder: Recorder | None = None
 
@@ -83,8 +82,13 @@ class CallScribe:
         """Keys of a line check; no other flow keeps any."""
         self._put(conversations.keep_keys, keys)
 
-    async def record(self, on: bool) -> None:
-        """Records from here, or is silent from here, on both sides; the clock of the recording goes on."""
+    async def record(self, on: bool, *, sensitive: bool = False) -> None:
+        """Records from here, or is silent from here, on both sides; the clock of the recording goes on. Once it is
+        `sensitive` it stays so, from its beginning to its end."""
+        if sensitive and not self._sensitive:
+            self._sensitive = True
+            if self._recorder is not None:
+                self._mark_sensitive(self._recorder.recording_id)
         if self._recorder is None:
             if on:
                 self._begin_recording()
@@ -104,6 +108,9 @@ class CallScribe:
         self._path = path
         self._recorder = Recorder(made, key, self._store.spool / f"{made}.tlr", self._writer)
         self._leg.tap = self._recorder.feed
+
+    def _mark_sensitive(self, recording_id: UUID) -> None:
+        self._timeline.put(lambda connection: recordings.mark_sensitive(connection, recording_id))
 
     async def end(self, *, by: str, why: str) -> None:
         """The call is over: the books are closed, and the recording goes to its store."""

@@ -138,7 +138,7 @@ class _Books:
         self._stage = stage
         self.nodes: list[str] = []
 
-    async def record(self, on: bool) -> None:
+    async def record(self, on: bool, *, sensitive: bool = False) -> None:
         self._stage.asked.append("record" if on else "record silence")
 
     def segment(self, kind: SegmentKind, detail: str = "") -> None:

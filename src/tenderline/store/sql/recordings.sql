@@ -2,6 +2,9 @@
 INSERT INTO recording (id, conversation_id, sensitive, sealed_key, path, started_at) VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (id) DO NOTHING
 
+-- name: mark_sensitive
+UPDATE recording SET sensitive = true WHERE id = $1 AND state = 'open'
+
 -- name: stored
 UPDATE recording SET state = 'stored', duration_ms = $2, marks = $3::jsonb, delete_after = now() + $4::interval
 WHERE id = $1 AND state = 'open'
