@@ -123,6 +123,7 @@ class VoiceNode:
     async def close(self) -> None:
         """Takes no new calls, lets those that last finish for a while, and leaves."""
         self._draining = self.is_closed = True
+        self.endpoint.takes_calls = False
         if self._calls:
             log.info("voice drains", calls=len(self._calls))
             await asyncio.wait(self._calls.values(), timeout=DRAIN_WAIT_S)
@@ -158,6 +159,7 @@ class VoiceNode:
             async with self._services.pool.acquire() as connection:
                 await voice_nodes.register(connection, self.id, self._settings.bind_host, self._settings.calls_max)
         self._draining = self._draining or state == "draining"
+        self.endpoint.takes_calls = not self._draining
 
     async def _refresh(self) -> None:
         await self.directory.refresh()
