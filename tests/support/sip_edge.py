@@ -47,8 +47,8 @@ def free_ports(count: int) -> list[int]:
 
 
 @asynccontextmanager
-async def running(*command: str, log: Path, environment: dict[str, str] | None = None):
-    """A process that is ended with the block, and whoever it started with it."""
+async def running(*command: str, log: Path, environment: dict[str, str] | None = None, stop_s: float = STOP_S):
+    """A process that is ended with the block, and whoever it started with it; killed when it takes too long."""
     with log.open("ab") as kept:
         process = await asyncio.create_subprocess_exec(
             *command, stdin=asyncio.subprocess.DEVNULL, stdout=kept, stderr=kept, env=environment, start_new_session=True
@@ -59,7 +59,7 @@ async def running(*command: str, log: Path, environment: dict[str, str] | None =
         if process.returncode is None:
             process.terminate()
         with suppress(TimeoutError):
-            await asyncio.wait_for(process.wait(), STOP_S)
+            await asyncio.wait_for(process.wait(), stop_s)
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)  # children that outlived it
         await process.wait()

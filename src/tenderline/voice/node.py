@@ -19,6 +19,7 @@ import structlog
 from tenderline.app import Services
 from tenderline.core.errors import TenderlineError
 from tenderline.core.ids import uuid7
+from tenderline.core.telephone_password import ALGORITHMS
 from tenderline.flows import run as flow_run
 from tenderline.flows.call import CallEndedError
 from tenderline.store import recording_care, voice_nodes
@@ -63,7 +64,11 @@ class VoiceNode:
             advertised=settings.advertised_host,
             media_timeout_s=settings.media_timeout_s,
         )
-        self.registrar = Registrar(services.key_for("telephone nonces"), self._limits)
+        self.registrar = Registrar(
+            services.key_for("telephone nonces"),
+            self._limits,
+            algorithms=("MD5",) if settings.telephones_md5_only else ALGORITHMS,
+        )
         self.directory = Directory(services.pool, services.settings.compliance.default_region)
         self.timeline = Timeline(services.pool)
         self.prompts = Prompts(services.settings.data_dir)
