@@ -12,7 +12,7 @@ from support.baresip import Baresip
 from tenderline.store import lines
 from tenderline.voice.trial_phone import TrialPhone
 
-KEYS = "1590*3377"
+KEYS = "15903377"
 ASKED = "Some keys, please."
 
 FLOW = f"""
@@ -44,7 +44,7 @@ text = "Goodbye."
 
 @pytest.fixture
 async def wire():
-    """Two interfaces with a cable between them."""
+    """A cable to where the telephone stands."""
     async with baresip.wire() as made:
         yield made
 

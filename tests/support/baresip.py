@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from support.sip_edge import free_ports, running
+from support.sip_edge import running
 from tenderline.voice import codec
 from tenderline.voice.packet import PCMU
 
@@ -28,7 +28,7 @@ HEARD_SHARE_MIN = 0.6
 CONFIGURATION = """
 sip_listen {host}:0
 net_interface {interface}
-rtp_ports {rtp_port}-{rtp_port_max}
+rtp_ports 12000-12098
 audio_player aubridge,loop
 audio_source aubridge,loop
 audio_alert aubridge,alert
@@ -44,20 +44,24 @@ module_app account.so
 module_app menu.so
 module_app ctrl_tcp.so
 snd_path {folder}
-ctrl_tcp_listen 127.0.0.1:{control}
+ctrl_tcp_listen {host}:4444
 module cons.so
-cons_listen 127.0.0.1:{keypad}
+cons_listen {host}:5555
 """
 KEY_IS_LET_GO = b"\x04"
 
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """A pair of network interfaces of this machine, as if a cable were between them."""
+    """A cable from this machine to a room of its own (a network namespace), where the telephone stands.
+
+    On one side of it, both would be local, and the kernel would send the telephone's sound from the node's address.
+    """
 
     node_host: str
     host: str
     interface: str
+    room: str
 
 
 @asynccontextmanager
@@ -66,25 +70,32 @@ async def wire() -> AsyncIterator[Wire]:
     number = random.randrange(1 << 16)
     network = f"10.231.{number >> 8}"
     low = (number & 0xFF) // 4 * 4
-    near, far = f"tl{number:04x}a", f"tl{number:04x}b"
-    made = Wire(f"{network}.{low + 1}", f"{network}.{low + 2}", far)
-    await _ip("link", "add", near, "type", "veth", "peer", "name", far)
+    near, far, room = f"tl{number:04x}a", f"tl{number:04x}b", f"tl{number:04x}"
+    made = Wire(f"{network}.{low + 1}", f"{network}.{low + 2}", far, room)
+    await _ip("netns", "add", room)
     try:
-        for name, host in ((near, made.node_host), (far, made.host)):
-            await _ip("addr", "add", f"{host}/30", "dev", name)
-            await _ip("link", "set", name, "up")
+        await _ip("link", "add", near, "type", "veth", "peer", "name", far, "netns", room)
+        await _ip("addr", "add", f"{made.node_host}/30", "dev", near)
+        await _ip("link", "set", near, "up")
+        await _ip("-n", room, "addr", "add", f"{made.host}/30", "dev", far)
+        await _ip("-n", room, "link", "set", far, "up")
         yield made
     finally:
-        await _ip("link", "del", near)
+        await _ip("netns", "del", room)  # and the cable with it
+
+
+def _ip_words(*words: str) -> tuple[str, ...]:
+    return ("ip", *words) if os.geteuid() == 0 else ("sudo", "-n", "ip", *words)
 
 
 async def _ip(*words: str) -> None:
-    as_root = () if os.geteuid() == 0 else ("sudo", "-n")
     process = await asyncio.create_subprocess_exec(
-        *as_root, "ip", *words, stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
+        *_ip_words(*words), stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
     )
     _, said = await asyncio.wait_for(process.communicate(), WAIT_S)
-    assert process.returncode == 0, f"ip {' '.join(words)}: {said.decode()} (root, or sudo without a password, is needed)"
+    assert process.returncode == 0, (
+        f"ip {' '.join(words)}: {said.decode()} (root, or sudo without a password, is needed)"
+    )
 
 
 class Baresip:
@@ -99,24 +110,15 @@ class Baresip:
     async def running(self) -> AsyncIterator[Baresip]:
         """Until the end of the block."""
         self._folder.mkdir()
-        control, keypad = free_ports(2)
-        media = random.randrange(12_000, 19_000, 100)
-        said = CONFIGURATION.format(
-            host=self._wire.host,
-            interface=self._wire.interface,
-            rtp_port=media,
-            rtp_port_max=media + 98,
-            folder=self._folder,
-            control=control,
-            keypad=keypad,
-        )
+        said = CONFIGURATION.format(host=self._wire.host, interface=self._wire.interface, folder=self._folder)
         (self._folder / "config").write_text(said)
         for name in ("accounts", "contacts"):  # it would write examples where there are none
             (self._folder / name).touch()
         log = self._folder / "baresip.log"
-        async with running("baresip", "-f", str(self._folder), log=log, stop_s=1.0) as process:
-            reader, self._writer = await self._connect(process, control)
-            _, self._keypad = await self._connect(process, keypad)
+        command = _ip_words("netns", "exec", self._wire.room, "baresip", "-f", str(self._folder))
+        async with running(*command, log=log, stop_s=1.0) as process:
+            reader, self._writer = await self._connect(process, 4444)
+            _, self._keypad = await self._connect(process, 5555)
             reading = asyncio.get_running_loop().create_task(self._read(reader))
             try:
                 await self.command("uanew", self._account)  # only now: what happens before is told to nobody
@@ -129,8 +131,8 @@ class Baresip:
     async def _connect(self, process, port):
         async with asyncio.timeout(WAIT_S):
             while process.returncode is None:
-                with suppress(ConnectionRefusedError):
-                    return await asyncio.open_connection("127.0.0.1", port)
+                with suppress(OSError):
+                    return await asyncio.open_connection(self._wire.host, port)
                 await asyncio.sleep(0.05)
         raise AssertionError(f"baresip ended: {(self._folder / 'baresip.log').read_text(errors='replace')}")
 

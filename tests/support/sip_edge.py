@@ -51,7 +51,12 @@ async def running(*command: str, log: Path, environment: dict[str, str] | None =
     """A process that is ended with the block, and whoever it started with it; killed when it takes too long."""
     with log.open("ab") as kept:
         process = await asyncio.create_subprocess_exec(
-            *command, stdin=asyncio.subprocess.DEVNULL, stdout=kept, stderr=kept, env=environment, start_new_session=True
+            *command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=kept,
+            stderr=kept,
+            env=environment,
+            start_new_session=True,
         )
     try:
         yield process
@@ -60,7 +65,7 @@ async def running(*command: str, log: Path, environment: dict[str, str] | None =
             process.terminate()
         with suppress(TimeoutError):
             await asyncio.wait_for(process.wait(), stop_s)
-        with suppress(ProcessLookupError):
+        with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)  # children that outlived it
         await process.wait()
 
@@ -188,7 +193,15 @@ def _rtpengine(made: Edge) -> list[str]:
     """With the shipped configuration; what is said here comes before what stands there."""
     own = ("--interface", HOST, "--listen-ng", f"{HOST}:{made.rtpengine}", "--port-min", "32100", "--port-max", "32700")
     shipped = ("--config-file", str(CONFIGURATION / "rtpengine.conf"), "--config-section", "rtpengine")
-    return ["rtpengine", *shipped, *own, "--foreground", "--log-stderr", "--pidfile", str(made.folder / "rtpengine.pid")]
+    return [
+        "rtpengine",
+        *shipped,
+        *own,
+        "--foreground",
+        "--log-stderr",
+        "--pidfile",
+        str(made.folder / "rtpengine.pid"),
+    ]
 
 
 def write_certificate(certificate: Path, key: Path) -> None:
