@@ -1,4 +1,4 @@
-"""The edge of `deploy/edge` on free ports of the loopback: its own Kamailio and rtpengine, and voice nodes behind them."""
+"""The edge of `deploy/edge` on free ports of the loopback: Kamailio and rtpengine, and voice nodes behind them."""
 
 from __future__ import annotations
 
