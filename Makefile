@@ -9,8 +9,11 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 ARGS   ?=
 # Real parts that the tests drive; a missing one is an error, never a skipped test.
-TEST_PACKAGES := chromium sip-tester espeak-ng
-TEST_COMMANDS := chromium sipp espeak-ng
+TEST_PACKAGES := chromium sip-tester espeak-ng kamailio kamailio-tls-modules kamailio-websocket-modules \
+	rtpengine-daemon baresip-core iproute2
+TEST_COMMANDS := chromium sipp espeak-ng kamailio kamcmd rtpengine baresip ip
+# Where Debian keeps servers, and where not everybody looks.
+export PATH := $(PATH):/usr/sbin:/sbin
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  make %-10s %s\n", $$1, $$2}'

@@ -197,6 +197,9 @@ class VoiceSettings(Section):
     unlimited_networks: Networks = Field(
         default=[], description="Networks without that limit, such as your trunk's; they are never shut out either."
     )
+    telephones_md5_only: bool = Field(
+        default=False, description="For telephones that give up where SHA-256 is offered beside MD5 (baresip 1.0)."
+    )
     trunk_host: str | None = Field(default=None, description="Address of the trunk that we call out through.")
     trunk_port: int = Field(default=5060, ge=1, le=65535, description="Its UDP port.")
     trunk_user: str | None = Field(default=None, description="User name at the trunk, when it asks for one.")

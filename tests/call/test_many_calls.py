@@ -121,6 +121,9 @@ async def test_a_node_that_drains_takes_no_new_call_and_finishes_the_old(node, p
             assert await voice_nodes.drain(connection, node.id)
         await node._renew()
         assert await second.dial(NUMBER, ("127.0.0.1", node.endpoint.port)) == 503
+        with RawSip(("127.0.0.1", node.endpoint.port)) as proxy:
+            proxy.send(proxy.request("OPTIONS"))
+            assert (await proxy.answer()).status == 503, "a proxy that asks leaves it out"
         assert not first.party.is_gone
         await first.press("9")
         await first.is_hung_up(within_s=10)

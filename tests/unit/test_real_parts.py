@@ -6,7 +6,17 @@ import pytest
 
 
 @pytest.mark.parametrize(
-    ("command", "package"), [("chromium", "chromium"), ("sipp", "sip-tester"), ("espeak-ng", "espeak-ng")]
+    ("command", "package"),
+    [
+        ("chromium", "chromium"),
+        ("sipp", "sip-tester"),
+        ("espeak-ng", "espeak-ng"),
+        ("kamailio", "kamailio"),
+        ("kamcmd", "kamailio"),
+        ("rtpengine", "rtpengine-daemon"),
+        ("baresip", "baresip-core"),
+        ("ip", "iproute2"),
+    ],
 )
 def test_a_real_part_is_installed(command, package):
     assert shutil.which(command), f"{command} is missing: `make test` installs the Debian package {package}"

@@ -31,15 +31,23 @@ def fields(header: str) -> dict[str, str]:
 class Realm:
     """Challenges, and checks what comes back."""
 
-    def __init__(self, name: str, key: bytes, clock: Callable[[], float] = time.time) -> None:
-        self.name, self._key, self._clock = name, key, clock
+    def __init__(
+        self,
+        name: str,
+        key: bytes,
+        clock: Callable[[], float] = time.time,
+        *,
+        algorithms: tuple[str, ...] = ALGORITHMS,
+    ) -> None:
+        self.name, self._key, self._clock, self._algorithms = name, key, clock, algorithms
         self._counts: OrderedDict[str, int] = OrderedDict()
 
     def challenges(self, *, stale: bool = False) -> list[str]:
         """Values for WWW-Authenticate, the better algorithm first."""
         nonce = self._nonce()
         end = ", stale=true" if stale else ""
-        return [f'Digest realm="{self.name}", nonce="{nonce}", algorithm={one}, qop="auth"{end}' for one in ALGORITHMS]
+        begin = f'Digest realm="{self.name}", nonce="{nonce}"'
+        return [f'{begin}, algorithm={one}, qop="auth"{end}' for one in self._algorithms]
 
     def _nonce(self) -> str:
         body = f"{int(self._clock()):x}.{secrets.token_hex(8)}"
@@ -60,7 +68,7 @@ class Realm:
         """Whether the answer is right and new. `secrets_of` gives HA1 for an algorithm, or None for nobody known."""
         algorithm = given.get("algorithm", "MD5").upper()
         nonce, count = given.get("nonce", ""), given.get("nc", "")
-        if algorithm not in ALGORITHMS or given.get("qop") != "auth" or given.get("realm") != self.name:
+        if algorithm not in self._algorithms or given.get("qop") != "auth" or given.get("realm") != self.name:
             return False
         if not self.is_fresh(nonce) or not re.fullmatch(r"[0-9a-fA-F]{8}", count):
             return False

@@ -20,6 +20,7 @@ import structlog
 from tenderline.app import Services
 from tenderline.core.errors import TenderlineError
 from tenderline.core.ids import uuid7
+from tenderline.core.telephone_password import ALGORITHMS
 from tenderline.flows import run as flow_run
 from tenderline.flows.call import CallEndedError
 from tenderline.store import recording_care, voice_nodes
@@ -68,7 +69,11 @@ class VoiceNode:
             advertised=settings.advertised_host,
             media_timeout_s=settings.media_timeout_s,
         )
-        self.registrar = Registrar(services.key_for("telephone nonces"), self._limits)
+        self.registrar = Registrar(
+            services.key_for("telephone nonces"),
+            self._limits,
+            algorithms=("MD5",) if settings.telephones_md5_only else ALGORITHMS,
+        )
         self.directory = Directory(services.pool, services.settings.compliance.default_region)
         self.timeline = Timeline(services.pool)
         self.prompts = Prompts(services.settings.data_dir)
@@ -151,6 +156,7 @@ class VoiceNode:
     async def close(self) -> None:
         """Takes no new calls, lets those that last finish for a while, and leaves."""
         self._draining = self.is_closed = True
+        self.endpoint.takes_calls = False
         if self._calls:
             log.info("voice drains", calls=len(self._calls))
             await asyncio.wait(self._calls.values(), timeout=DRAIN_WAIT_S)
@@ -189,6 +195,7 @@ class VoiceNode:
             async with self._services.pool.acquire() as connection:
                 await voice_nodes.register(connection, self.id, self._settings.bind_host, self._settings.calls_max)
         self._draining = self._draining or state == "draining"
+        self.endpoint.takes_calls = not self._draining
 
     async def _refresh(self) -> None:
         await self.directory.refresh()

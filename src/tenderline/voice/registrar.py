@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from tenderline.core.telephone_password import REALM
+from tenderline.core.telephone_password import ALGORITHMS, REALM
 from tenderline.store.lines import Telephone
 from tenderline.voice import digest, sip_text
 from tenderline.voice.sip_limits import SourceLimits
@@ -44,8 +44,15 @@ class Binding:
 class Registrar:
     """Keeps bindings in memory: a telephone registers again within minutes of a restart."""
 
-    def __init__(self, key: bytes, limits: SourceLimits, clock: Callable[[], float] = time.monotonic) -> None:
-        self._realm = digest.Realm(REALM, key)
+    def __init__(
+        self,
+        key: bytes,
+        limits: SourceLimits,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        algorithms: tuple[str, ...] = ALGORITHMS,
+    ) -> None:
+        self._realm = digest.Realm(REALM, key, algorithms=algorithms)
         self._limits, self._clock = limits, clock
         self._known: dict[str, Telephone] = {}
         self.bindings: dict[str, Binding] = {}

@@ -43,6 +43,8 @@ class Endpoint:
         registrar: Registrar | None = None,
     ) -> None:
         self.limits = limits
+        self.takes_calls = True
+        """False: OPTIONS gets 503, so that a proxy in front leaves this node out of new calls."""
         self._on_call, self._registrar = on_call, registrar
         self._current: tuple[Message, tuple[str, int]] | None = None
         self._dialogs: set[Dialog] = set()
@@ -138,6 +140,8 @@ class Endpoint:
             answer = dialog.take_request(request, transaction)
             self._on_call(dialog)
             return answer
+        if method == "OPTIONS" and not self.takes_calls:
+            return request.genResponse(503, "Service Unavailable"), None, None
         if method == "OPTIONS":
             answer = request.genResponse(200, "OK")
             for name, value in (sip_guard.ALLOW, ("Accept", "application/sdp"), ("Supported", "timer")):
