@@ -70,6 +70,9 @@ class StripeSettings(Section):
     )
     api_url: str = Field(default="https://api.stripe.com", description="Where Stripe's API is.")
     timeout_s: float = Field(default=10.0, gt=0, le=60, description="Longest wait for one answer.")
+    moto: bool = Field(
+        default=False, description="Mark telephone payments as telephone orders; Stripe must have allowed it to you."
+    )
 
 
 class TwilioSettings(Section):

@@ -16,6 +16,7 @@ from tenderline.core.reasons import FailureReason
 class FactKind(StrEnum):
     """What was observed of one payment."""
 
+    CREATED = "created"
     FAILED = "failed"
     ACTION_REQUIRED = "action_required"
     PROCESSING = "processing"

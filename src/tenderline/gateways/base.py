@@ -11,6 +11,7 @@ import msgspec
 from tenderline.core.errors import ProviderError
 from tenderline.core.facts import Payer, PaymentFact
 from tenderline.core.money import Money
+from tenderline.core.reasons import FailureReason
 from tenderline.core.webhooks import Envelope
 
 
@@ -64,6 +65,41 @@ class PayRequest(msgspec.Struct, frozen=True, kw_only=True):
     """The gateway's own page for this debt, when an event named one (a hosted invoice)."""
 
 
+class ChargeRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A card that was keyed in on the telephone, to be charged once. `key` is our id of this try, stored before the
+    gateway is asked, and its idempotency key."""
+
+    key: str
+    token: str
+    """The gateway's own name for the card."""
+    money: Money
+    description: str
+    reference: str
+    """What the payer was told; kept with the gateway for whoever compares the books."""
+    transaction_id: str | None = None
+    """Of the transaction that was prepared; `charge` needs it."""
+
+
+class ChargeState(StrEnum):
+    """What a gateway says of a charge. None of these is the money's arrival: that is told by a webhook."""
+
+    TAKEN = "taken"
+    """It was accepted, or is being processed."""
+    DECLINED = "declined"
+    OPEN = "open"
+    """Nothing was tried on the transaction, or nothing that the gateway knows of."""
+    OVER = "over"
+    """The transaction was taken back: nothing can be charged on it any more."""
+
+
+class ChargeAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """How a charge stands."""
+
+    state: ChargeState
+    transaction_id: str
+    reason: FailureReason | None = None
+
+
 class Gateway(Protocol):
     """One payment gateway. Every call has a time-out; `GatewayUnavailableError` means try later."""
 
@@ -106,6 +142,23 @@ class Gateway(Protocol):
 
     async def close_pay_page(self, reference: str) -> PayPageState:
         """Sees to it that nobody can pay on a page any more; how it stands then. OPEN: it could not be closed."""
+        ...
+
+    async def prepare_charge(self, request: ChargeRequest) -> str:
+        """Makes the transaction, which can succeed once, and tells its id. No money moves; the same `key` always gets the
+        same transaction.."""
+        ...
+
+    async def charge(self, request: ChargeRequest) -> ChargeAnswer:
+        """Charges the prepared transaction. `GatewayUnavailableError`: nobody knows; see `read_charge`."""
+        ...
+
+    async def read_charge(self, transaction_id: str) -> ChargeAnswer | None:
+        """How the transaction stands; None when the gateway does not know it."""
+        ...
+
+    async def cancel_charge(self, transaction_id: str) -> ChargeAnswer:
+        """Sees to it that nothing can be charged on the transaction any more; how it stands then. TAKEN: too late."""
         ...
 
     async def check(self) -> str:

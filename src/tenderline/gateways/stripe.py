@@ -7,24 +7,25 @@ What comes back is read as plain JSON with the same eyes as a webhook, so that a
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Mapping
-from email.utils import parsedate_to_datetime
-from typing import Any, Final, NamedTuple
+from collections.abc import Mapping
+from typing import Any, Final
 
 import aiohttp
 import stripe
 
 from tenderline.config import StripeSettings
-from tenderline.core.clock import utc_now
 from tenderline.core.facts import FactKind, Payer, PaymentFact
 from tenderline.core.webhooks import Envelope
+from tenderline.gateways import stripe_charges
 from tenderline.gateways.base import (
+    ChargeAnswer,
+    ChargeRequest,
     GatewayRefusedError,
-    GatewayUnavailableError,
     PayPage,
     PayPageState,
     PayRequest,
 )
+from tenderline.gateways.stripe_api import NotThereError, ask
 from tenderline.gateways.stripe_facts import (
     MARK,
     Family,
@@ -60,65 +61,6 @@ _CHARGE_KINDS: Final = {
 }
 
 
-class _NotThereError(GatewayRefusedError):
-    """Stripe knows no such object."""
-
-
-class _Told(NamedTuple):
-    """What Stripe answered, as plain JSON."""
-
-    fields: dict[str, Any]
-    at_unix_s: int
-    """When it said so, by its own clock (the `Date` header): what orders a read among events.
-
-    The object's `created` would not do: it is when the payment began, so every event since would overrule the read.
-    """
-
-
-def _refusal(what: str, error: stripe.StripeError) -> GatewayRefusedError | GatewayUnavailableError:
-    """The SDK's error as ours. Its own message is left out: it may quote what was sent."""
-    status = error.http_status
-    facts = ", ".join(str(part) for part in (status, error.code, error.request_id) if part)
-    if isinstance(error, stripe.APIConnectionError):
-        return GatewayUnavailableError(f"Stripe did not answer ({what}: {type(error.__cause__).__name__}); try later.")
-    if isinstance(error, stripe.RateLimitError) or status is None or status < 400 or status == 409 or status >= 500:
-        return GatewayUnavailableError(f"Stripe could not answer ({what}: {facts or 'no status'}); try later.")
-    if status == 401:
-        return GatewayRefusedError(f"Stripe does not know the API key ({what}: {facts}); check stripe.api_key.")
-    if status == 403:
-        return GatewayRefusedError(f"Stripe's key may not do this ({what}: {facts}); give it that permission.")
-    # A 404 of another form comes from something that is not Stripe: no proof that the object is missing.
-    missing = status == 404 and isinstance(error, stripe.InvalidRequestError)
-    refused = _NotThereError if missing else GatewayRefusedError
-    return refused(f"Stripe refused the request ({what}: {facts}); its dashboard shows why under that request id.")
-
-
-def _date(answer: stripe.StripeObject) -> int:
-    headers = answer.last_response.headers if answer.last_response else {}
-    try:
-        return int(parsedate_to_datetime(str(headers.get("date"))).timestamp())
-    except (ValueError, OverflowError):
-        return int(utc_now().timestamp())
-
-
-async def _ask(what: str, call: Awaitable[stripe.StripeObject]) -> _Told:
-    """Awaits one call of the SDK and translates whatever goes wrong.
-
-    Beside the SDK's own errors these come out of it: those of aiohttp, while it reads a body; `TypeError`, or the bare
-    value, when the answer is JSON but not an object (a proxy's page, say).
-    """
-    try:
-        answer = await call
-        if isinstance(answer, stripe.StripeObject):
-            return _Told(answer.to_dict(), _date(answer))
-        why = type(answer).__name__
-    except stripe.StripeError as error:
-        raise _refusal(what, error) from None
-    except (aiohttp.ClientError, TimeoutError, OSError, TypeError) as error:
-        why = type(error).__name__
-    raise GatewayUnavailableError(f"Stripe did not answer ({what}: {why}); try later.")
-
-
 class Stripe:
     """The gateway `stripe`. Without an API key its webhooks still work; every call to the API is refused."""
 
@@ -143,8 +85,8 @@ class Stripe:
     async def read_payer(self, reference: str) -> Payer:
         """The customer `cus_…`. A deleted or unknown customer is nobody: an empty payer."""
         try:
-            customer = await _ask(f"customer {reference}", self._api.v1.customers.retrieve_async(reference))
-        except _NotThereError:
+            customer = await ask(f"customer {reference}", self._api.v1.customers.retrieve_async(reference))
+        except NotThereError:
             return Payer()
         return payer_of_customer(customer.fields)
 
@@ -152,15 +94,15 @@ class Stripe:
         """The payment intent of the invoice `in_…`: by its list of payments, or as API versions before basil say it."""
         what = f"payments of invoice {reference}"
         try:
-            payments = await _ask(what, self._api.v1.invoice_payments.list_async({"invoice": reference, "limit": 100}))
+            payments = await ask(what, self._api.v1.invoice_payments.list_async({"invoice": reference, "limit": 100}))
             if key := payment_of_invoice(payments.fields):
                 return key
         except GatewayRefusedError:
             # An API version or a restricted key without this list; the invoice itself may say it.
             pass
         try:
-            invoice = await _ask(f"invoice {reference}", self._api.v1.invoices.retrieve_async(reference))
-        except _NotThereError:
+            invoice = await ask(f"invoice {reference}", self._api.v1.invoices.retrieve_async(reference))
+        except NotThereError:
             return None
         return debt_key(Family.INVOICE, invoice.fields.get)
 
@@ -173,12 +115,12 @@ class Stripe:
         try:
             if transaction_id.startswith(_CHARGE_PREFIXES):
                 what = f"charge {transaction_id}"
-                return self._charge_fact(*await _ask(what, self._api.v1.charges.retrieve_async(transaction_id)))
-            answer = await _ask(
+                return self._charge_fact(*await ask(what, self._api.v1.charges.retrieve_async(transaction_id)))
+            answer = await ask(
                 f"payment intent {transaction_id}",
                 self._api.v1.payment_intents.retrieve_async(transaction_id, {"expand": ["latest_charge"]}),
             )
-        except _NotThereError:
+        except NotThereError:
             return None
         fact = self._intent_fact(answer.fields, answer.at_unix_s)
         if fact is not None and fact.kind in (FactKind.SUCCEEDED, FactKind.REFUNDED, FactKind.DISPUTED):
@@ -199,7 +141,7 @@ class Stripe:
             "unit_amount": request.money.minor,
             "product_data": {"name": request.description[:_PRODUCT_NAME_CHARACTERS_MAX]},
         }
-        session = await _ask(
+        session = await ask(
             f"pay page of {request.transaction_id}",
             self._api.v1.checkout.sessions.create_async(
                 {
@@ -224,10 +166,10 @@ class Stripe:
         """The Checkout Session as it stands; of one that is complete, what became of its payment."""
         what = f"pay page {reference}"
         try:
-            session = await _ask(
+            session = await ask(
                 what, self._api.v1.checkout.sessions.retrieve_async(reference, {"expand": ["payment_intent"]})
             )
-        except _NotThereError:
+        except NotThereError:
             return PayPageState.UNKNOWN
         state = _page_state(session.fields)
         if state is None:
@@ -237,20 +179,36 @@ class Stripe:
     async def close_pay_page(self, reference: str) -> PayPageState:
         """Expires the Checkout Session. Stripe refuses that for one that is not open: then it is read."""
         try:
-            await _ask(f"end of pay page {reference}", self._api.v1.checkout.sessions.expire_async(reference))
-        except _NotThereError:
+            await ask(f"end of pay page {reference}", self._api.v1.checkout.sessions.expire_async(reference))
+        except NotThereError:
             return PayPageState.UNKNOWN
         except GatewayRefusedError:
             pass
         return await self.read_pay_page(reference)
 
+    async def prepare_charge(self, request: ChargeRequest) -> str:
+        """A payment intent with the card, not confirmed yet."""
+        return await stripe_charges.prepare(self._api, request, moto=self._settings.moto)
+
+    async def charge(self, request: ChargeRequest) -> ChargeAnswer:
+        """Confirms the payment intent."""
+        return await stripe_charges.charge(self._api, request)
+
+    async def read_charge(self, transaction_id: str) -> ChargeAnswer | None:
+        """The payment intent as it stands."""
+        return await stripe_charges.read(self._api, transaction_id)
+
+    async def cancel_charge(self, transaction_id: str) -> ChargeAnswer:
+        """Cancels the payment intent. Stripe refuses that for one that is paid: then it is read."""
+        return await stripe_charges.cancel(self._api, transaction_id)
+
     async def check(self) -> str:
         """One line for the doctor. A restricted key may not read the account; then the balance has to do."""
         try:
-            account = await _ask("account", self._api.v1.accounts.retrieve_current_async())
+            account = await ask("account", self._api.v1.accounts.retrieve_current_async())
             return f"Stripe answers (account {account.fields.get('id')})"
         except GatewayRefusedError:
-            await _ask("balance", self._api.v1.balance.retrieve_async())
+            await ask("balance", self._api.v1.balance.retrieve_async())
             return "Stripe answers (this key may not read the account)"
 
     async def close(self) -> None:
@@ -303,7 +261,7 @@ class Stripe:
             return None
         query = f"metadata['{MARK}']:'{transaction_id}' AND status:'succeeded'"
         try:
-            found = await _ask(
+            found = await ask(
                 f"search for {transaction_id}",
                 self._api.v1.payment_intents.search_async(
                     {"query": query, "limit": 1, "expand": ["data.latest_charge"]}
@@ -322,7 +280,7 @@ class Stripe:
         if not transaction_id.startswith(_INTENT_PREFIX):
             return None
         try:
-            payments = await _ask(
+            payments = await ask(
                 f"invoice of {transaction_id}",
                 self._api.v1.invoice_payments.list_async(
                     {

@@ -1,0 +1,257 @@
+"""A payment by telephone, from the wish to the charge. What a card is, nobody here knows: a token names it.
+
+What is asked of a gateway is committed before it is asked, under an idempotency key of ours. The transaction is made
+before the card is charged, can succeed once, and is known by its id: an answer that never came is asked for, and a
+second try is made only when the first surely took nothing.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import Final, Literal
+from uuid import UUID
+
+import structlog
+
+from tenderline.app import Services
+from tenderline.core.clock import utc_now
+from tenderline.core.errors import InvalidInputError
+from tenderline.core.facts import FactKind, Payer, PaymentFact
+from tenderline.core.ids import uuid7
+from tenderline.core.money import Money
+from tenderline.gateways.base import (
+    ChargeAnswer,
+    ChargeRequest,
+    ChargeState,
+    Gateway,
+    GatewayRefusedError,
+    GatewayUnavailableError,
+)
+from tenderline.payments import settle
+from tenderline.store import captures, people
+from tenderline.store.captures import CaptureSession, Charge, Mode
+from tenderline.store.db import Connection
+from tenderline.store.people import Addresses, Resolved
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+REFERENCE_DIGITS: Final = 8
+_REFERENCE_TRIES: Final = 5
+
+Result = Literal["taken", "declined", "unknown", "failed"]
+
+
+class NoGatewayError(InvalidInputError):
+    """No gateway takes payments by telephone; set voice.payments_gateway to one that is configured."""
+
+    code = "capture.no_gateway"
+    status = 409
+
+
+@dataclass(frozen=True, slots=True)
+class Charged:
+    """What became of a try. `failed`: nothing was charged, and another card would not help."""
+
+    result: Result
+    reason: str | None = None
+
+
+def gateway_of(services: Services) -> Gateway:
+    """The gateway of payments by telephone. Raises `NoGatewayError`."""
+    wanted = services.settings.voice.payments_gateway
+    found = services.gateways.get(wanted) if wanted else next(iter(services.gateways.values()), None)
+    if found is None:
+        raise NoGatewayError()
+    return found
+
+
+async def begin(
+    services: Services,
+    connection: Connection,
+    *,
+    person_id: UUID,
+    contact_point_id: UUID | None,
+    conversation_id: UUID,
+    mode: Mode,
+    money: Money,
+    campaign: str | None,
+    fund: str | None,
+) -> CaptureSession:
+    """Somebody wants to pay so much, in the caller's transaction. Raises `NoGatewayError`."""
+    gateway = gateway_of(services)
+    for _ in range(_REFERENCE_TRIES):
+        made = uuid7()
+        # Digits, since it is spoken; no card number is so short.
+        reference = f"{secrets.randbelow(9 * 10 ** (REFERENCE_DIGITS - 1)) + 10 ** (REFERENCE_DIGITS - 1)}"
+        if await captures.open_session(
+            connection,
+            id=made,
+            person_id=person_id,
+            conversation_id=conversation_id,
+            mode=mode,
+            gateway=gateway.name,
+            money=money,
+            campaign=campaign,
+            fund=fund,
+            reference=reference,
+            contact_point_id=contact_point_id,
+        ):
+            return await captures.get(connection, made)
+    raise AssertionError("five random references of eight digits are all taken")
+
+
+async def charge(services: Services, session_id: UUID, *, token: str, brand: str, last_four: str) -> Charged:
+    """One try with one card. It never raises for what a gateway does; it may take as long as the gateway's time-outs."""
+    charge_id = uuid7()
+    async with services.pool.acquire() as connection, connection.transaction():
+        session = await captures.get(connection, session_id, lock=True)
+        if session.state == "completed":
+            return Charged("taken")
+        if not await captures.intend(
+            connection, id=charge_id, session=session, token=token, brand=brand, last_four=last_four
+        ):
+            return Charged("unknown", "another try of this payment may have been taken")
+    gateway = services.gateways.get(session.gateway)
+    if gateway is None:
+        return await _answered(services, session, charge_id, "refused", "the gateway is not configured")
+    request = ChargeRequest(
+        key=str(charge_id),
+        token=token,
+        money=session.money,
+        description=f"{services.settings.organisation}: {session.fund or session.campaign or 'payment by telephone'}",
+        reference=session.reference,
+    )
+    try:
+        transaction_id = await gateway.prepare_charge(request)
+    except (GatewayRefusedError, GatewayUnavailableError) as error:
+        # No money has moved, whatever the gateway made of it.
+        log.warning("charge_not_prepared", session=str(session_id), why=error.detail)
+        return await _answered(services, session, charge_id, "refused", error.code)
+    await _known(services, session, charge_id, transaction_id)
+    prepared = ChargeRequest(**{**_fields(request), "transaction_id": transaction_id})
+    try:
+        answer = await gateway.charge(prepared)
+    except GatewayUnavailableError as error:
+        log.warning("charge_unknown", session=str(session_id), why=error.detail)
+        return await _answered(services, session, charge_id, "unknown", error.code)
+    except GatewayRefusedError as error:
+        log.warning("charge_refused", session=str(session_id), why=error.detail)
+        return await _answered(services, session, charge_id, "refused", error.code)
+    return await take_answer(services, session, charge_id, answer)
+
+
+def _fields(request: ChargeRequest) -> dict[str, object]:
+    return {name: getattr(request, name) for name in request.__struct_fields__}
+
+
+async def _known(services: Services, session: CaptureSession, charge_id: UUID, transaction_id: str) -> None:
+    """The transaction belongs to the caller from before any news of it can come."""
+    fact = PaymentFact(
+        kind=FactKind.CREATED,
+        transaction_id=transaction_id,
+        occurred_at_unix_s=int(session.started_at.timestamp()),
+        event_id=f"charge:{charge_id}",
+        amount_minor=session.amount_minor,
+        currency=session.currency,
+    )
+    async with services.pool.acquire() as connection, connection.transaction():
+
+        async def whose(payer: Payer, beside: UUID | None) -> Resolved:
+            del payer, beside
+            await people.lock(connection, session.person_id)
+            return Resolved(session.person_id, Addresses(), conflict=False, learnt_address=False)
+
+        await captures.prepared(connection, charge_id, transaction_id)
+        await settle.apply(connection, session.gateway, fact, whose)
+
+
+async def take_answer(services: Services, session: CaptureSession, charge_id: UUID, answer: ChargeAnswer) -> Charged:
+    """What a gateway says of a try, written down."""
+    reason = answer.reason.value if answer.reason else None
+    match answer.state:
+        case ChargeState.TAKEN:
+            return await _answered(services, session, charge_id, "taken", None)
+        case ChargeState.DECLINED:
+            return await _answered(services, session, charge_id, "declined", reason)
+        case ChargeState.OVER:
+            return await _answered(services, session, charge_id, "refused", "the transaction was taken back")
+        case ChargeState.OPEN:
+            return await _answered(services, session, charge_id, "unknown", "nothing was tried, as far as is known")
+
+
+_RESULTS: Final[dict[str, Result]] = {
+    "taken": "taken",
+    "declined": "declined",
+    "unknown": "unknown",
+    "refused": "failed",
+}
+
+
+async def _answered(
+    services: Services, session: CaptureSession, charge_id: UUID, state: captures.ChargeState, reason: str | None
+) -> Charged:
+    async with services.pool.acquire() as connection, connection.transaction():
+        await captures.get(connection, session.id, lock=True)
+        await captures.answer(connection, charge_id, state, reason)
+        if state in ("taken", "unknown"):
+            await captures.set_state(connection, session.id, "charged", reason)
+    return Charged(_RESULTS[state], reason)
+
+
+async def settlement(services: Services, session_id: UUID) -> str | None:
+    """How the money stands: PENDING, COMPLETED or FAILED, by the gateway's news alone."""
+    async with services.pool.acquire() as connection:
+        return await captures.settlement(connection, session_id)
+
+
+async def leave(services: Services, session_id: UUID, state: captures.State, why: str) -> None:
+    """The caller is done with it, without success; what may have been charged stays as it is."""
+    async with services.pool.acquire() as connection, connection.transaction():
+        session = await captures.get(connection, session_id, lock=True)
+        if session.state == "open":
+            await captures.set_state(connection, session_id, state, why)
+
+
+async def reconcile(services: Services, one: Charge) -> Charged | None:
+    """Asks the gateway about a try whose end is not known, or of whose money nothing was told. None: ask again later.
+
+    A try that never arrived is taken back at the gateway, so that it cannot arrive any more.
+    """
+    async with services.pool.acquire() as connection:
+        session = await captures.get(connection, one.session_id)
+    gateway = services.gateways.get(one.gateway)
+    if gateway is None:
+        return None
+    if one.transaction_id is None:
+        # It was never prepared, or we were killed before its id was kept: without the id it was not charged either.
+        return await _answered(services, session, one.id, "refused", "it was cut off before it was charged")
+    try:
+        found = await gateway.read_charge(one.transaction_id)
+        if found is not None and found.state is ChargeState.OPEN:
+            found = await gateway.cancel_charge(one.transaction_id)
+        fact = await gateway.read_payment(one.transaction_id)
+    except (GatewayRefusedError, GatewayUnavailableError) as error:
+        log.warning("charge_not_read", charge=str(one.id), why=error.detail)
+        return None
+    if found is None:
+        return None
+    if fact is not None:
+        await _told(services, session, fact)
+    return await take_answer(services, session, one.id, found)
+
+
+async def _told(services: Services, session: CaptureSession, fact: PaymentFact) -> None:
+    async with services.pool.acquire() as connection, connection.transaction():
+
+        async def whose(payer: Payer, beside: UUID | None) -> Resolved:
+            del payer, beside
+            await people.lock(connection, session.person_id)
+            return Resolved(session.person_id, Addresses(), conflict=False, learnt_address=False)
+
+        await settle.apply(connection, session.gateway, fact, whose)
+
+
+def now_s() -> float:
+    """The instant, for whoever compares."""
+    return utc_now().timestamp()

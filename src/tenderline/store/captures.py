@@ -1,0 +1,170 @@
+"""Payments that are taken on the telephone: what somebody wants to pay, and each try with a card. No card data.
+
+COMPLETED is nothing that is written here: it is read off the payment, which `payments/settle.py` alone completes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from tenderline.core.money import Money
+from tenderline.store.db import Connection, query
+
+Mode = Literal["automated", "leave", "attended"]
+State = Literal["open", "charged", "completed", "declined", "abandoned", "cancelled", "failed"]
+ChargeState = Literal["intended", "taken", "declined", "refused", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureSession:
+    """What a caller wants to pay. `reference` is what she is told; `contact_point_id` where her receipt goes."""
+
+    id: UUID
+    person_id: UUID
+    conversation_id: UUID
+    mode: str
+    gateway: str
+    amount_minor: int
+    currency: str
+    campaign: str | None
+    fund: str | None
+    reference: str
+    state: str
+    why: str | None
+    declines: int
+    contact_point_id: UUID | None
+    started_at: datetime
+    updated_at: datetime
+
+    @property
+    def money(self) -> Money:
+        """The amount."""
+        return Money(self.amount_minor, self.currency)
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """One try with one card."""
+
+    id: UUID
+    session_id: UUID
+    gateway: str
+    transaction_id: str | None
+    brand: str
+    last_four: str
+    state: str
+    reason: str | None
+    created_at: datetime
+    answered_at: datetime | None
+
+
+async def open_session(
+    connection: Connection,
+    *,
+    id: UUID,
+    person_id: UUID,
+    conversation_id: UUID,
+    mode: Mode,
+    gateway: str,
+    money: Money,
+    campaign: str | None,
+    fund: str | None,
+    reference: str,
+    contact_point_id: UUID | None,
+) -> bool:
+    """Somebody wants to pay; False when the reference is taken already."""
+    made = await connection.fetchval(
+        query("captures", "open"),
+        id,
+        person_id,
+        conversation_id,
+        mode,
+        gateway,
+        money.minor,
+        money.currency,
+        campaign,
+        fund,
+        reference,
+        contact_point_id,
+    )
+    return made is not None
+
+
+async def get(connection: Connection, session_id: UUID, *, lock: bool = False) -> CaptureSession:
+    """One session."""
+    row = await connection.fetchrow(query("captures", "lock" if lock else "get"), session_id)
+    assert row is not None, "sessions are never deleted"
+    return CaptureSession(**row)
+
+
+async def of_conversation(connection: Connection, conversation_id: UUID) -> list[CaptureSession]:
+    """What was to be paid on a call."""
+    return [CaptureSession(**row) for row in await connection.fetch(query("captures", "of_conversation"), conversation_id)]
+
+
+async def of_transaction(connection: Connection, gateway: str, transaction_id: str) -> CaptureSession | None:
+    """The session of a transaction; None when it was not made on the telephone."""
+    row = await connection.fetchrow(query("captures", "of_transaction"), gateway, transaction_id)
+    return CaptureSession(**row) if row else None
+
+
+async def latest(connection: Connection, limit: int) -> list[CaptureSession]:
+    """The newest first."""
+    return [CaptureSession(**row) for row in await connection.fetch(query("captures", "latest"), limit)]
+
+
+async def set_state(connection: Connection, session_id: UUID, state: State, why: str | None = None) -> bool:
+    """Where it stands; False when it stood there already, or is completed."""
+    return await connection.fetchval(query("captures", "set_state"), session_id, state, why) is not None
+
+
+async def intend(
+    connection: Connection, *, id: UUID, session: CaptureSession, token: str, brand: str, last_four: str
+) -> bool:
+    """A try is about to be made; False while another one of the session may have taken money."""
+    made = await connection.fetchval(
+        query("captures", "intend"), id, session.id, session.gateway, token, brand, last_four
+    )
+    return made is not None
+
+
+async def prepared(connection: Connection, charge_id: UUID, transaction_id: str) -> None:
+    """The gateway has made the transaction on which the try is made."""
+    await connection.execute(query("captures", "prepared"), charge_id, transaction_id)
+
+
+async def answer(connection: Connection, charge_id: UUID, state: ChargeState, reason: str | None = None) -> bool:
+    """What became of the try; False when that was known. A decline is counted."""
+    session_id = await connection.fetchval(query("captures", "answer"), charge_id, state, reason)
+    if session_id is not None and state == "declined":
+        await connection.execute(query("captures", "count_decline"), session_id)
+    return session_id is not None
+
+
+async def charges_of(connection: Connection, session_id: UUID) -> list[Charge]:
+    """The tries of a session, in order."""
+    return [Charge(**row) for row in await connection.fetch(query("captures", "charges_of"), session_id)]
+
+
+async def in_doubt(connection: Connection, *, older_than_s: float, limit: int) -> list[Charge]:
+    """Tries of which nobody wrote down the end."""
+    return [Charge(**row) for row in await connection.fetch(query("captures", "in_doubt"), older_than_s, limit)]
+
+
+async def unsettled(connection: Connection, *, older_than_s: float, limit: int) -> list[Charge]:
+    """Tries that were taken, and of whose money no webhook has told."""
+    return [Charge(**row) for row in await connection.fetch(query("captures", "unsettled"), older_than_s, limit)]
+
+
+async def touch(connection: Connection, session_id: UUID) -> None:
+    """It was looked at: the next look is due later."""
+    await connection.execute(query("captures", "touch"), session_id)
+
+
+async def settlement(connection: Connection, session_id: UUID) -> str | None:
+    """PENDING, COMPLETED or FAILED, as the gateway's news have it; None when nothing was taken."""
+    found: str | None = await connection.fetchval(query("captures", "settlement"), session_id)
+    return found

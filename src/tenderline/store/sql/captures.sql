@@ -1,0 +1,82 @@
+-- name: open
+INSERT INTO capture_session (
+    id, person_id, conversation_id, mode, gateway, amount_minor, currency, campaign, fund, reference, contact_point_id
+) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+ON CONFLICT DO NOTHING
+RETURNING id
+
+-- name: get
+SELECT id, person_id, conversation_id, mode, gateway, amount_minor, currency, campaign, fund, reference, state, why,
+    declines, contact_point_id, started_at, updated_at
+FROM capture_session WHERE id = $1
+
+-- name: lock
+SELECT id, person_id, conversation_id, mode, gateway, amount_minor, currency, campaign, fund, reference, state, why,
+    declines, contact_point_id, started_at, updated_at
+FROM capture_session WHERE id = $1 FOR UPDATE
+
+-- name: of_conversation
+SELECT id, person_id, conversation_id, mode, gateway, amount_minor, currency, campaign, fund, reference, state, why,
+    declines, contact_point_id, started_at, updated_at
+FROM capture_session WHERE conversation_id = $1 ORDER BY started_at LIMIT 20
+
+-- name: of_transaction
+SELECT s.id, s.person_id, s.conversation_id, s.mode, s.gateway, s.amount_minor, s.currency, s.campaign, s.fund,
+    s.reference, s.state, s.why, s.declines, s.contact_point_id, s.started_at, s.updated_at
+FROM charge c JOIN capture_session s ON s.id = c.session_id
+WHERE c.gateway = $1 AND c.transaction_id = $2
+
+-- name: set_state
+-- What is completed stays so.
+UPDATE capture_session SET state = $2, why = $3, updated_at = now()
+WHERE id = $1 AND state <> 'completed' AND state IS DISTINCT FROM $2
+RETURNING id
+
+-- name: count_decline
+UPDATE capture_session SET declines = declines + 1, updated_at = now() WHERE id = $1
+
+-- name: intend
+-- Nothing comes back while another try of the session may have taken money.
+INSERT INTO charge (id, session_id, gateway, token, brand, last_four) VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT DO NOTHING
+RETURNING id
+
+-- name: prepared
+UPDATE charge SET transaction_id = $2 WHERE id = $1 AND transaction_id IS NULL
+
+-- name: answer
+UPDATE charge SET state = $2, reason = $3, answered_at = now()
+WHERE id = $1 AND state IN ('intended', 'unknown') AND state IS DISTINCT FROM $2
+RETURNING session_id
+
+-- name: charges_of
+SELECT id, session_id, gateway, transaction_id, brand, last_four, state, reason, created_at, answered_at
+FROM charge WHERE session_id = $1 ORDER BY created_at LIMIT 50
+
+-- name: in_doubt
+-- Tries whose end nobody wrote down, once their maker must have given up.
+SELECT c.id, c.session_id, c.gateway, c.transaction_id, c.brand, c.last_four, c.state, c.reason, c.created_at,
+    c.answered_at
+FROM charge c WHERE c.state IN ('intended', 'unknown') AND c.created_at < now() - make_interval(secs => $1)
+ORDER BY c.created_at LIMIT $2
+
+-- name: unsettled
+-- Taken, and no webhook has told of the money for so long.
+SELECT c.id, c.session_id, c.gateway, c.transaction_id, c.brand, c.last_four, c.state, c.reason, c.created_at,
+    c.answered_at
+FROM capture_session s JOIN charge c ON c.session_id = s.id AND c.state = 'taken'
+WHERE s.state = 'charged' AND s.updated_at < now() - make_interval(secs => $1)
+ORDER BY s.updated_at LIMIT $2
+
+-- name: touch
+UPDATE capture_session SET updated_at = now() WHERE id = $1
+
+-- name: latest
+SELECT id, person_id, conversation_id, mode, gateway, amount_minor, currency, campaign, fund, reference, state, why,
+    declines, contact_point_id, started_at, updated_at
+FROM capture_session ORDER BY started_at DESC LIMIT $1
+
+-- name: settlement
+SELECT y.transaction_status FROM charge c
+JOIN payment y ON y.gateway = c.gateway AND y.transaction_id = c.transaction_id
+WHERE c.session_id = $1 AND c.state IN ('taken', 'unknown')
