@@ -30,7 +30,7 @@ _HIGHEST_BIN: Final = 3_400 // _BIN_HZ
 _BINS: Final = _HIGHEST_BIN - _LOWEST_BIN + 1
 _NEAR_BINS: Final = 2
 _PROGRESS: Final = slice(350 // _BIN_HZ - _LOWEST_BIN, 700 // _BIN_HZ - _LOWEST_BIN + 1)
-_FULL_SCALE: Final = 32_768.0
+_FULL_SCALE: Final = 32_768
 _TABLES: Final = {law: codec.to_samples(bytes(range(256)), law).astype(np.float32) for law in (PCMU, PCMA)}
 
 
@@ -40,7 +40,8 @@ def _matrix() -> Wave:
     turns = np.outer(np.arange(FRAME_SAMPLES), np.arange(_LOWEST_BIN, _HIGHEST_BIN + 1)) / FRAME_SAMPLES
     scale = math.sqrt(2 / (FRAME_SAMPLES * float(np.sum(window**2)))) / _FULL_SCALE
     waves = np.hstack([np.cos(2 * np.pi * turns), np.sin(2 * np.pi * turns)])
-    return (window[:, None] * waves * scale).astype(np.float32)
+    matrix: Wave = (window[:, None] * waves * scale).astype(np.float32)
+    return matrix
 
 
 _MATRIX: Final = _matrix()
