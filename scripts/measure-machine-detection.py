@@ -192,7 +192,8 @@ they notice; it follows from `silence_after_s`.
 The hard cases: a business greeting of four or five seconds sounds like a machine until it stops, so
 `greeting_s_max` is long and a machine is known late, after that time or by its beep. "Hi, it's Bob, leave a message"
 sounds like a person until the beep; when the beep comes later than `silence_after_s`, it is called a person first.
-A greeting of two parts with a pause longer than `silence_after_s` is called a person too.
+A greeting of two parts with a pause as long as `silence_after_s` is called a person too: in the reported half that
+pause is 1.1 s in every text, in the other 0.7 s, so most of the difference between the halves is there.
 
 ## Settings
 
@@ -217,8 +218,10 @@ core. Measured by the script, on the machine that wrote this page; the best of f
 - British ringback (two bursts of 400 and 450 Hz) is not told, and where busy is as fast as congestion elsewhere
   (Mexico 0.25 s, Spain 0.2 s) it is called congestion.
 - Special information tones are looked for in the order and lengths of ITU-T E.180/Q.35. The reasons are the North
-  American ones; the plain tones of other countries are `sit_unknown`.
+  American ones; the plain tones of other countries are `sit_unknown`. They were tried on made tones only, and their
+  table was compared in several descriptions of Bellcore SR-2275, not in the document itself.
 - A tone below 500 Hz is taken for a switchboard's ringback until a machine is known: such a beep corrects no `person`.
+  On the half that settings were chosen on, every beep that corrected nothing was one of 440 Hz.
 - A beep is not looked for after its caller stopped feeding frames: whoever wants `beeped` must go on after `person`.
 - Music on hold right after the answer is a machine as soon as it is longer than `greeting_s_max`.
 
