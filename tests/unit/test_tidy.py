@@ -21,7 +21,9 @@ FUNCTION_LINES_MAX = 60
 FILE_BYTES_READ_MAX = 2 * 1024 * 1024
 
 NAMELESS = frozenset({"util", "utils", "helper", "helpers", "misc", "common", "stuff"})
-UNITS = frozenset({"s", "ms", "h", "min", "days", "bytes", "minor", "characters", "px", "share", "ratio"})
+UNITS = frozenset(
+    {"s", "ms", "h", "min", "days", "bytes", "minor", "characters", "px", "share", "ratio", "hz", "db", "dbov"}
+)
 BOUNDS = frozenset({"max", "min"})
 INSTANTS = frozenset({"deadline", "until", "at", "now"})
 LASTING = frozenset(
