@@ -213,6 +213,9 @@ class VoiceSettings(Section):
     )
     calls_out_max: int = Field(default=20, ge=0, le=1_000, description="Calls of ours at once, of one node.")
     calls_out_per_s: float = Field(default=2.0, gt=0, le=100, description="New calls of ours a second, of one node.")
+    payments_gateway: str | None = Field(
+        default=None, description="Gateway that charges cards keyed in on the telephone. Unset: the first there is."
+    )
     callback_campaign: str | None = Field(
         default=None, description="Calling campaign that calls back who asked for it in a flow. Unset: only listed."
     )

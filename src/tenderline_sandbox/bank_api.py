@@ -13,12 +13,14 @@ import logging
 import re
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
+from urllib.parse import parse_qsl, urlencode
 
 import aiohttp
 from aiohttp import web
 
+from tenderline_sandbox.bank_cards import shown, stand_in
 from tenderline_sandbox.bank_checkout import Checkout
 from tenderline_sandbox.bank_idempotency import IdempotencyKeys
 from tenderline_sandbox.bank_ledger import Ledger, matcher, matches
@@ -32,6 +34,8 @@ _log = logging.getLogger(__name__)
 MERCHANT: Final = "Harbour Lights Fund"
 _FRESH_READS_MAX: Final = 50
 _LIST_MAX: Final = 100
+_FIELDS_MAX: Final = 200
+_UNKNOWN_TO_SERVER: Final = ("description", "payment_method_options[card][moto]")
 _EXPAND: Final = re.compile(r"expand\[[0-9]*\]")
 _IDENTITY: Final = re.compile(r"[A-Za-z0-9_]{1,255}")
 
@@ -217,6 +221,20 @@ class BankApi:
             }
         ]
 
+    async def _create_intent(self, call: Call) -> Answer:
+        """As the API of today has it; the server behind knows an older name for the kinds of payment."""
+        pairs = parse_qsl(call.body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=_FIELDS_MAX)
+        older = [
+            (key.replace("allowed_payment_method_types", "payment_method_types"), value)
+            for key, value in pairs
+            if key not in _UNKNOWN_TO_SERVER
+        ]
+        return await self._forward(replace(call, body=urlencode(older).encode()))
+
+    async def _create_payment_method(self, call: Call) -> Answer:
+        body, card = stand_in(call.body)
+        return shown(await self._forward(replace(call, body=body)), card)
+
     async def _search_intents(self, call: Call) -> Answer:
         """By metadata and status, without the lag of Stripe's index; a hit is read anew where the server knows it."""
         clauses = matcher(call.query.get("query", ""))
@@ -256,6 +274,8 @@ _OWN: Final[list[tuple[str, re.Pattern[str], Callable[..., Awaitable[Answer]]]]]
     ("GET", re.compile("checkout/sessions/(cs_[A-Za-z0-9_]+)"), BankApi._read_session),
     ("POST", re.compile("checkout/sessions/(cs_[A-Za-z0-9_]+)/expire"), BankApi._expire_session),
     ("GET", re.compile("invoice_payments"), BankApi._invoice_payments),
+    ("POST", re.compile("payment_intents"), BankApi._create_intent),
+    ("POST", re.compile("payment_methods"), BankApi._create_payment_method),
     ("GET", re.compile("payment_intents/search"), BankApi._search_intents),
     ("GET", re.compile("account"), BankApi._account),
 ]

@@ -24,8 +24,6 @@ PAGE = Path(__file__).parents[2] / "docs/reference/machine-detection.md"
 HELD_OUT_EVERY = 9
 FRAMES_MAX = round(Cadence().analysis_s_max / FRAME_S)
 
-needs_voice = pytest.mark.skipif(not answer_samples.available(), reason="espeak-ng is not installed")
-
 
 def tone(duration_s, hz, amplitude=4_000):
     return amplitude * np.sin(2 * np.pi * hz * np.arange(round(duration_s * CLOCK_HZ)) / CLOCK_HZ)
@@ -157,7 +155,6 @@ def test_every_setting_is_in_the_page_with_its_default():
     assert rows == {field.name: f"{field.default:g}" for field in msgspec.structs.fields(Cadence)}
 
 
-@needs_voice
 def test_people_are_not_called_machines_more_often_than_the_page_says():
     said = re.search(r"the harmful error .*\*\*\d+ of \d+ \(([\d.]+) %\)", PAGE.read_text("utf-8"))
     assert said is not None
@@ -174,7 +171,6 @@ def test_people_are_not_called_machines_more_often_than_the_page_says():
     assert 100 * len(wrong) / len(held_out) <= float(said[1]), wrong
 
 
-@needs_voice
 def test_made_samples_are_the_same_at_every_run():
     twice = [[one.frames for one in answer_samples.samples("tune", every=150)] for _ in range(2)]
     assert twice[0] == twice[1]

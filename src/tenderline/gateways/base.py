@@ -145,8 +145,8 @@ class Gateway(Protocol):
         ...
 
     async def prepare_charge(self, request: ChargeRequest) -> str:
-        """Makes the transaction, which can succeed once, and tells its id. No money moves; the same `key` always gets the
-        same transaction.."""
+        """Makes the transaction, which can succeed once, and tells its id. No money moves; the same `key` always gets
+        the same transaction.."""
         ...
 
     async def charge(self, request: ChargeRequest) -> ChargeAnswer:

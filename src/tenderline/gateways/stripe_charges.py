@@ -1,7 +1,7 @@
-"""Charging a card that was keyed in on the telephone, at Stripe: a payment intent that is made first and confirmed then.
+"""Charging a card keyed in on the telephone, at Stripe: a payment intent that is made first and confirmed then.
 
-Between the two no money moves, and an intent can succeed once: when nobody knows what became of the confirmation, the
-intent tells it.
+Between the two no money moves, and an intent can succeed once: when nobody knows what became of the confirmation,
+the intent tells it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ async def prepare(api: stripe.StripeClient, request: ChargeRequest, *, moto: boo
         "amount": request.money.minor,
         "currency": request.money.currency.lower(),
         "payment_method": request.token,
-        "payment_method_types": ["card"],
+        "allowed_payment_method_types": ["card"],
         "description": request.description[:_DESCRIPTION_CHARACTERS_MAX],
         "metadata": {CHARGE_MARK: request.key, REFERENCE_MARK: request.reference},
     }
@@ -100,9 +100,7 @@ def _answer(told: Told, transaction_id: str) -> ChargeAnswer:
     if state is None:
         raise GatewayRefusedError(f"Stripe did not say how {transaction_id} stands; its dashboard shows it.")
     if status == "requires_action":
-        return ChargeAnswer(
-            state=state, transaction_id=transaction_id, reason=FailureReason.AUTHENTICATION_REQUIRED
-        )
+        return ChargeAnswer(state=state, transaction_id=transaction_id, reason=FailureReason.AUTHENTICATION_REQUIRED)
     return ChargeAnswer(state=state, transaction_id=transaction_id, reason=_reason(told.fields))
 
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Final, Literal
 from uuid import UUID
 
+import msgspec
 import structlog
 
 from tenderline.app import Services
-from tenderline.core.clock import utc_now
 from tenderline.core.errors import InvalidInputError
 from tenderline.core.facts import FactKind, Payer, PaymentFact
 from tenderline.core.ids import uuid7
@@ -102,7 +102,7 @@ async def begin(
 
 
 async def charge(services: Services, session_id: UUID, *, token: str, brand: str, last_four: str) -> Charged:
-    """One try with one card. It never raises for what a gateway does; it may take as long as the gateway's time-outs."""
+    """One try with one card. It raises nothing for what a gateway does, and may take as long as its time-outs."""
     charge_id = uuid7()
     async with services.pool.acquire() as connection, connection.transaction():
         session = await captures.get(connection, session_id, lock=True)
@@ -129,9 +129,8 @@ async def charge(services: Services, session_id: UUID, *, token: str, brand: str
         log.warning("charge_not_prepared", session=str(session_id), why=error.detail)
         return await _answered(services, session, charge_id, "refused", error.code)
     await _known(services, session, charge_id, transaction_id)
-    prepared = ChargeRequest(**{**_fields(request), "transaction_id": transaction_id})
     try:
-        answer = await gateway.charge(prepared)
+        answer = await gateway.charge(msgspec.structs.replace(request, transaction_id=transaction_id))
     except GatewayUnavailableError as error:
         log.warning("charge_unknown", session=str(session_id), why=error.detail)
         return await _answered(services, session, charge_id, "unknown", error.code)
@@ -139,10 +138,6 @@ async def charge(services: Services, session_id: UUID, *, token: str, brand: str
         log.warning("charge_refused", session=str(session_id), why=error.detail)
         return await _answered(services, session, charge_id, "refused", error.code)
     return await take_answer(services, session, charge_id, answer)
-
-
-def _fields(request: ChargeRequest) -> dict[str, object]:
-    return {name: getattr(request, name) for name in request.__struct_fields__}
 
 
 async def _known(services: Services, session: CaptureSession, charge_id: UUID, transaction_id: str) -> None:
@@ -250,8 +245,3 @@ async def _told(services: Services, session: CaptureSession, fact: PaymentFact) 
             return Resolved(session.person_id, Addresses(), conflict=False, learnt_address=False)
 
         await settle.apply(connection, session.gateway, fact, whose)
-
-
-def now_s() -> float:
-    """The instant, for whoever compares."""
-    return utc_now().timestamp()

@@ -102,7 +102,9 @@ async def get(connection: Connection, session_id: UUID, *, lock: bool = False) -
 
 async def of_conversation(connection: Connection, conversation_id: UUID) -> list[CaptureSession]:
     """What was to be paid on a call."""
-    return [CaptureSession(**row) for row in await connection.fetch(query("captures", "of_conversation"), conversation_id)]
+    return [
+        CaptureSession(**row) for row in await connection.fetch(query("captures", "of_conversation"), conversation_id)
+    ]
 
 
 async def of_transaction(connection: Connection, gateway: str, transaction_id: str) -> CaptureSession | None:

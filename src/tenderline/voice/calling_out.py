@@ -25,12 +25,12 @@ from tenderline.store import attempts
 from tenderline.store.attempts import Leased
 from tenderline.store.calling_campaigns import CallingCampaign
 from tenderline.store.conversations import Started
-from tenderline.voice.answering import who_answered
+from tenderline.voice.answering import Listener
 from tenderline.voice.outcome import Outcome
 from tenderline.voice.packet import FRAME_SAMPLES
 from tenderline.voice.party import Party
 from tenderline.voice.phone_call import PhoneCall
-from tenderline.voice.placing import Signs, Unplaced
+from tenderline.voice.placing import Signs, Unplaced, of_tone
 from tenderline.voice.probe import TrunkProbe
 from tenderline.voice.prompts import sounds
 from tenderline.voice.rig import Rig
@@ -161,26 +161,55 @@ class _OneCall:
         scribe.answered()
         scribe.segment("ivr", "who answered?")
         scribe.watch(party.leg)
-        machine_flow = self._rig.directory.flow(self._campaign.machine_flow or "")
+        wanted = self._campaign.machine_flow
+        machine_flow = self._rig.directory.flow(wanted) if wanted is not None else None
+        listener = Listener(party.leg)
         try:
-            answered_by = await party.while_there(who_answered(party.leg, wait_for_beep=machine_flow is not None))
+            answer = await party.while_there(listener.answer(wait_for_beep=machine_flow is not None))
+            if answer.by == "network":
+                assert answer.tone is not None, "it was heard"
+                nobody = of_tone(answer.tone)
+                self._outcome.unplaced(nobody, again_after_s=NOT_SENT_AGAIN_S)
+                return "nobody", nobody.detail
+            if answer.by != "machine":
+                scribe.segment("ivr", answer.by)
+                ended = await self._told(flow, self._phone_call(party, scribe, answer.by), scribe, listener)
+                if ended is not None:
+                    self._outcome.talked(person=True)
+                    self._outcome.settle("delivered", None)
+                    return ended
         except CallEndedError:
             self._outcome.talked(person=False)
             self._outcome.settle("failed", "hung up before anything was said")
             return "caller", "hung up"
-        self._outcome.talked(person=answered_by != "machine")
-        if answered_by == "machine" and machine_flow is None:
+        finally:
+            listener.stop()
+        return await self._to_machine(party, scribe, machine_flow[0] if machine_flow is not None else None)
+
+    async def _told(
+        self, flow: Flow, call: PhoneCall, scribe: CallScribe, listener: Listener
+    ) -> tuple[str, str] | None:
+        """Runs the flow; None when a beep cuts it short, since then it was a machine after all."""
+        running = asyncio.ensure_future(self._run(flow, call, scribe))
+        beep = asyncio.ensure_future(listener.beeped())
+        try:
+            await asyncio.wait((running, beep), return_when=asyncio.FIRST_COMPLETED)
+            return running.result() if running.done() else None
+        finally:
+            for one in (running, beep):
+                one.cancel()
+            await asyncio.gather(running, beep, return_exceptions=True)
+            call.party.leg.be_quiet()
+
+    async def _to_machine(self, party: Party, scribe: CallScribe, flow: Flow | None) -> tuple[str, str]:
+        self._outcome.talked(person=False)
+        scribe.segment("ivr", "machine")
+        if flow is None:
             self._outcome.settle("failed", "an answering machine took the call")
             return "flow", "an answering machine took the call"
-        if answered_by == "machine":
-            assert machine_flow is not None
-            flow = machine_flow[0]
-        scribe.segment("ivr", answered_by)
-        call = self._phone_call(party, scribe, answered_by)
-        by, why = await self._run(flow, call, scribe)
-        message_left = answered_by != "machine" or by == "flow"
-        said = None if message_left else "the answering machine hung up"
-        self._outcome.settle("delivered" if message_left else "failed", said)
+        by, why = await self._run(flow, self._phone_call(party, scribe, "machine"), scribe)
+        is_left = by == "flow"
+        self._outcome.settle("delivered" if is_left else "failed", None if is_left else "the answering machine hung up")
         return by, why
 
     async def _run(self, flow: Flow, call: PhoneCall, scribe: CallScribe) -> tuple[str, str]:

@@ -15,6 +15,7 @@ import structlog
 
 from tenderline.voice import sdp
 from tenderline.voice.call_progress import CallProgress
+from tenderline.voice.call_progress import Progress as ToneHeard
 from tenderline.voice.dialog import Answered, Dialog, Ended, Progress
 from tenderline.voice.engine import MediaEngine
 from tenderline.voice.leg import NoFreePortError
@@ -131,7 +132,7 @@ class _Ringing:
         self._party, self._dialog, self._signs = party, dialog, signs
         self._heard_anything = self._rang = self._has_audio = False
         self._tones = CallProgress()
-        self._tone: str | None = None
+        self._tone: ToneHeard | None = None
 
     async def until_answered(self, ring_s: float) -> Party | Unplaced:
         loop = asyncio.get_running_loop()
@@ -170,7 +171,7 @@ class _Ringing:
         """On the media loop: an announcement's tones tell more than the status that follows, if one does."""
         del ours
         tone = self._tones.feed(theirs, payload_type)
-        if tone is not None and tone != "ringback" and self._tone is None:
+        if tone is not None and tone is not ToneHeard.RINGBACK and self._tone is None:
             self._tone = tone
             self._dialog.hang_up()
 
@@ -182,7 +183,7 @@ class _Ringing:
 
     def _ended(self, ended: Ended) -> Unplaced:
         if self._tone is not None:
-            return Unplaced(_WHY_OF_TONE.get(self._tone, "failed"), heard=self._tone)
+            return of_tone(self._tone)
         status = ended.status
         if status == 408 and not self._heard_anything:
             return Unplaced("unknown", status)
@@ -192,9 +193,13 @@ class _Ringing:
         return Unplaced(why, status)
 
 
-_WHY_OF_TONE: Final[dict[str, Why]] = {
-    "busy": "busy",
-    "reorder": "failed",
-    "sit_vacant": "not_in_service",
-    "sit_intercept": "not_in_service",
+def of_tone(tone: ToneHeard) -> Unplaced:
+    """What the network's tones mean for the call; those that are no end of a number leave it be."""
+    return Unplaced(_WHY_OF_TONE.get(tone, "failed"), heard=tone.value)
+
+
+_WHY_OF_TONE: Final[dict[ToneHeard, Why]] = {
+    ToneHeard.BUSY: "busy",
+    ToneHeard.SIT_VACANT: "not_in_service",
+    ToneHeard.SIT_INTERCEPT: "not_in_service",
 }

@@ -1,0 +1,190 @@
+"""Charging what was keyed in on the telephone, at a Stripe that declines, drops answers and says things late."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from pydantic import SecretStr
+
+from support import bank_town, services, world
+from tenderline.config import StripeSettings
+from tenderline.core.ids import uuid7
+from tenderline.core.money import Money
+from tenderline.gateways.stripe import Stripe
+from tenderline.payments import telephone
+from tenderline.store import captures
+from tenderline.store.inbox import Unread
+from tenderline.worker import read
+
+GOOD, DECLINED = "4242424242424242", "4000000000000002"
+
+
+@pytest.fixture
+async def town():
+    async with bank_town.open_town() as opened:
+        yield opened
+
+
+@pytest.fixture
+async def made(pool, town):
+    gateway = Stripe(StripeSettings(api_key=SecretStr(bank_town.API_KEY), api_url=town.url, timeout_s=3))
+    one = services.make(pool, gateways=[gateway], messengers=[services.message_class("sms")], organisation="Hope House")
+    yield one
+    await gateway.close()
+
+
+async def token(town, number=GOOD):
+    form = {
+        "type": "card",
+        "card[number]": number,
+        "card[exp_month]": "12",
+        "card[exp_year]": "2030",
+        "card[cvc]": "123",
+    }
+    headers = {"Authorization": f"Bearer {bank_town.API_KEY}"}
+    async with town.http.post(f"{town.url}/v1/payment_methods", data=form, headers=headers) as answer:
+        told = await answer.json()
+        assert answer.status == 200, told
+        return told["id"]
+
+
+async def begin(made, pool, minor=2500):
+    person_id, point_id, _ = await world.make_person(pool)
+    async with pool.acquire() as connection, connection.transaction():
+        return await telephone.begin(
+            made,
+            connection,
+            person_id=person_id,
+            contact_point_id=point_id,
+            conversation_id=uuid7(),
+            mode="automated",
+            money=Money(minor, "USD"),
+            campaign="spring",
+            fund="roof",
+        )
+
+
+async def charge(made, session, card):
+    return await telephone.charge(made, session.id, token=card, brand="visa", last_four="4242")
+
+
+async def tries(pool, session):
+    async with pool.acquire() as connection:
+        return await captures.charges_of(connection, session.id)
+
+
+async def doubtful(pool):
+    async with pool.acquire() as connection:
+        return await captures.in_doubt(connection, older_than_s=-1, limit=10)
+
+
+async def hear(made, pool, town, kind):
+    """The bank's webhooks of this kind are read, as the worker would."""
+    hooks = await bank_town.until(lambda: town.product.of(kind), kind)
+    for number, hook in enumerate(hooks):
+        async with pool.acquire() as connection, connection.transaction():
+            unread = Unread(
+                id=number, source="stripe", event_id="e", event_type=kind, body=hook.body, received_at=None, tries=0
+            )
+            assert await read.handle_webhook(made, connection, unread)
+
+
+async def after_preparing(made, town, monkeypatch, fault):
+    """The fault strikes the charge itself, not its preparation."""
+    gateway = made.gateways["stripe"]
+    prepare = gateway.prepare_charge
+
+    async def then_fail(request):
+        found = await prepare(request)
+        setattr(town.bank.faults(), fault, 1)
+        return found
+
+    monkeypatch.setattr(gateway, "prepare_charge", then_fail)
+
+
+async def test_money_has_arrived_when_the_gateway_says_so_and_not_before(made, pool, town):
+    session = await begin(made, pool)
+    assert (await charge(made, session, await token(town))).result == "taken"
+    assert await telephone.settlement(made, session.id) == "PENDING"
+    await hear(made, pool, town, "payment_intent.succeeded")
+    assert await telephone.settlement(made, session.id) == "COMPLETED"
+    payment = await pool.fetchrow("SELECT * FROM payment")
+    assert (payment["person_id"], payment["amount_minor"]) == (session.person_id, 2500)
+    assert await pool.fetchval("SELECT count(*) FROM person") == 1, "the payer is whoever called"
+
+
+async def test_after_a_decline_another_card_may_be_tried_and_only_one_is_charged(made, pool, town):
+    session = await begin(made, pool)
+    first = await charge(made, session, await token(town, DECLINED))
+    assert first.result == "declined"
+    assert (await charge(made, session, await token(town))).result == "taken"
+    assert (await charge(made, session, await token(town))).result == "unknown", "one was taken already"
+    assert [one.state for one in await tries(pool, session)] == ["declined", "taken"]
+    assert await pool.fetchval("SELECT declines FROM capture_session") == 1
+
+
+async def test_two_at_once_charge_once(made, pool, town):
+    session = await begin(made, pool)
+    cards = [await token(town) for _ in range(4)]
+    results = await asyncio.gather(*(charge(made, session, card) for card in cards))
+    assert sorted(one.result for one in results) == ["taken", "unknown", "unknown", "unknown"]
+
+
+@pytest.mark.parametrize("fault", ["drop_after_success_next", "fail_after_success_next"])
+async def test_an_answer_that_never_came_is_asked_for_and_nothing_is_charged_twice(
+    made, pool, town, monkeypatch, fault
+):
+    await after_preparing(made, town, monkeypatch, fault)
+    session = await begin(made, pool)
+    assert (await charge(made, session, await token(town))).result == "unknown"
+    assert (await charge(made, session, await token(town))).result == "unknown", "no second try while it is not known"
+    (one,) = await doubtful(pool)
+    found = await telephone.reconcile(made, one)
+    assert found is not None
+    assert found.result == "taken"
+    assert await telephone.settlement(made, session.id) == "COMPLETED", "the gateway was asked, and said so"
+
+
+async def test_a_charge_that_never_arrived_is_taken_back_before_another_is_tried(made, pool, town, monkeypatch):
+    await after_preparing(made, town, monkeypatch, "fail_before_next")
+    session = await begin(made, pool)
+    assert (await charge(made, session, await token(town))).result == "unknown"
+    (one,) = await doubtful(pool)
+    found = await telephone.reconcile(made, one)
+    assert found is not None
+    assert found.result == "failed"
+    monkeypatch.undo()
+    again = await charge(made, session, await token(town))
+    assert again.result == "taken"
+
+
+async def test_what_cannot_be_prepared_charges_nothing(made, pool, town):
+    session = await begin(made, pool)
+    card = await token(town)
+    for fault in ("fail_before_next", "drop_after_success_next"):
+        setattr(town.bank.faults(), fault, 1)
+        assert (await charge(made, session, card)).result == "failed"
+    assert (await charge(made, session, "pm_unknown")).result == "failed"
+    assert await doubtful(pool) == []
+    assert (await charge(made, session, await token(town))).result == "taken"
+
+
+async def test_a_try_that_was_cut_off_before_the_gateway_knew_it_took_nothing(made, pool, town):
+    session = await begin(made, pool)
+    async with pool.acquire() as connection:
+        await captures.intend(connection, id=uuid7(), session=session, token="pm_1", brand="visa", last_four="4242")
+    (one,) = await doubtful(pool)
+    found = await telephone.reconcile(made, one)
+    assert found is not None
+    assert found.result == "failed"
+    assert (await charge(made, session, await token(town))).result == "taken"
+
+
+async def test_no_card_number_lies_in_the_database(made, pool, town):
+    session = await begin(made, pool)
+    await charge(made, session, await token(town))
+    await hear(made, pool, town, "payment_intent.succeeded")
+    for table in ("charge", "capture_session", "payment", "event"):
+        rows = await pool.fetch(f"SELECT t::text AS text FROM {table} t")
+        assert not any(GOOD in row["text"] for row in rows)
