@@ -9,6 +9,7 @@ import socket
 import sys
 from contextlib import asynccontextmanager
 
+import numpy as np
 import pytest
 
 from call.conftest import nothing_left
@@ -16,11 +17,12 @@ from support import world
 from tenderline.campaigns import calling
 from tenderline.core.errors import InvalidInputError
 from tenderline.flows import check, fitness
-from tenderline.flows.spoken import Spoken
+from tenderline.flows.spoken import Spoken, Words
 from tenderline.people import consent
 from tenderline.store import calling_campaigns, lines
 from tenderline.store.calling_campaigns import CallingCampaign
-from tenderline.voice import placing, sip_text
+from tenderline.voice import codec, placing, sip_text
+from tenderline.voice.packet import PCMU
 from tenderline.voice.placing import Unplaced
 from tenderline.voice.trial_phone import TrialPhone, speech_like
 
@@ -115,7 +117,7 @@ async def until(pool, planned, *states, within_s=20.0):
 
 
 async def frames(node, text):
-    return await node.prompts.prepare(Spoken("en", (text,)))
+    return await node.prompts.prepare(Spoken("en", (Words(text),)))
 
 
 @asynccontextmanager
@@ -366,3 +368,79 @@ async def test_what_a_calling_campaign_must_be(node, pool):
         with pytest.raises(calling.NoSuchCampaignError):
             await calling.plan(node.rig.services, connection, campaign="none", number="+12025550123", by="test")
         assert await calling_campaigns.get(connection, "x") is None
+
+
+def mu_law(samples):
+    return codec.from_samples(samples.astype(np.int16), PCMU)
+
+
+def tones(*parts):
+    """(hertz, seconds) after each other, at a level that a line has."""
+    at = [np.arange(round(lasts_s * 8_000)) / 8_000 for _, lasts_s in parts]
+    return np.concatenate([4_000 * np.sin(2 * np.pi * hz * t) for (hz, _), t in zip(parts, at, strict=True)])
+
+
+def babble(duration_s):
+    """Noise that swells and fades four times a second, as the loudness of speech does."""
+    size = round(duration_s * 8_000)
+    noise = np.random.default_rng(1).normal(0, 3_000, size)
+    return noise * (0.5 - 0.5 * np.cos(2 * np.pi * 4 * np.arange(size) / 8_000))
+
+
+async def test_tones_before_the_answer_tell_that_the_number_is_gone(node, trunk, pool):
+    _, point_id, number = await world.make_person(pool)
+    async with nothing_left(node):
+        planned = await plan(node, number)
+        async with asyncio.timeout(10):
+            dialog = await trunk._ringing.get()
+        party = await trunk.announce(dialog)
+        sound = mu_law(tones((985.2, 0.38), (1370.6, 0.274), (1776.7, 0.38)))
+        await trunk.speak(b"\xff" * 1_600 + sound)
+        async with asyncio.timeout(10):
+            await party.gone()
+    row = await until(pool, planned, "failed")
+    assert "not in service" in row["why"]
+    assert await pool.fetchval("SELECT state FROM contact_point WHERE id = $1", point_id) == "unusable"
+
+
+MESSAGE = """
+name = "message"
+title = "For answering machines"
+language = "en"
+start = "say"
+[node.say]
+step = "say"
+text = "We called. We will call again."
+exits = { next = "bye" }
+[node.bye]
+step = "hangup"
+text = "Goodbye."
+"""
+
+
+@pytest.mark.parametrize("leaves_a_message", [True, False])
+async def test_an_answering_machine_is_told_the_message_for_it_after_its_beep(node, trunk, pool, leaves_a_message):
+    async with pool.acquire() as connection, connection.transaction():
+        await lines.put_flow(connection, "message", MESSAGE, by="test")
+        wanted = CallingCampaign(
+            name="notices",
+            flow="notice",
+            machine_flow="message" if leaves_a_message else None,
+            caller_id=OURS,
+            purpose="servicing",
+        )
+        await calling.put(node.rig.services, connection, wanted, by="test")
+    await node.directory.refresh()
+    _, _, number = await world.make_person(pool)
+    async with nothing_left(node):
+        planned = await plan(node, number)
+        await trunk.pick_up()
+        greeting = [mu_law(babble(9.0)), mu_law(tones((1000, 0.5)))]
+        speaking = asyncio.ensure_future(trunk.speak(b"".join(greeting)))
+        if leaves_a_message:
+            await trunk.hear(await frames(node, "We called. We will call again."), within_s=25)
+        await trunk.is_hung_up(within_s=20)
+        speaking.cancel()
+    row = await until(pool, planned, "delivered" if leaves_a_message else "failed")
+    assert row["connected_at"] is not None
+    assert row["conversation_at"] is None, "a machine is nobody"

@@ -70,6 +70,12 @@ class Party:
                     raise CallEndedError()
         self._start(sdp.read(said.description or ""))
 
+    def progress(self) -> None:
+        """Audio towards an inbound call before it is taken. Raises `UnusableDescriptionError`."""
+        media = sdp.read(self.dialog.offer or "")
+        self._start(media)
+        self.dialog.ring(self._answer(media, keys_offered=True))
+
     def offer(self, *, keys_offered: bool, direction: sdp.Direction = "sendrecv") -> str:
         """Our description as an offer. Towards agents no keys are offered: what is not agreed on cannot leak."""
         return sdp.offer(

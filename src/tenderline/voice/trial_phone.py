@@ -95,6 +95,13 @@ class TrialPhone:
         await self._party.accept()
         return self._party
 
+    async def announce(self, dialog: Dialog) -> Party:
+        """Speaks before it answers, as an operator's announcement does (183)."""
+        self._party = Party(self._engine, dialog, self._engine.leg())
+        self._party.leg.tap = self._listen
+        self._party.progress()
+        return self._party
+
     async def dial(
         self,
         to: str,
