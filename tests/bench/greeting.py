@@ -45,7 +45,8 @@ SLOW = (
 
 async def run(ground: Ground, sizes: Sizes, say: Say) -> Result:
     """Rounds of calls, each with the table locked anew."""
-    calls, first_ms = sizes.slow_calls, list[float]()
+    calls = sizes.slow_calls
+    first_ms: list[float] = []
     say("greeting: the node starts")
     async with voice_node(ground, "who", FLOW, calls=calls) as node:
         for number in range(sizes.slow_rounds):
