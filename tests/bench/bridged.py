@@ -45,7 +45,7 @@ async def run(ground: Ground, sizes: Sizes, say: Say) -> Result:
     pairs, seconds = sizes.bridged_pairs, sizes.bridged_s
     say("bridged: the node starts")
     async with (
-        voice_node(ground, "agents", FLOW, calls=pairs, telephones=pairs) as node,
+        voice_node(ground, "agents", FLOW, calls=pairs, telephones=pairs, speaks_first=False) as node,
         child("tests.bench.phone_farm") as farm,
     ):
         say(f"bridged: {pairs} callers and their agents")

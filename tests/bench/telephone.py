@@ -69,8 +69,10 @@ async def voice_node(
     calls: int,
     record: bool = False,
     telephones: int = 0,
+    speaks_first: bool = True,
 ) -> AsyncIterator[Node]:
-    """`tenderline voice` on a database of its own; the line `check` leads to the flow, `agent0` … may register."""
+    """`tenderline voice` on a database of its own; the line `check` leads to the flow, `agent0` … may register.
+    A flow that speaks first gets time to make its words ready, as it would have had before anybody calls."""
     async with ground.database() as url, asyncpg.create_pool(url, min_size=1, max_size=2) as pool:
         await _prepare(pool, flow_name, flow, record=record, telephones=telephones)
         port = _free_udp_port()
@@ -84,6 +86,7 @@ async def voice_node(
             }
             async with child("tenderline", "voice", env=environment(Path(folder), 4000, **settings)) as process:
                 await _until_up(pool)
+                await asyncio.sleep(PROMPTS_WAIT_S if speaks_first else 0)
                 yield Node(process.pid, port, pool)
 
 
@@ -123,7 +126,6 @@ async def _until_up(pool: Pool) -> None:
     async with asyncio.timeout(WAIT_S):
         while not await pool.fetchval("SELECT count(*) FROM voice_node WHERE state = 'up'"):
             await asyncio.sleep(LOOK_AGAIN_S)
-    await asyncio.sleep(PROMPTS_WAIT_S)  # what the flow says is made ready
 
 
 class TimedLine(threading.Thread):
