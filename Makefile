@@ -2,12 +2,13 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-unit test-nightly lint format bench docs lock clean
+.PHONY: help install demo test test-unit test-nightly lint format bench soak docs lock clean
 
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 ARGS   ?=
+MINUTES ?= 60
 # Real parts that the tests drive; a missing one is an error, never a skipped test.
 TEST_PACKAGES := chromium sip-tester espeak-ng kamailio kamailio-tls-modules kamailio-websocket-modules \
 	rtpengine-daemon baresip-core iproute2
@@ -52,6 +53,9 @@ format: $(VENV)/.installed ## Put the code into its form
 
 bench: $(VENV)/.installed ## Measure speed as ratios inside one run, and write docs/benchmarks.md
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+soak: $(VENV)/.installed ## Calls for an hour (MINUTES=60): does a node grow? ARGS="--write" writes docs/soak.md
+	@$(BIN)/python -m tests.bench.soak --minutes $(MINUTES) $(ARGS)
 
 docs: $(VENV)/.installed ## Write the generated pages: settings, the API's description, the rule book, the steps of flows
 	@$(BIN)/tenderline config default > tenderline.default.toml

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from tests.bench import decide, gate, inbox, spike, start, verify, voice
+from tests.bench import bridged, decide, gate, greeting, inbox, spike, start, verify, voice
 from tests.bench.ground import ROOT, Ground, Say
 from tests.bench.render import number, page
 from tests.bench.report import Report, Result, machine
@@ -33,6 +33,8 @@ BENCHMARKS: dict[str, Benchmark] = {
     "verify": verify.run,
     "start": start.run,
     "voice": voice.run,
+    "bridged": bridged.run,
+    "greeting": greeting.run,
 }
 
 

@@ -21,6 +21,7 @@ make bench                           # everything, about ten minutes; writes thi
 make bench ARGS="gate inbox"         # some of it, shown and not written down
 make bench ARGS="--quick"            # small sizes, under a minute: does it all still run?
 make bench ARGS="--json"             # the same figures for programs, on standard output
+make soak                            # calls for an hour against one voice node: does it grow? MINUTES=5 for less
 ```
 
 All of it runs on the loopback address with a PostgreSQL of its own in a temporary folder (fsync on), and takes

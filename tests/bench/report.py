@@ -82,6 +82,11 @@ def middle(
     return Figure(what=what, value=value, kind=kind, unit=unit, runs=runs, bar=bar, met=met)
 
 
+def all_of(what: str, done: int, of: int) -> Figure:
+    """A count that is right only when it is complete."""
+    return Figure(what=what, value=done, kind="count", bar=f"{of:,}", met=done == of)
+
+
 def percentile(values: list[float], share: float) -> float:
     """The value below which that share of all lies (nearest rank)."""
     ordered = sorted(values)

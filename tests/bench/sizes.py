@@ -23,6 +23,14 @@ class Sizes:
     """Calls in one timing of a small function."""
     telephone_calls: int
     """Telephone calls at once."""
+    bridged_pairs: int
+    """Callers who talk to an agent at once."""
+    bridged_s: float
+    slow_rounds: int
+    slow_calls: int
+    """Calls in one round of slow look-ups: no more than the node's pool has connections."""
+    slow_s: float
+    """How long every look-up takes."""
     starts: int
     """Starts of the command line in one repeat."""
 
@@ -44,6 +52,11 @@ FULL = Sizes(
     spike_bound_s=240.0,
     calls=20_000,
     telephone_calls=200,
+    bridged_pairs=100,
+    bridged_s=25.0,
+    slow_rounds=2,
+    slow_calls=20,
+    slow_s=5.0,
     starts=5,
 )
 QUICK = Sizes(
@@ -58,5 +71,10 @@ QUICK = Sizes(
     spike_bound_s=30.0,
     calls=200,
     telephone_calls=5,
+    bridged_pairs=3,
+    bridged_s=1.0,
+    slow_rounds=1,
+    slow_calls=3,
+    slow_s=0.5,
     starts=1,
 )

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT_S = 240.0
-NAMES = {"inbox", "gate", "spike", "decide", "verify", "start", "voice"}
+NAMES = {"inbox", "gate", "spike", "decide", "verify", "start", "voice", "bridged", "greeting"}
 
 
 @pytest.fixture(scope="module")

@@ -11,12 +11,19 @@ from pathlib import Path
 # one between look and bind.
 PORTS = range(30_000, 32_000, 4)
 
+# sipp names another media port for each call, four further, up to 10,000 further, and does not listen there: with very
+# many calls that must stay below the ports of others, who would get what the node sends.
+CALLS_MANY = 200
+MANY_MEDIA_PORT = 10_000
 
-def sipp_command(scenario: Path, called: str, node_port: int, *, calls: int, rate: int) -> list[str]:
+
+def sipp_command(scenario: Path, called: str, node_port: int, *, calls: int, rate: float) -> list[str]:
     """The words that place `calls` calls to `called`, `rate` of them a second, all held at once."""
     sip, media = random.sample([port for port in random.sample(PORTS, 50) if _is_free(port)], 2)
+    if calls > CALLS_MANY:
+        media = MANY_MEDIA_PORT
     return [
-        *("sipp", "-sf", str(scenario), "-s", called, "-m", str(calls), "-l", str(calls), "-r", str(rate)),
+        *("sipp", "-sf", str(scenario), "-s", called, "-m", str(calls), "-l", str(calls), "-r", f"{rate:g}"),
         *("-i", "127.0.0.1", "-p", str(sip), "-mi", "127.0.0.1", "-mp", str(media), "-nostdin"),
         f"127.0.0.1:{node_port}",
     ]

@@ -205,6 +205,8 @@ class Dialog:
         for told in (self.on_gone, self.on_ended):
             if told is not None:
                 told(ended)
+        # The stack keeps a dialog for half a minute; the media of the call wait neither for that nor for the collector.
+        self.on_gone = self.on_ended = self.on_reoffer = self.on_info = None
 
     # What we do.
 

@@ -87,8 +87,9 @@ class Timeline:
                 pause_s = min(PAUSE_S_MAX, pause_s * 2)
                 continue
             pause_s = 0.1
-            for _ in batch:
+            for _ in range(len(batch)):
                 self._entries.popleft()
+            batch.clear()  # else the last calls, their media and the keys of their recordings stay until the next one
             if not self._entries:
                 self._arrived.clear()
                 self._empty.set()
