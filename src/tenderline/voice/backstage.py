@@ -20,6 +20,7 @@ from tenderline.store import callers, lines
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 WRITE_TIMEOUT_S = 5.0
+LOOK_UPS_AT_ONCE_MAX = 8
 
 
 class DatabaseBackstage:
@@ -28,6 +29,8 @@ class DatabaseBackstage:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._asker = Asker(services)
+        # Look-ups that hang must leave connections to the node's lease and its books.
+        self._looking = asyncio.Semaphore(LOOK_UPS_AT_ONCE_MAX)
 
     def now(self) -> datetime:
         """The instant, in UTC."""
@@ -37,7 +40,7 @@ class DatabaseBackstage:
         """What is known by the number. Raises `TimeoutError`."""
         if caller is None:
             return None
-        async with asyncio.timeout(timeout_s), self._services.pool.acquire() as connection:
+        async with asyncio.timeout(timeout_s), self._looking, self._services.pool.acquire() as connection:
             known = await callers.known(connection, caller)
         if known is None:
             return None

@@ -56,7 +56,12 @@ class Exchange:
                 while self._registrar.serving(queue):
                     binding = self._free(queue, line) if line.waiting[0] is ticket else None
                     if binding is not None:
-                        agent = await self._ring_agent(binding, caller)
+                        # While this one rings, the next in line may ring another telephone.
+                        line.waiting.popleft()
+                        try:
+                            agent = await self._ring_agent(binding, caller)
+                        finally:
+                            line.waiting.appendleft(ticket)
                         if agent is not None:
                             return agent
                         line.away_until[binding.name] = time.monotonic() + AWAY_S
