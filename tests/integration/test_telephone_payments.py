@@ -17,7 +17,7 @@ from tenderline.store import captures
 from tenderline.store.inbox import Unread
 from tenderline.worker import read
 
-GOOD, DECLINED = "4242424242424242", "4000000000000002"
+GOOD, DECLINED = "4242" * 4, "4" + "0" * 14 + "2"
 
 
 @pytest.fixture
