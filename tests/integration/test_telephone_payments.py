@@ -9,13 +9,15 @@ from pydantic import SecretStr
 
 from support import bank_town, services, world
 from tenderline.config import StripeSettings
+from tenderline.core.events import PaymentFailed, PaymentSucceeded
 from tenderline.core.ids import uuid7
 from tenderline.core.money import Money
 from tenderline.gateways.stripe import Stripe
+from tenderline.notify import delivery
 from tenderline.payments import telephone
 from tenderline.store import captures
 from tenderline.store.inbox import Unread
-from tenderline.worker import read
+from tenderline.worker import reactions, read
 
 GOOD, DECLINED = "4242" * 4, "4" + "0" * 14 + "2"
 
@@ -112,12 +114,28 @@ async def test_money_has_arrived_when_the_gateway_says_so_and_not_before(made, p
     payment = await pool.fetchrow("SELECT * FROM payment")
     assert (payment["person_id"], payment["amount_minor"]) == (session.person_id, 2500)
     assert await pool.fetchval("SELECT count(*) FROM person") == 1, "the payer is whoever called"
+    for _ in range(2):  # a reaction may run twice
+        await reactions.thank_caller(made, PaymentSucceeded(payment_id=payment["id"], amount="$25.00"))
+    (receipt,) = await pool.fetch("SELECT * FROM attempt")
+    assert (receipt["template"], receipt["channel"], receipt["why"]) == ("receipt", "sms", None)
+    assert await pool.fetchval("SELECT state FROM capture_session") == "completed"
+    (leased,) = (await world.claim(pool)).leased
+    written = delivery.write(made, leased)
+    assert not isinstance(written, str)
+    assert (
+        written.message.text
+        == f"Hope House: thank you, we have received $25.00. Your reference is {session.reference}."
+    )
 
 
 async def test_after_a_decline_another_card_may_be_tried_and_only_one_is_charged(made, pool, town):
     session = await begin(made, pool)
     first = await charge(made, session, await token(town, DECLINED))
     assert first.result == "declined"
+    await hear(made, pool, town, "payment_intent.payment_failed")
+    payment_id = await pool.fetchval("SELECT id FROM payment")
+    await reactions.open_case(made, PaymentFailed(payment_id=payment_id, amount="$25.00", reason="do_not_honor"))
+    assert await pool.fetchval("SELECT count(*) FROM recovery_case") == 0, "nobody is asked for a gift"
     assert (await charge(made, session, await token(town))).result == "taken"
     assert (await charge(made, session, await token(town))).result == "unknown", "one was taken already"
     assert [one.state for one in await tries(pool, session)] == ["declined", "taken"]

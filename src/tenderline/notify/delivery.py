@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from uuid import UUID
 
+import msgspec
 import structlog
 
 from tenderline.app import Services
@@ -37,6 +38,8 @@ from tenderline.store.outcomes import Doubtful, HandedOver, Receipted
 
 log = structlog.get_logger(__name__)
 
+RECEIPT = "receipt"
+"""The template that thanks for a payment by telephone."""
 CONFIRMATION = "opt_out_confirmation"
 """The template of the one message that may follow an opt-out."""
 PAY_LINK = "pay"
@@ -81,6 +84,8 @@ def write(services: Services, leased: Leased) -> Written | str:
             text = templates.opt_out_confirmation_sms(organisation)
             message = OutgoingMessage(reference=leased.id, to=leased.address, text=text, planned_at=leased.planned_at)
             return Written(leased, messenger, message)
+        if leased.template == RECEIPT:
+            return _receipt(organisation, leased, messenger)
         amount = Money.parse(leased.amount_minor, leased.currency).format(leased.locale or "en_US")
         pay_url = link(services, PAY_LINK, leased.id)
         stop_url = link(services, STOP_LINK, leased.id)
@@ -101,6 +106,32 @@ def write(services: Services, leased: Leased) -> Written | str:
             )
     except TenderlineError as error:
         return error.detail
+    return Written(leased, messenger, message)
+
+
+class Thanks(msgspec.Struct, frozen=True):
+    """What a receipt says: kept beside its attempt."""
+
+    amount_minor: int
+    currency: str
+    reference: str
+
+
+def _receipt(organisation: str, leased: Leased, messenger: Messenger) -> Written | str:
+    try:
+        told = msgspec.json.decode(leased.said or "", type=Thanks)
+    except msgspec.DecodeError:
+        return "what the receipt says is not there"
+    amount = Money.parse(told.amount_minor, told.currency).format(leased.locale or "en_US")
+    message = OutgoingMessage(
+        reference=leased.id,
+        to=leased.address,
+        text=templates.receipt_sms(organisation, amount, told.reference),
+        planned_at=leased.planned_at,
+    )
+    if messenger.channel is not Channel.SMS:
+        email = templates.receipt_email(organisation, leased.person_name, amount, told.reference)
+        message = msgspec.structs.replace(message, text=email.text, subject=email.subject, html=email.html)
     return Written(leased, messenger, message)
 
 

@@ -88,6 +88,28 @@ def recovery_sms(organisation: str, amount: str, link: str) -> str:
     return text
 
 
+def receipt_sms(organisation: str, amount: str, reference: str) -> str:
+    """Says that the money has arrived. Raises `UnsafeMessageError`."""
+    organisation, amount = _value("organisation", organisation), _value("amount", amount)
+    reference = _value("reference", reference)
+    return f"{organisation}: thank you, we have received {amount}. Your reference is {reference}."
+
+
+def receipt_email(organisation: str, payer_name: str | None, amount: str, reference: str) -> Email:
+    """The same by e-mail. Raises `UnsafeMessageError`."""
+    values = {
+        "organisation": _value("organisation", organisation),
+        "name": _name(payer_name),
+        "amount": _value("amount", amount),
+        "reference": _value("reference", reference),
+    }
+    return Email(
+        subject=f"Your payment to {values['organisation']}",
+        text=_environment.get_template("receipt.txt").render(values),
+        html=_environment.get_template("receipt.html").render(values),
+    )
+
+
 def opt_out_confirmation_sms(organisation: str) -> str:
     """Confirms an opt-out, and says nothing else: 47 CFR 64.1200(a)(12). Raises `UnsafeMessageError`."""
     organisation = _value("organisation", organisation)

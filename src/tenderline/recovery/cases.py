@@ -20,7 +20,7 @@ from tenderline.core.reasons import FailureClass, FailureReason
 from tenderline.core.zones import Place
 from tenderline.recovery import policy
 from tenderline.recovery.policy import CONTACT_KINDS, Policy, Step
-from tenderline.store import attempts, audit, events, payments, people, places, plans
+from tenderline.store import attempts, audit, captures, events, payments, people, places, plans
 from tenderline.store import cases as rows
 from tenderline.store.attempts import Planned
 from tenderline.store.db import Connection
@@ -75,6 +75,8 @@ async def on_payment_failed(connection: Connection, practice: Practice, payment_
     person_id = person.id
     if payment.status not in ("failed", "action_required"):
         return  # settled or stopped meanwhile
+    if await captures.of_transaction(connection, payment.gateway, payment.transaction_id) is not None:
+        return  # a card that was declined on the telephone: the caller heard it, and owes nothing
     known = await rows.of_transaction(connection, payment.gateway, payment.transaction_id)
     points = await people.contact_points(connection, person_id)
     place = await places.of_person(connection, person_id, practice.defaults)

@@ -55,6 +55,8 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
     why: str | None = None
     id: UUID | None = None
     """Of the attempt; one is made for a contact without."""
+    said: str | None = None
+    """What its message says beside what its case tells (JSON)."""
 
 
 class Leased(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -75,6 +77,7 @@ class Leased(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     currency: str | None
     planned_at: datetime
     lease_ends_steady_s: float
+    said: str | None = None
 
     def may_send(self) -> bool:
         """Whether the lease still holds, by a clock that runs while this process is stopped."""
@@ -109,6 +112,7 @@ async def add(connection: Connection, planned: Sequence[Planned]) -> list[UUID]:
         [one.own_act_at for one in planned],
         [one.decision for one in planned],
         [one.why for one in planned],
+        [one.said for one in planned],
     )
     return ids
 
@@ -329,6 +333,7 @@ def _leased(one: _Decided, fence: int, lease_ends_steady_s: float) -> Leased:
         currency=fact["currency"],
         planned_at=attempt["created_at"],
         lease_ends_steady_s=lease_ends_steady_s,
+        said=attempt["said"],
     )
 
 

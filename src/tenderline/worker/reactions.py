@@ -30,8 +30,9 @@ from tenderline.core.events import (
 )
 from tenderline.core.facts import FactKind, PaymentFact
 from tenderline.gateways.base import GatewayUnavailableError
-from tenderline.notify import confirmation
+from tenderline.notify import confirmation, receipts
 from tenderline.payments import pay_page, settle
+from tenderline.people import by_phone
 from tenderline.recovery import cases
 from tenderline.store import inbox, outgoing, payments
 from tenderline.store.jobs import Handler
@@ -125,6 +126,18 @@ async def look_at_held_cases(services: Services, event: Event) -> None:
         await cases.on_place_told(connection, practice, event.person_id)
 
 
+async def thank_caller(services: Services, event: Event) -> None:
+    """Whoever paid on the telephone gets a receipt, once the money has arrived."""
+    assert event.payment_id is not None
+    async with services.pool.acquire() as connection, connection.transaction():
+        session = await receipts.completed(connection, event.payment_id)
+        if session is not None:
+            if session.contact_point_id is not None:
+                evidence = f"paid by telephone, reference {session.reference}"
+                await by_phone.paid(connection, session.person_id, session.contact_point_id, evidence=evidence)
+            await receipts.plan(services, connection, session)
+
+
 async def end_pay_page(services: Services, event: Event) -> None:
     """What is settled, or not asked for any more, cannot be paid on an open page either."""
     assert event.payment_id is not None
@@ -141,7 +154,7 @@ async def tell_others(services: Services, event: Event) -> None:
 REACTIONS: dict[type[Event], tuple[Reaction, ...]] = {
     PaymentFailed: (open_case,),
     PaymentActionRequired: (open_case,),
-    PaymentSucceeded: (close_case, end_pay_page),
+    PaymentSucceeded: (close_case, end_pay_page, thank_caller),
     PaymentStopped: (close_case, end_pay_page),
     PayerContactMissing: (ask_gateway_for_payer,),
     PaymentLookupWanted: (look_payment_up,),

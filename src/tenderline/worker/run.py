@@ -13,8 +13,9 @@ from tenderline.app import Services
 from tenderline.core.errors import TenderlineError
 from tenderline.notify import delivery
 from tenderline.outgoing.delivery import Deliveries
+from tenderline.payments import telephone
 from tenderline.recovery import cases
-from tenderline.store import answered_requests, attempts, audit, events, inbox, outcomes, outgoing
+from tenderline.store import answered_requests, attempts, audit, captures, events, inbox, outcomes, outgoing
 from tenderline.store.jobs import JobRunner, back_off_s
 from tenderline.worker import reactions
 from tenderline.worker.read import read_some
@@ -23,6 +24,11 @@ log = structlog.get_logger(__name__)
 
 LOOKUP_WAIT_MAX_S = 3_600.0
 HOUSEKEEPING_S = 60.0
+RECONCILE_S = 15.0
+DOUBT_AFTER_S = 90.0
+"""Longer than a charge may take: whoever makes it has ended, or is dead."""
+UNSETTLED_AFTER_S = 180.0
+RECONCILED_MAX = 50
 LISTEN_CHECK_S = 5.0
 LOOP_BACK_OFF_MAX_S = 30.0
 STOP_TIMEOUT_S = 30.0
@@ -61,6 +67,7 @@ class Worker:
             group.create_task(self._loop("inbox", self._read, tick_s, self._inbox_hint))
             group.create_task(self._loop("attempts", self._send, tick_s, self._attempt_hint))
             group.create_task(self._loop("doubts", self._doubts, tick_s, asyncio.Event()))
+            group.create_task(self._loop("charges", self._reconcile, RECONCILE_S, asyncio.Event()))
             group.create_task(self._loop("housekeeping", self._keep_house, HOUSEKEEPING_S, asyncio.Event()))
             group.create_task(
                 self._loop("audit head", self._sign, self._services.settings.audit.head_interval_s, asyncio.Event())
@@ -147,6 +154,16 @@ class Worker:
         if did:
             await events.hint(self._services.pool)
         return 0  # each of these has its own next turn: the tick is soon enough
+
+    async def _reconcile(self) -> int:
+        """Charges whose end nobody knows, or of whose money no webhook told: the gateway is asked."""
+        services = self._services
+        async with services.pool.acquire() as connection:
+            found = await captures.in_doubt(connection, older_than_s=DOUBT_AFTER_S, limit=RECONCILED_MAX)
+            found += await captures.unsettled(connection, older_than_s=UNSETTLED_AFTER_S, limit=RECONCILED_MAX)
+        for one in found:
+            await telephone.reconcile(services, one)
+        return 0
 
     async def _keep_house(self) -> int:
         async with self._services.pool.acquire() as connection, connection.transaction():

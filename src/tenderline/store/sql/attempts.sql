@@ -1,20 +1,20 @@
 -- name: add
 INSERT INTO attempt (
     person_id, id, case_id, channel, purpose, contact_point_id, template, due_at, not_after, subject, own_act_at,
-    decision, why, state
+    decision, why, said, state
 )
 SELECT *, CASE WHEN why IS NULL THEN 'planned' ELSE 'suppressed' END FROM unnest(
     $1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::uuid[], $7::text[], $8::timestamptz[],
-    $9::timestamptz[], $10::text[], $11::timestamptz[], $12::jsonb[], $13::text[]
+    $9::timestamptz[], $10::text[], $11::timestamptz[], $12::jsonb[], $13::text[], $14::jsonb[]
 ) AS p (
     person_id, id, case_id, channel, purpose, contact_point_id, template, due_at, not_after, subject, own_act_at,
-    decision, why
+    decision, why, said
 )
 
 -- name: due
 -- Locked for this transaction, skipping what another worker holds. attempt_due_message gives them without a sort.
 SELECT id, person_id, case_id, channel, purpose, contact_point_id, template, not_after, tries, why, created_at,
-    subject, own_act_at
+    subject, own_act_at, said
 FROM attempt
 WHERE state = 'planned' AND channel NOT IN ('voice_live', 'voice_artificial') AND due_at <= now()
 ORDER BY due_at LIMIT $1
@@ -23,7 +23,7 @@ FOR UPDATE SKIP LOCKED
 -- name: due_calls
 -- Of the calling campaigns ($2) that the asking voice node can carry now.
 SELECT id, person_id, case_id, channel, purpose, contact_point_id, template, not_after, tries, why, created_at,
-    subject, own_act_at
+    subject, own_act_at, said
 FROM attempt
 WHERE state = 'planned' AND channel IN ('voice_live', 'voice_artificial') AND due_at <= now()
   AND template = ANY($2::text[])
@@ -33,7 +33,7 @@ FOR UPDATE SKIP LOCKED
 -- name: due_late_calls
 -- Calls that no voice node took in their time: the gate refuses them, and says so.
 SELECT id, person_id, case_id, channel, purpose, contact_point_id, template, not_after, tries, why, created_at,
-    subject, own_act_at
+    subject, own_act_at, said
 FROM attempt
 WHERE state = 'planned' AND channel IN ('voice_live', 'voice_artificial') AND due_at <= now() AND not_after <= now()
 ORDER BY due_at LIMIT $1

@@ -46,4 +46,4 @@ CREATE UNIQUE INDEX charge_one_at_a_time ON charge (session_id) WHERE state IN (
 CREATE INDEX charge_in_doubt ON charge (created_at) WHERE state IN ('intended', 'unknown');
 
 -- What a message says beside what its case tells.
-ALTER TABLE attempt ADD COLUMN values jsonb;
+ALTER TABLE attempt ADD COLUMN said jsonb;
