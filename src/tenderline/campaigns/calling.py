@@ -11,7 +11,6 @@ from tenderline.compliance.facts import Purpose
 from tenderline.core.clock import utc_now
 from tenderline.core.errors import InvalidInputError, NotFoundError
 from tenderline.core.phone import normalise
-from tenderline.people import by_phone
 from tenderline.store import audit, calling_campaigns, people, plans
 from tenderline.store.attempts import Planned
 from tenderline.store.calling_campaigns import CallingCampaign
@@ -103,7 +102,7 @@ async def plan(
     if not begin < end <= now + VALID_MAX:
         raise LateCallError()
     called = normalise(number, services.settings.compliance.default_region)
-    person_id, point_id = await by_phone.person_of(connection, called)
+    person_id, point_id = await people.of_number(connection, called)
     await people.lock(connection, person_id)
     wanted = Planned(
         person_id=person_id,

@@ -155,6 +155,20 @@ async def find_by_address(connection: Connection, kind: str, value: str) -> tupl
     return (row["person_id"], row["id"]) if row else None
 
 
+async def of_number(connection: Connection, number: str) -> tuple[UUID, UUID]:
+    """Whoever has this number (E.164), and its contact point. A number that nobody is known by becomes a person of its
+    own: she is known by it from then on, whatever is imported later."""
+    found = await find_by_address(connection, PHONE, number)
+    if found is not None:
+        return found
+    person_id = await create(connection, name=None, locale=None)
+    await lock(connection, person_id)
+    await add_contact_point(connection, person_id, PHONE, number)
+    found = await find_by_address(connection, PHONE, number)
+    assert found is not None, "we, or somebody else just now, have added it"
+    return found
+
+
 async def get_contact_point(connection: Connection, contact_point_id: UUID) -> tuple[UUID, ContactPoint] | None:
     """(person id, the address) of a contact point."""
     row = await connection.fetchrow(query("people", "contact_point"), contact_point_id)
