@@ -7,7 +7,8 @@ moment the caller has hung up.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Literal, Protocol
 from uuid import UUID
@@ -22,6 +23,29 @@ Value = str | int | bool | Money | date | datetime | None
 Talk = Literal["talked", "busy", "no_answer", "failed"]
 QueueEnd = Literal["talked", "timed_out", "nobody"]
 Transfer = Literal["transferred", "busy", "no_answer", "failed"]
+CardEnd = Literal["abandoned", "tries_exhausted", "cancelled", "system_problem", "card_refused"]
+ChargeResult = Literal["taken", "declined", "unknown", "failed"]
+Settlement = Literal["PENDING", "COMPLETED", "FAILED"]
+Say = Callable[[str, Mapping[str, "Value"]], Spoken]
+"""Makes an utterance of a prompt's name and its values."""
+
+
+@dataclass(frozen=True, slots=True)
+class CardKeyed:
+    """What is known of a card that was keyed in: a token of the gateway's, and what may be shown."""
+
+    token: str
+    brand: str
+    last_four: str
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentBegun:
+    """A payment that somebody wants to make now. `reference` is what she is told."""
+
+    id: str
+    reference: str
+
 
 KEYS = frozenset("0123456789*#ABCD")
 
@@ -89,6 +113,10 @@ class Call(Protocol):
         recording is kept with the sensitive ones."""
         ...
 
+    async def card(self, say: Say) -> CardKeyed | CardEnd:
+        """A card is keyed in. Nobody else hears it, no recording holds it, and no digit comes here."""
+        ...
+
     async def listen(self, *, duration_s: float) -> bytes:
         """What the caller says in that time, as 8 kHz mu-law; kept in memory only."""
         ...
@@ -141,4 +169,20 @@ class Backstage(Protocol):
 
     async def opt_out(self, call: Call) -> bool:
         """The caller wants no contact any more, on any channel. False when nobody can be known by this number."""
+        ...
+
+    async def begin_payment(self, call: Call, amount: Money) -> PaymentBegun | None:
+        """The caller wants to pay so much; None when no gateway takes payments by telephone."""
+        ...
+
+    async def charge(self, payment_id: str, card: CardKeyed) -> ChargeResult:
+        """One try with one card, which goes to its end whether or not somebody is still on the line."""
+        ...
+
+    async def leave_payment(self, payment_id: str, why: CardEnd | Literal["declined"]) -> None:
+        """Nothing more will be tried on this call."""
+        ...
+
+    async def settlement(self, payment_id: str, *, timeout_s: float) -> Settlement:
+        """How the money stands by the gateway's news; PENDING when it says nothing in time."""
         ...

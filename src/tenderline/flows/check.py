@@ -57,10 +57,18 @@ def steps_of(flow: Flow) -> Mapping[str, Step]:
 
 def words_of(flow: Flow) -> dict[str, tuple[str, ...]]:
     """All that a checked flow says besides values, by language: for whoever makes or looks for the clips beforehand."""
-    said = [text for step in steps_of(flow).values() for _, text in texts(step)]
+    steps = steps_of(flow).values()
+    said = [text for step in steps for _, text in texts(step)]
     said += [flow.apology] if flow.apology else []
     return {
-        language: tuple(dict.fromkeys(words for text in said for words in text.words(language)))
+        language: tuple(
+            dict.fromkeys(
+                [
+                    *(words for text in said for words in text.words(language)),
+                    *(words for step in steps for words in step.more_words(language)),
+                ]
+            )
+        )
         for language in flow.languages
     }
 

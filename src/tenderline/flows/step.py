@@ -102,6 +102,10 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """What is wrong with it in this flow: the keys that led there, and what to say."""
         yield from ()
 
+    def more_words(self, language: str) -> tuple[str, ...]:
+        """What it says besides its parameters, for whoever makes clips beforehand."""
+        return ()
+
     async def run(self, call: Call, backstage: Backstage) -> str:
         """Does it, and says by which exit. Raises `CallEndedError` once the caller has hung up."""
         raise NotImplementedError

@@ -1,0 +1,89 @@
+"""Takes a card and charges it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
+
+from msgspec import Meta
+
+from tenderline.core.money import Money
+from tenderline.flows import card_words
+from tenderline.flows.call import Backstage, Call, CallEndedError, CardEnd, CardKeyed, Value
+from tenderline.flows.phrase import Text
+from tenderline.flows.step import RECORDING_OFF, Facts, Step, StepError, Touch, confirmed, spoken
+from tenderline.flows.variables import Reads, Sets
+
+AMOUNT = "amount"
+
+
+class Capture(Step, frozen=True):
+    """Takes a card by its keys, where nobody else hears it, and charges `amount` to it once. After `charged` the money
+    is on its way: only `await_settlement` knows that it arrived. `abandoned` is silence; a hang-up ends the call."""
+
+    declined: Text
+    wait: Text | None = None
+    variable: Sets = Sets("payment")
+    reference: Sets = Sets("reference")
+    last_four: Sets = Sets("last_four")
+    declines_max: Annotated[int, Meta(ge=1, le=10, description="Cards that may be declined.")] = 3
+
+    touches: ClassVar[frozenset[Touch]] = frozenset({"caller", "database", "network"})
+    needs: ClassVar[Facts] = frozenset({RECORDING_OFF, confirmed(AMOUNT)})
+    fixed_exits: ClassVar[tuple[str, ...]] = ("charged", "declined", "abandoned", "system_problem")
+
+    def sets_on(self, exit: str) -> frozenset[str]:
+        """What is known of the payment, when there is one."""
+        names = {str(self.variable), str(self.reference), str(self.last_four)}
+        return frozenset(names) if exit == "charged" else frozenset()
+
+    def samples(self) -> Mapping[str, Value]:
+        """What is said of a payment."""
+        return {str(self.variable): "0", str(self.reference): "12345678", str(self.last_four): "1111"}
+
+    def waits_on(self, exit: str) -> bool:
+        """It waits for keys."""
+        return True
+
+    def more_words(self, language: str) -> tuple[str, ...]:
+        """What is said while a card is keyed."""
+        return card_words.words(language)
+
+    async def run(self, call: Call, backstage: Backstage) -> str:
+        """Card after card, until one is taken or too many were not."""
+        amount = call.variables.get(AMOUNT)
+        if not isinstance(amount, Money):
+            raise StepError("There is no amount to be paid.")
+        payment = await backstage.begin_payment(call, amount)
+        if payment is None:
+            return "system_problem"
+        why: CardEnd | Literal["declined"] | None = "abandoned"
+        try:
+            for _ in range(self.declines_max):
+                card = await call.card(lambda prompt, values: card_words.spoken(prompt, call.language, values))
+                if not isinstance(card, CardKeyed):
+                    why = card
+                    return "abandoned" if card in ("abandoned", "tries_exhausted", "cancelled") else "system_problem"
+                if self.wait is not None:
+                    await call.say(spoken(self.wait, call), cut_by_key=False)
+                why = "system_problem"
+                charged = await backstage.charge(payment.id, card)
+                if charged in ("taken", "unknown"):
+                    why = None
+                    call.variables[str(self.variable)] = payment.id
+                    call.variables[str(self.reference)] = payment.reference
+                    call.variables[str(self.last_four)] = card.last_four
+                    return "charged"
+                if charged == "failed":
+                    return "system_problem"
+                why = "declined"
+                await call.say(spoken(self.declined, call), cut_by_key=True)
+            return "declined"
+        except CallEndedError:
+            why = why and "abandoned"
+            raise
+        finally:
+            if why is not None:
+                await backstage.leave_payment(payment.id, why)
+
+
