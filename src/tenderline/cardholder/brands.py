@@ -37,8 +37,8 @@ class Brand(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _row(key: str, name: str, prefixes: str, lengths: tuple[int, ...], **more: object) -> Brand:
-    """A row from prefixes as people write them: `300-305 36`."""
-    ranges = [one.partition("-") for one in prefixes.split()]
+    """A row from prefixes as people write them: `300..305, 36`."""
+    ranges = [one.strip().partition("..") for one in prefixes.split(",")]
     row = {
         "key": key,
         "name": name,
@@ -54,33 +54,33 @@ _14_TO_19: Final = (14, 15, *_16_TO_19)
 _12_TO_19: Final = (12, 13, *_14_TO_19)
 
 _ELO: Final = """
-    401178-401179 431274 438935 451416 457393 457631-457632 504175 506699-506778 509000-509999 627780 636297 636368
-    650031-650033 650035-650051 650405-650439 650485-650538 650541-650598 650700-650718 650720-650727 650901-650978
-    651652-651679 655000-655019 655021-655058
+    401178..401179, 431274, 438935, 451416, 457393, 457631..457632, 504175, 506699..506778, 509000..509999, 627780,
+    636297, 636368, 650031..650033, 650035..650051, 650405..650439, 650485..650538, 650541..650598, 650700..650718,
+    650720..650727, 650901..650978, 651652..651679, 655000..655019, 655021..655058
 """
 _VERVE: Final = """
-    506099-506127 506129 506133-506150 506158-506163 506166 506168 506170 506173 506176-506180 506184 506187-506188
-    506191 506195 506197 507865-507866 507868-507877 507880-507888 507900 507941
+    506099..506127, 506129, 506133..506150, 506158..506163, 506166, 506168, 506170, 506173, 506176..506180, 506184,
+    506187..506188, 506191, 506195, 506197, 507865..507866, 507868..507877, 507880..507888, 507900, 507941
 """
-_MAESTRO: Final = "5018 5020 5038 5893 56-58 63 67 6304 6759 6760-6769"
+_MAESTRO: Final = "5018, 5020, 5038, 5893, 56..58, 63, 67, 6304, 6759, 6760..6769"
 
 TABLE: Final[tuple[Brand, ...]] = (
     _row("visa", "Visa", "4", (13, 16, 19)),
-    _row("mastercard", "Mastercard", "51-55 2221-2720", (16,)),
-    _row("amex", "American Express", "34 37", (15,), code_length=4, usual_length=15),
-    _row("discover", "Discover", "6011 644-649 65 622126-622925", _16_TO_19),
+    _row("mastercard", "Mastercard", "51..55, 2221..2720", (16,)),
+    _row("amex", "American Express", "34, 37", (15,), code_length=4, usual_length=15),
+    _row("discover", "Discover", "6011, 644..649, 65, 622126..622925", _16_TO_19),
     _row("diners", "Diners Club", "36", _14_TO_19, usual_length=14),
-    _row("diners", "Diners Club", "300-305 3095 38-39", _14_OR_16_TO_19, usual_length=14),
-    _row("jcb", "JCB", "3528-3589", _16_TO_19),
-    _row("jcb", "JCB", "1800 2131", (15,), usual_length=15),
+    _row("diners", "Diners Club", "300..305, 3095, 38..39", _14_OR_16_TO_19, usual_length=14),
+    _row("jcb", "JCB", "3528..3589", _16_TO_19),
+    _row("jcb", "JCB", "1800, 2131", (15,), usual_length=15),
     # No checksum is promised, and debit cards may have no code: the gateway decides.
-    _row("unionpay", "UnionPay", "62 81", _14_TO_19, luhn="warn", code_needed=False),
+    _row("unionpay", "UnionPay", "62, 81", _14_TO_19, luhn="warn", code_needed=False),
     _row("maestro", "Maestro", _MAESTRO, _12_TO_19, code_needed=False, expiry_needed=False),
-    _row("maestro", "Maestro", "50 6", _12_TO_19, code_needed=False, expiry_needed=False, catch_all=True),
-    _row("mir", "Mir", "2200-2204", _16_TO_19),
-    _row("rupay", "RuPay", "60 65 81 82 508 353 356", (16,)),
+    _row("maestro", "Maestro", "50, 6", _12_TO_19, code_needed=False, expiry_needed=False, catch_all=True),
+    _row("mir", "Mir", "2200..2204", _16_TO_19),
+    _row("rupay", "RuPay", "60, 65, 81, 82, 508, 353, 356", (16,)),
     _row("elo", "Elo", _ELO, (16,)),
-    _row("hiper", "Hiper", "637095 63737423 63743358 637568 637599 637609 637612", (16,)),
+    _row("hiper", "Hiper", "637095, 63737423, 63743358, 637568, 637599, 637609, 637612", (16,)),
     _row("hipercard", "Hipercard", "606282", (16,)),
     _row("verve", "Verve", _VERVE, _16_TO_19),
 )
