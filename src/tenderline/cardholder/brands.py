@@ -68,7 +68,8 @@ TABLE: Final[tuple[Brand, ...]] = (
     _row("visa", "Visa", "4", (13, 16, 19)),
     _row("mastercard", "Mastercard", "51..55, 2221..2720", (16,)),
     _row("amex", "American Express", "34, 37", (15,), code_length=4, usual_length=15),
-    _row("discover", "Discover", "6011, 644..649, 65, 622126..622925", _16_TO_19),
+    _row("discover", "Discover", "6011, 644..649, 65", _16_TO_19),
+    _row("discover", "Discover", "622126..622925", _16_TO_19, luhn="warn"),  # co-branded, see UnionPay
     _row("diners", "Diners Club", "36", _14_TO_19, usual_length=14),
     _row("diners", "Diners Club", "300..305, 3095, 38..39", _14_OR_16_TO_19, usual_length=14),
     _row("jcb", "JCB", "3528..3589", _16_TO_19),
