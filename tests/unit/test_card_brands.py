@@ -1,8 +1,8 @@
 """Brands are found as digits arrive; the table is held against one that was written out a second time, by hand."""
 
 import pytest
-from support.card_calls import CARDS, UNIONPAY, digits
 
+from support.card_calls import CARDS, UNIONPAY, digits
 from tenderline.cardholder.brands import KEYS, TABLE, brand_of, luhn_verdict
 from tenderline.cardholder.digits import luhn_ok
 
@@ -94,8 +94,8 @@ def test_what_cards_of_a_brand_look_like(row):
 def test_every_row_of_the_table_is_in_these_rules():
     rows = [brand_of(digits(first)) for first, *_ in RULES]
     assert {id(row) for row in rows} == {id(row) for row in TABLE}
-    assert KEYS == {"visa", "mastercard", "amex", "discover", "diners", "jcb", "unionpay", "maestro", "mir", "rupay",
-                    "elo", "hiper", "hipercard", "verve"}  # fmt: skip
+    assert {"visa", "mastercard", "amex", "discover", "diners", "jcb", "unionpay", "maestro", "mir", "rupay",
+                    "elo", "hiper", "hipercard", "verve"} == KEYS  # fmt: skip
 
 
 def test_both_ends_of_every_range_are_in_the_table_written_by_hand():

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.card_calls import TODAY, VISA, Caller, digits
 
+from support.card_calls import TODAY, VISA, Caller, digits
 from tenderline.cardholder.capture import Capture, Policy
 from tenderline.cardholder.card import Card
 from tenderline.cardholder.digits import CardDataRefused, Digits, luhn_ok
@@ -34,13 +34,13 @@ def holders():
         msgspec.json.encode, msgspec.to_builtins, memoryview, vars, lambda one: one == one,
         lambda one: one != one, lambda one: one in [object()], lambda one: 4 in one, lambda one: one[0],
         lambda one: {one: 1}, lambda one: one.__getstate__(), lambda one: one.__reduce__(), lambda one: b"%b" % one,
-        lambda one: one + one, lambda one: "%d" % one,
+        lambda one: one + one,
     ],
 )  # fmt: skip
 def test_no_way_of_python_copies_or_lists_what_holds_digits(holder, way):
     with pytest.raises((TypeError, CardDataRefused)) as raised:
         way(holder)
-    assert not any(character.isdigit() for character in str(raised.value).replace("%d", ""))
+    assert not any(character.isdigit() for character in str(raised.value))
 
 
 @pytest.mark.parametrize("holder", holders(), ids=lambda one: type(one).__name__)

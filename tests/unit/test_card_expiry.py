@@ -5,8 +5,8 @@ from datetime import UTC, date, datetime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.card_calls import digits
 
+from support.card_calls import digits
 from tenderline.cardholder.expiry import Expiry, last_date_on_earth, read_expiry
 
 

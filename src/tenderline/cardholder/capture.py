@@ -337,12 +337,12 @@ class Capture(Undisclosed):
 
     def _try_again(self, step: Step, problem: Prompt | None) -> list[Action]:
         """A try of this step is over: its digits are forgotten, and it is asked again while a try is left."""
+        if step in ENTRY_OF.values():
+            self._card.forget(FIELD_OF[step])
         attempts = self._attempts[step]
         attempts.count_try()
         if attempts.tries >= self._policy.tries_max:
             return self._end("tries_exhausted")
-        if step in ENTRY_OF.values():
-            self._card.forget(FIELD_OF[step])
         said: list[Action] = [] if problem is None else [Say(prompt=problem)]
         return [*said, *self._ask(step)]
 
