@@ -1,4 +1,4 @@
 """The PCI zone: the only package that may ever hold a card number, in memory only.
 
-It is empty until card capture lands; the import contracts around it are already in force.
+`capture.py` decides what happens at each key and is pure; `digits.py` holds what was keyed and forgets it.
 """

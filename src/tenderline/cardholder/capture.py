@@ -1,0 +1,381 @@
+"""A card keyed on a telephone, decided key by key and without a line of input or output.
+
+Each method returns what is to be done, in order. The rules of entry, and why:
+
+- `#` ends a field; a number that its brand makes no longer, an expiry, a code and a postal code end by themselves.
+- Keys after the end of a field that ended by itself are dropped until the next prompt starts, FIELD_SETTLES_S later:
+  a digit keyed twice, or the `#` of habit, must not answer a question that was not heard yet. From its start on a
+  prompt can be keyed over.
+- `*` clears. Silence ends what has digits, and counts where there are none.
+- The code is keyed twice and compared, because it is never spoken (PCI DSS 4.0.1, 3.3.1.2; PCI SSC, Protecting
+  Telephone-Based Payment Card Data, 2018). With an agent on the call it is keyed once: a refusal asks for it again.
+
+There is always a timer running until the end, so that a lost event costs time and never a line that stays open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+from typing import Final
+
+from tenderline.cardholder import entry
+from tenderline.cardholder.brands import Brand, brand_of
+from tenderline.cardholder.card import DEPENDENT, Card
+from tenderline.cardholder.digits import Digits, Undisclosed
+from tenderline.cardholder.entry import CONFIRMATIONS, ENTRY_OF, FIELD_OF, WITHOUT_KEYS, Attempts, Step
+from tenderline.cardholder.expiry import Expiry, read_expiry
+from tenderline.cardholder.messages import (
+    FIELDS,
+    Action,
+    Ended,
+    Field,
+    Outcome,
+    Policy,
+    Progress,
+    Prompt,
+    Result,
+    Say,
+    SpeakDigits,
+    Tokenise,
+    Tokenised,
+    TokenRefused,
+    TokenUnavailable,
+    Wait,
+)
+from tenderline.cardholder.words import words
+from tenderline.core.clock import steady_s
+
+__all__ = [
+    "Action", "Capture", "Ended", "Field", "Outcome", "Policy", "Progress", "Prompt", "Result", "Say", "SpeakDigits",
+    "TokenRefused", "TokenUnavailable", "Tokenise", "Tokenised", "Wait",
+]  # fmt: skip
+
+_RESTARTS_MAX: Final = 20  # an agent's; more are ignored
+_SHORTEST_WAIT_S: Final = 0.05  # 0 would stop the timer
+_TOKEN_CHARACTERS_MAX: Final = 500
+
+
+class Capture(Undisclosed):
+    """One card. `today` is the date in UTC-12 (`expiry.last_date_on_earth`); `now_s` is a clock that only goes on."""
+
+    __slots__ = (
+        "_answer", "_attempts", "_card", "_deadline_s", "_now_s", "_policy", "_prompting", "_restarts", "_settling",
+        "_step", "_today", "_wishes",
+    )  # fmt: skip
+
+    def __init__(self, policy: Policy, today: date, now_s: Callable[[], float] = steady_s) -> None:
+        self._card = Card()
+        self._policy = policy
+        self._today = today
+        self._now_s = now_s
+        self._step = Step.NEW
+        self._attempts = {step: Attempts() for step in FIELD_OF}
+        self._answer = 0  # to a read-back: 1 or 2
+        self._prompting = False  # something is being said
+        self._settling = False  # the field ended by itself; keys are dropped
+        self._deadline_s: float | None = None  # of the field
+        self._restarts = 0
+        self._wishes: set[Field] = set()  # restarts that wait for the gateway's answer
+
+    @property
+    def step(self) -> Step:
+        """Where it stands."""
+        return self._step
+
+    @property
+    def number(self) -> Digits:
+        """The buffer of the card's number."""
+        return self._card.number
+
+    @property
+    def expiry(self) -> Digits:
+        """The buffer of the expiry, MMYY; empty when the card has none."""
+        return self._card.expiry
+
+    @property
+    def code(self) -> Digits:
+        """The buffer of the security code; empty when the card has none."""
+        return self._card.code
+
+    @property
+    def postal_code(self) -> Digits:
+        """The buffer of the postal code; empty unless the policy asks for it."""
+        return self._card.postal_code
+
+    def begin(self) -> list[Action]:
+        """Asks for the number. Once."""
+        return self._go_on() if self._step is Step.NEW else []
+
+    def key(self, code: int) -> list[Action]:
+        """A key: 0 to 9, 10 for `*`, 11 for `#`. Others are ignored."""
+        if self._step in WITHOUT_KEYS or self._settling or not 0 <= code <= entry.HASH:
+            return []
+        if self._step in CONFIRMATIONS:
+            return self._choose(code)
+        if self._deadline_s is not None and self._now_s() >= self._deadline_s:
+            return self._judge() if self._has_digits() else []
+        if code == entry.HASH:
+            return self._end_by_hash()
+        if code == entry.STAR:
+            return self._clear()
+        return self._push(code)
+
+    def prompt_ended(self) -> list[Action]:
+        """All that was to be said has been heard, or was cut off by a key."""
+        if self._step in WITHOUT_KEYS or self._settling or self._has_digits():
+            return []
+        self._prompting = False
+        self._deadline_s = self._now_s() + self._policy.field_s
+        return [self._wait(self._policy.between_keys_s)]
+
+    def timed_out(self) -> list[Action]:
+        """The timer ran out."""
+        if self._step in (Step.NEW, Step.ENDED):
+            return []
+        if self._step is Step.TOKENISING:
+            return self._end("system_problem")
+        if self._settling or self._has_digits():
+            return self._judge()
+        return self.prompt_ended() if self._prompting else self._silence()
+
+    def tokenised(self, outcome: Outcome) -> list[Action]:
+        """What the gateway said. What it refused is asked for again, when it names that and a try is left.
+
+        Then, and after a restart, all but the code and that field is kept for the next question; else all is wiped.
+        """
+        if self._step is not Step.TOKENISING:
+            return []
+        self._card.forget("code")  # a code that a gateway has seen is never kept (PCI DSS 3.3.1)
+        if self._wishes:
+            return self._grant_wishes()
+        match outcome:
+            case Tokenised(token) if 0 < len(token) <= _TOKEN_CHARACTERS_MAX and not entry.echoes(token, self.number):
+                return self._end("captured", token)
+            case TokenRefused(field=name):
+                named = next((field for field in FIELDS if field == name), None)
+                return self._refused(named)
+            case _:
+                return self._end("system_problem")
+
+    def restart(self, field: Field) -> list[Action]:
+        """An agent's wish: forget this field, what depends on it and its tries, and ask for it now.
+
+        While the gateway is asked the wish waits for its answer, and then wins over it: the token is left unused.
+        Before there is a number every wish is for the number.
+        """
+        if self._step in (Step.NEW, Step.ENDED) or field not in FIELDS or self._restarts == _RESTARTS_MAX:
+            return []
+        if not self._is_asked_for(field):
+            return []
+        if "number" not in self._card.done:
+            field = "number"
+        self._restarts += 1
+        for step, belongs_to in FIELD_OF.items():
+            if belongs_to in DEPENDENT[field]:
+                self._attempts[step] = Attempts()
+        if self._step is Step.TOKENISING:
+            self._wishes.add(field)
+            return []
+        return self._go_back(field)
+
+    def cancel(self) -> list[Action]:
+        """Somebody stops it."""
+        return [] if self._step is Step.ENDED else self._end("cancelled")
+
+    def wipe(self) -> None:
+        """Every buffer becomes zeros and takes no digit any more."""
+        self._card.wipe()
+
+    # The keys of one step.
+
+    def _buffer(self) -> Digits:
+        return self._card.again if self._step is Step.CODE_AGAIN else self._card.buffer(FIELD_OF[self._step])
+
+    def _brand(self) -> Brand | None:
+        return brand_of(self.number, self._policy.allowed_brands) if self._step is Step.NUMBER else self._card.brand
+
+    def _has_digits(self) -> bool:
+        return self._step not in CONFIRMATIONS and len(self._buffer()) > 0
+
+    def _progress(self) -> list[Action]:
+        if not self._policy.attended or self._step in CONFIRMATIONS:
+            return []
+        brand = self._brand()
+        return [Progress(field=FIELD_OF[self._step], count=len(self._buffer()), brand=brand.key if brand else None)]
+
+    def _wait(self, wait_s: float) -> Wait:
+        """Not beyond the field's own time."""
+        if self._deadline_s is not None:
+            wait_s = min(wait_s, self._deadline_s - self._now_s())
+        return Wait(max(wait_s, _SHORTEST_WAIT_S))
+
+    def _push(self, code: int) -> list[Action]:
+        buffer, field = self._buffer(), FIELD_OF[self._step]
+        if not buffer.push(code):
+            return []
+        self._prompting = False
+        if self._deadline_s is None:
+            self._deadline_s = self._now_s() + self._policy.field_s
+        brand = self._brand()
+        if len(buffer) >= entry.longest(field, brand):
+            return [*self._progress(), *self._settle()]
+        return [*self._progress(), self._wait(entry.silence_s(field, len(buffer), brand, self._policy))]
+
+    def _settle(self) -> list[Action]:
+        self._settling, self._prompting = True, False
+        return [Wait(entry.FIELD_SETTLES_S)]
+
+    def _choose(self, code: int) -> list[Action]:
+        """At a read-back one key is the answer; `*` means again. `#` is a habit and means nothing."""
+        if code == entry.HASH:
+            return []
+        self._answer = entry.AGAIN if code == entry.STAR else code
+        return self._settle()
+
+    def _end_by_hash(self) -> list[Action]:
+        """Without digits it is a habit, unless this card may lack the field and the prompt was heard."""
+        if self._has_digits():
+            return self._judge()
+        field = FIELD_OF[self._step]
+        if self._prompting or self._step is Step.CODE_AGAIN or not entry.optional(field, self._card.brand):
+            return []
+        return self._accept(field)
+
+    def _clear(self) -> list[Action]:
+        """It gives the field its whole time again, so it is counted."""
+        if not self._has_digits():
+            return []
+        attempts = self._attempts[self._step]
+        attempts.clears += 1
+        if attempts.clears > entry.CLEARS_MAX:
+            return self._try_again(self._step, Prompt.CLEARED)
+        self._buffer().clear()
+        self._prompting, self._deadline_s = True, None
+        return [*self._progress(), Say(prompt=Prompt.CLEARED), Wait(entry.PROMPT_MAX_S)]
+
+    def _silence(self) -> list[Action]:
+        attempts = self._attempts[self._step]
+        attempts.count_silence()
+        if attempts.tries >= self._policy.tries_max:
+            return self._end("abandoned" if attempts.only_silence else "tries_exhausted")
+        return [Say(prompt=Prompt.NOTHING_KEYED), *self._ask(self._step)]
+
+    # The verdict on one step.
+
+    def _judge(self) -> list[Action]:
+        self._settling = False
+        match self._step:
+            case Step.NUMBER:
+                return self._judge_number()
+            case Step.EXPIRY:
+                return self._judge_expiry()
+            case Step.CODE:
+                return self._judge_code()
+            case Step.CODE_AGAIN:
+                same = self.code.compare(self._card.again)
+                return self._accept("code") if same else self._try_again(Step.CODE, Prompt.CODES_DIFFER)
+            case Step.POSTAL_CODE:
+                whole = len(self.postal_code) == entry.POSTAL_DIGITS
+                return self._accept("postal_code") if whole else self._try_again(self._step, Prompt.POSTAL_CODE_WRONG)
+            case _:
+                return self._judge_answer()
+
+    def _judge_number(self) -> list[Action]:
+        brand = self._brand()
+        problem = entry.number_problem(self.number, brand, self._policy)
+        if brand is None or problem is not None:
+            return self._try_again(Step.NUMBER, problem)
+        self._card.accept_number(brand)
+        return self._ask(Step.CONFIRM_NUMBER)
+
+    def _judge_expiry(self) -> list[Action]:
+        read = read_expiry(self.expiry, self._today)
+        if isinstance(read, Expiry):
+            self._card.good_until = read
+            return self._ask(Step.CONFIRM_EXPIRY)
+        return self._try_again(Step.EXPIRY, Prompt.EXPIRED if read == "expired" else Prompt.EXPIRY_WRONG)
+
+    def _judge_code(self) -> list[Action]:
+        if len(self.code) != entry.longest("code", self._card.brand):
+            return self._try_again(Step.CODE, Prompt.CODE_WRONG)
+        return self._accept("code") if self._policy.attended else self._ask(Step.CODE_AGAIN)
+
+    def _judge_answer(self) -> list[Action]:
+        field = FIELD_OF[self._step]
+        if self._answer == entry.RIGHT:
+            return self._accept(field)
+        if self._answer == entry.AGAIN:
+            return self._try_again(ENTRY_OF[field], None)
+        return self._try_again(self._step, Prompt.ANSWER_WRONG)
+
+    # The order of steps.
+
+    def _is_asked_for(self, field: Field) -> bool:
+        if field == "code" and self._card.brand is not None:
+            return self._card.brand.code_length > 0
+        return field != "postal_code" or self._policy.postal
+
+    def _accept(self, field: Field) -> list[Action]:
+        self._card.done.add(field)
+        self._card.again.clear()
+        return self._go_on()
+
+    def _go_on(self) -> list[Action]:
+        """Asks for what is missing, in order; then the gateway."""
+        field = self._card.missing(postal=self._policy.postal)
+        if field is not None:
+            return self._ask(ENTRY_OF[field])
+        self._step = Step.TOKENISING
+        return [Say(prompt=Prompt.ONE_MOMENT), Tokenise(), Wait(entry.GATEWAY_MAX_S)]
+
+    def _ask(self, step: Step) -> list[Action]:
+        self._step, self._prompting, self._settling, self._deadline_s = step, True, False, None
+        if step not in CONFIRMATIONS:
+            self._buffer().clear()
+        return [*self._progress(), *words(step, self._card, self._policy), Wait(entry.PROMPT_MAX_S)]
+
+    def _try_again(self, step: Step, problem: Prompt | None) -> list[Action]:
+        """A try of this step is over: its digits are forgotten, and it is asked again while a try is left."""
+        if step in ENTRY_OF.values():
+            self._card.forget(FIELD_OF[step])
+        attempts = self._attempts[step]
+        attempts.count_try()
+        if attempts.tries >= self._policy.tries_max:
+            return self._end("tries_exhausted")
+        said: list[Action] = [] if problem is None else [Say(prompt=problem)]
+        return [*said, *self._ask(step)]
+
+    def _go_back(self, field: Field) -> list[Action]:
+        self._card.forget(field)
+        return self._ask(ENTRY_OF[field])
+
+    def _grant_wishes(self) -> list[Action]:
+        for field in self._wishes:
+            self._card.forget(field)
+        self._wishes.clear()
+        return self._go_on()
+
+    def _refused(self, field: Field | None) -> list[Action]:
+        """Only what this call asks for can be asked for again."""
+        if field is not None and self._is_asked_for(field):
+            attempts = self._attempts[ENTRY_OF[field]]
+            attempts.count_try()
+            if attempts.tries < self._policy.tries_max:
+                return [Say(prompt=entry.WRONG[field]), *self._go_back(field)]
+        return [Say(prompt=Prompt.CARD_NOT_TAKEN), *self._end("card_refused")]
+
+    def _end(self, result: Result, token: str | None = None) -> list[Action]:
+        self._step, self._settling, self._prompting = Step.ENDED, False, False
+        card = self._card
+        card.wipe()
+        good_until = card.good_until
+        ended = Ended(
+            result=result,
+            token=token,
+            brand=card.brand.key if card.brand else None,
+            last_four=card.last_four,
+            month=good_until.month if good_until else None,
+            year=good_until.year if good_until else None,
+        )
+        return [ended]
