@@ -6,6 +6,7 @@ program it serves one of them on loopback and says only how many cards came, so 
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import secrets
@@ -216,19 +217,21 @@ async def vault(kind: str, tls: ssl.SSLContext | None, *, name: str = "127.0.0.1
         await runner.cleanup()
 
 
-async def _serve(kind: str, certificate: str, key: str) -> None:
-    import asyncio
+async def _silence(vault: Vault, request: web.Request) -> web.StreamResponse:
+    del vault, request
+    await asyncio.sleep(60)
+    return web.Response()
 
+
+async def _serve(kind: str, certificate: str, key: str) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     async with vault(kind, context) as made:
         print(made.url, flush=True)
         while line := await asyncio.to_thread(sys.stdin.readline):
-            made.says = line.strip() or made.says
+            made.says = {"silence": _silence}.get(line.strip(), line.strip()) or made.says
             print(made.requests, len(made.cards), flush=True)
 
 
 if __name__ == "__main__":
-    import asyncio
-
     asyncio.run(_serve(*sys.argv[1:]))

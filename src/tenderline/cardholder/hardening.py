@@ -30,7 +30,7 @@ MEMORY_BYTES_MAX: Final = 256 << 20
 
 _PR_SET_DUMPABLE: Final = 4
 _PR_SET_NO_NEW_PRIVS: Final = 38
-_MCL_CURRENT_AND_FUTURE: Final = 1 | 2
+_MCL_CURRENT_AND_FUTURE: Final = 3  # MCL_CURRENT and MCL_FUTURE
 _MADV_DONTDUMP: Final = 16
 _SWAPS: Final = Path("/proc/swaps")
 _MAPS: Final = Path("/proc/self/maps")

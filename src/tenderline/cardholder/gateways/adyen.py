@@ -5,8 +5,8 @@ docs.adyen.com/online-payments/tokenization/create-tokens: with `storePaymentMet
 of the Customer Area; else it comes by webhook only, and then this says so. Raw cards need the role "API PCI Payments".
 A stored card can only be used with its shopper's reference, so the token here is `REFERENCE/ID`.
 
-Refusals and errors (422): docs.adyen.com/development-resources/refusal-reasons and .../error-codes. A postal code is not
-sent: Adyen takes a whole address or none.
+Refusals and errors (422): docs.adyen.com/development-resources/refusal-reasons and .../error-codes. A postal code is
+not sent: Adyen takes a whole address or none.
 """
 
 from __future__ import annotations
