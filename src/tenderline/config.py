@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from tenderline.config_sections import ApiSettings as ApiSettings
 from tenderline.config_sections import AuditSettings as AuditSettings
+from tenderline.config_sections import CaptureSettings as CaptureSettings
 from tenderline.config_sections import ComplianceSettings as ComplianceSettings
 from tenderline.config_sections import RecoverySettings as RecoverySettings
 from tenderline.config_sections import Section as Section
@@ -75,6 +76,7 @@ class Settings(BaseSettings):
     api: ApiSettings = ApiSettings()
     webhooks: WebhooksSettings = WebhooksSettings()
     voice: VoiceSettings = VoiceSettings()
+    capture: CaptureSettings = CaptureSettings()
     audit: AuditSettings = AuditSettings()
 
     @field_validator("public_url")

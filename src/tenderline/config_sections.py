@@ -213,9 +213,6 @@ class VoiceSettings(Section):
     )
     calls_out_max: int = Field(default=20, ge=0, le=1_000, description="Calls of ours at once, of one node.")
     calls_out_per_s: float = Field(default=2.0, gt=0, le=100, description="New calls of ours a second, of one node.")
-    payments_gateway: str | None = Field(
-        default=None, description="Gateway that charges cards keyed in on the telephone. Unset: the first there is."
-    )
     callback_campaign: str | None = Field(
         default=None, description="Calling campaign that calls back who asked for it in a flow. Unset: only listed."
     )
@@ -226,6 +223,25 @@ class VoiceSettings(Section):
         default=None, description="Where sensitive ones go. Unset: data_dir/recordings-sensitive."
     )
     recordings_kept_days: int = Field(default=90, ge=1, le=3_650, description="Recordings are deleted after this.")
+
+
+class CaptureSettings(Section):
+    """Cards that callers key in. Their digits lie in a process of their own, which the machine must be able to keep."""
+
+    enabled: bool = Field(default=False, description="Whether cards are taken by the keys of a telephone.")
+    gateway: str | None = Field(default=None, description="Gateway that charges them. Unset: the first there is.")
+    allowed_brands: list[str] = Field(
+        default=[], max_length=20, description="Brands that are taken: visa, mastercard, amex, … Empty: every brand."
+    )
+    read_back: Literal["last_four", "full"] = Field(
+        default="last_four", description="What of a number is read back; full speaks every digit to the caller."
+    )
+    tries_max: int = Field(default=3, ge=1, le=10, description="How often a field may be keyed.")
+    warm: int = Field(default=1, ge=0, le=20, description="Processes that are kept ready.")
+    rooms_max: int = Field(default=50, ge=1, le=500, description="Cards that are keyed in at once, of one node.")
+    strict: bool = Field(
+        default=True, description="Take no card unless memory is locked and swap is off; anything else is for trying."
+    )
 
 
 class AuditSettings(Section):

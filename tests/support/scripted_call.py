@@ -12,7 +12,19 @@ from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 from tenderline.core.money import Money
-from tenderline.flows.call import CallEndedError, QueueEnd, Talk, Transfer, Value
+from tenderline.flows.call import (
+    CallEndedError,
+    CardEnd,
+    CardKeyed,
+    ChargeResult,
+    PaymentBegun,
+    QueueEnd,
+    Say,
+    Settlement,
+    Talk,
+    Transfer,
+    Value,
+)
 from tenderline.flows.spoken import Digits, Number, Pause, Sound, Spoken, Words
 
 NOW = datetime(2026, 3, 4, 15, 0, tzinfo=UTC)
@@ -51,6 +63,8 @@ class ScriptedCall:
     queue_end: QueueEnd = "talked"
     talk: Talk = "talked"
     transferred: Transfer = "transferred"
+    cards: list[CardKeyed | CardEnd] = field(default_factory=list)
+    """What each capture gives; after them, one that works."""
     hangs_up_at: int | None = None
     """The caller hangs up instead of the n-th thing that the call does."""
     hangs_up_at_the_end: bool = False
@@ -110,6 +124,11 @@ class ScriptedCall:
         self.recording = on
         self.heard.append(f"[recording {'on' if on else 'off'}]")
 
+    async def card(self, say: Say) -> CardKeyed | CardEnd:
+        self._act()
+        self.heard.append(text_of(say("ask_number", {})))
+        return self.cards.pop(0) if self.cards else CardKeyed("pm_1", "visa", "4242")
+
     async def listen(self, *, duration_s: float) -> bytes:
         self._act()
         return b"\xff" * int(duration_s * 8000)
@@ -149,6 +168,9 @@ class ScriptedBackstage:
     is_slow: bool = False
     accepts: bool = True
     asked: list[object] = field(default_factory=list)
+    charges: list[ChargeResult] = field(default_factory=list)
+    """What each charge gives; after them `taken`."""
+    settled: Settlement = "COMPLETED"
 
     def now(self) -> datetime:
         return self.at
@@ -174,6 +196,21 @@ class ScriptedBackstage:
         if self.is_slow:
             raise TimeoutError
         return self.answer
+
+    async def begin_payment(self, call: ScriptedCall, amount: Money) -> PaymentBegun | None:
+        self.asked.append(("begin_payment", amount))
+        return PaymentBegun("1", "12345678") if self.accepts else None
+
+    async def charge(self, payment_id: str, card: CardKeyed) -> ChargeResult:
+        self.asked.append(("charge", card.token))
+        return self.charges.pop(0) if self.charges else "taken"
+
+    async def leave_payment(self, payment_id: str, why: str) -> None:
+        self.asked.append(("leave_payment", why))
+
+    async def settlement(self, payment_id: str, *, timeout_s: float) -> Settlement:
+        self.asked.append(("settlement", payment_id))
+        return self.settled
 
     async def opt_out(self, call: ScriptedCall) -> bool:
         self.asked.append(("opt_out",))

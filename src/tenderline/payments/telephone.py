@@ -43,7 +43,7 @@ Result = Literal["taken", "declined", "unknown", "failed"]
 
 
 class NoGatewayError(InvalidInputError):
-    """No gateway takes payments by telephone; set voice.payments_gateway to one that is configured."""
+    """No gateway takes payments by telephone; set capture.gateway to one that is configured."""
 
     code = "capture.no_gateway"
     status = 409
@@ -59,7 +59,7 @@ class Charged:
 
 def gateway_of(services: Services) -> Gateway:
     """The gateway of payments by telephone. Raises `NoGatewayError`."""
-    wanted = services.settings.voice.payments_gateway
+    wanted = services.settings.capture.gateway
     found = services.gateways.get(wanted) if wanted else next(iter(services.gateways.values()), None)
     if found is None:
         raise NoGatewayError()

@@ -5,22 +5,35 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Final, Literal
+from uuid import UUID
 
 import structlog
 
 from tenderline.app import Services
 from tenderline.campaigns import calling
 from tenderline.core.money import Money
-from tenderline.flows.call import Call, Value
+from tenderline.flows.call import Call, CardEnd, CardKeyed, ChargeResult, PaymentBegun, Settlement, Value
 from tenderline.notify import on_call
 from tenderline.outgoing.asking import Asker
+from tenderline.payments import telephone
 from tenderline.people import by_phone
-from tenderline.store import callers, lines
+from tenderline.store import callers, captures, lines, people
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 WRITE_TIMEOUT_S = 5.0
 LOOK_UPS_AT_ONCE_MAX = 8
+SETTLEMENT_LOOK_S = 0.25
+
+_LEFT: Final[dict[str, captures.State]] = {
+    "abandoned": "abandoned",
+    "tries_exhausted": "abandoned",
+    "cancelled": "cancelled",
+    "system_problem": "failed",
+    "card_refused": "declined",
+    "declined": "declined",
+}
 
 
 class DatabaseBackstage:
@@ -111,6 +124,60 @@ class DatabaseBackstage:
         }
         return await self._asker.ask(endpoint, question, timeout_s=timeout_s)
 
+    async def begin_payment(self, call: Call, amount: Money) -> PaymentBegun | None:
+        """Whoever calls is known by the number, or becomes a person of its own."""
+        services = self._services
+        async with (
+            asyncio.timeout(WRITE_TIMEOUT_S),
+            services.pool.acquire() as connection,
+            connection.transaction(),
+        ):
+            point_id: UUID | None = None
+            if call.caller is not None:
+                person_id, point_id = await people.of_number(connection, call.caller)
+            else:
+                person_id = await people.create(connection, name=None, locale=None)
+            try:
+                session = await telephone.begin(
+                    services,
+                    connection,
+                    person_id=person_id,
+                    contact_point_id=point_id,
+                    conversation_id=call.conversation_id,
+                    mode="automated",
+                    money=amount,
+                    campaign=_text(call.variables.get("campaign")),
+                    fund=_text(call.variables.get("fund")),
+                )
+            except telephone.NoGatewayError as error:
+                log.error("no_payment", why=error.detail)
+                return None
+        return PaymentBegun(str(session.id), session.reference)
+
+    async def charge(self, payment_id: str, card: CardKeyed) -> ChargeResult:
+        """As long as the gateway's time-outs; a caller who hangs up changes nothing."""
+        charged = await telephone.charge(
+            self._services, UUID(payment_id), token=card.token, brand=card.brand, last_four=card.last_four
+        )
+        return charged.result
+
+    async def leave_payment(self, payment_id: str, why: CardEnd | Literal["declined"]) -> None:
+        """What may have been charged stays as it is."""
+        async with asyncio.timeout(WRITE_TIMEOUT_S):
+            await telephone.leave(self._services, UUID(payment_id), _LEFT[why], why)
+
+    async def settlement(self, payment_id: str, *, timeout_s: float) -> Settlement:
+        """Looked for a few times a second."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while True:
+                    found = await telephone.settlement(self._services, UUID(payment_id))
+                    if found in ("COMPLETED", "FAILED"):
+                        return "COMPLETED" if found == "COMPLETED" else "FAILED"
+                    await asyncio.sleep(SETTLEMENT_LOOK_S)
+        except TimeoutError:
+            return "PENDING"
+
     async def close(self) -> None:
         """Closes what is open to others."""
         await self._asker.close()
@@ -132,3 +199,7 @@ class DatabaseBackstage:
 def _plain(value: Value) -> object:
     """A value as JSON has it; money as its amount in minor units with its currency."""
     return {"amountMinor": value.minor, "currency": value.currency} if isinstance(value, Money) else value
+
+
+def _text(value: Value) -> str | None:
+    return value if isinstance(value, str) and value else None

@@ -231,6 +231,7 @@ class _OneCall:
             scribe=scribe,
             switch=self._rig.exchange,
             taken=True,
+            cards=self._rig.cards,
         )
         known: dict[str, Value] = {
             "organisation": self._rig.services.settings.organisation,

@@ -29,6 +29,7 @@ from tenderline.store.recording_store import RecordingStore
 from tenderline.voice import attestation, sip_text
 from tenderline.voice.backstage import DatabaseBackstage
 from tenderline.voice.calling_out import CallingOut
+from tenderline.voice.card_rooms import CardRooms
 from tenderline.voice.dialog import Dialog
 from tenderline.voice.directory import REFRESH_EVERY_S, Directory, Route
 from tenderline.voice.engine import MediaEngine
@@ -81,6 +82,7 @@ class VoiceNode:
         self.master_key = services.key_for("recordings")
         self._writer = ThreadPoolExecutor(1, "recordings")
         self._backstage = DatabaseBackstage(services)
+        self._cards = CardRooms(services, self.prompts) if services.settings.capture.enabled else None
         self._calls: dict[UUID, asyncio.Task[None]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._draining = False
@@ -119,7 +121,10 @@ class VoiceNode:
             recording_store=self.recording_store,
             writer=self._writer,
             master_key=self.master_key,
+            cards=self._cards,
         )
+        if self._cards is not None:
+            await self._cards.start()
         address = f"{self._settings.advertised_host or self._settings.bind_host}:{self.endpoint.port}"
         async with self._services.pool.acquire() as connection:
             await voice_nodes.register(connection, self.id, address, self._settings.calls_max)
@@ -168,6 +173,8 @@ class VoiceNode:
         await self.endpoint.close()
         await self.timeline.close()
         await self._backstage.close()
+        if self._cards is not None:
+            await self._cards.close()
         self._writer.shutdown()
         async with self._services.pool.acquire() as connection:
             await voice_nodes.leave(connection, self.id)
@@ -273,6 +280,7 @@ class VoiceNode:
             prompter=self.prompts,
             scribe=scribe,
             switch=self.exchange,
+            cards=self.rig.cards,
         )
         call.variables.update(
             organisation=self._services.settings.organisation,

@@ -7,13 +7,23 @@ import contextlib
 from typing import Protocol
 from uuid import UUID
 
-from tenderline.flows.call import CallEndedError, QueueEnd, Talk, Transfer, Value
+import structlog
+
+from tenderline.cardholder.brands import TABLE
+from tenderline.cardholder.messages import Ended
+from tenderline.cardholder.messages import Say as Say_
+from tenderline.cardholder.room import Frames, Room
+from tenderline.core.errors import TenderlineError
+from tenderline.flows.call import CallEndedError, CardEnd, CardKeyed, QueueEnd, Say, Talk, Transfer, Value
 from tenderline.flows.spoken import Spoken
 from tenderline.store.conversations import SegmentKind
-from tenderline.voice import codec
+from tenderline.voice import codec, keys
+from tenderline.voice.leg import Leg
 from tenderline.voice.packet import FRAME_SAMPLES, PCMU
 from tenderline.voice.party import Party
 from tenderline.voice.switch import Switch
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 LISTEN_S_MAX = 10.0
 
@@ -38,6 +48,14 @@ class Scribe(Protocol):
         ...
 
 
+class Cards(Protocol):
+    """Where cards are keyed in."""
+
+    async def take(self, language: str) -> Room:
+        """A room for one card. Raises a `TenderlineError` that says why there is none."""
+        ...
+
+
 class PhoneCall:
     """One call. Every method that waits raises `CallEndedError` when the caller is gone."""
 
@@ -53,6 +71,7 @@ class PhoneCall:
         scribe: Scribe,
         switch: Switch,
         taken: bool = False,
+        cards: Cards | None = None,
     ) -> None:
         self.party = party
         self._conversation_id, self._caller, self._called = conversation_id, caller, called
@@ -60,6 +79,7 @@ class PhoneCall:
         self._prompter, self._scribe, self._switch = prompter, scribe, switch
         self._variables: dict[str, Value] = {}
         self._taken = taken
+        self._cards = cards
 
     @property
     def conversation_id(self) -> UUID:
@@ -142,6 +162,64 @@ class PhoneCall:
         """Recording begins or goes on; or is silent, on both sides."""
         await self._scribe.record(on, sensitive=sensitive)
 
+    async def card(self, say: Say) -> CardKeyed | CardEnd:
+        """A card is keyed in. From before the first word of it on, recordings hold silence and keys go to its room."""
+        self._there()
+        if self._cards is None:
+            log.error("no_card_taken", why="capture.enabled is not set")
+            return "system_problem"
+        try:
+            room = await self.party.while_there(self._cards.take(self._language))
+        except TenderlineError as error:
+            log.error("no_card_taken", why=error.detail)
+            return "system_problem"
+        leg = self.party.leg
+        self._scribe.segment("secure_ivr")
+        leg.be_quiet()
+        leg.mask(True)
+        self.party.forget_keys()
+        usual, leg.on_key = leg.on_key, lambda key: _to_room(leg, room, key)
+        try:
+            return await self.party.while_there(self._keyed(room, say))
+        finally:
+            leg.on_key = usual
+            leg.be_quiet()
+            self.party.forget_keys()
+            leg.mask(False)
+            self._scribe.segment("ivr")
+            await asyncio.shield(room.close())
+
+    async def _keyed(self, room: Room, say: Say) -> CardKeyed | CardEnd:
+        """Speaks what the room wants said, and tells it when it has been heard."""
+        leg, played = self.party.leg, asyncio.ensure_future(asyncio.sleep(0))
+        coming = asyncio.ensure_future(room.next())
+        speaking = False
+        try:
+            while True:
+                await asyncio.wait({coming, played} if speaking else {coming}, return_when=asyncio.FIRST_COMPLETED)
+                if not coming.done():
+                    speaking = False
+                    room.prompt_ended()
+                    continue
+                event = coming.result()
+                if isinstance(event, Ended):
+                    return _card_of(event, room)
+                frames: list[bytes] | None = None
+                if isinstance(event, Say_):
+                    frames = await self._prompter.prepare(say(event.prompt, _values(event)))
+                elif isinstance(event, Frames):
+                    frames = _framed(event.ulaw)
+                if frames is not None:
+                    leg.enqueue(frames)
+                    played.cancel()
+                    speaking, played = True, asyncio.ensure_future(leg.played())
+                coming = asyncio.ensure_future(room.next())
+                await asyncio.sleep(0)  # what is to be said next comes at once, if at all
+        finally:
+            for one in (coming, played):
+                one.cancel()
+            await asyncio.gather(coming, played, return_exceptions=True)
+
     async def listen(self, *, duration_s: float) -> bytes:
         """What the caller says in that time, as 8 kHz mu-law; in memory only."""
         self._there()
@@ -164,9 +242,7 @@ class PhoneCall:
 
     async def play_back(self, ulaw: bytes) -> None:
         """Plays what was listened to."""
-        whole = len(ulaw) // FRAME_SAMPLES * FRAME_SAMPLES
-        frames = [ulaw[at : at + FRAME_SAMPLES] for at in range(0, whole, FRAME_SAMPLES)]
-        await self._play(frames, cut_by_key=False)
+        await self._play(_framed(ulaw), cut_by_key=False)
 
     async def queue(self, name: str, *, wait_max_s: float, comfort: Spoken | None, comfort_every_s: float) -> QueueEnd:
         """Waits for an agent of that queue and lets the two talk until the agent hangs up."""
@@ -253,3 +329,32 @@ class PhoneCall:
     def _there(self) -> None:
         if self.party.is_gone:
             raise CallEndedError()
+
+
+def _framed(ulaw: bytes) -> list[bytes]:
+    whole = len(ulaw) // FRAME_SAMPLES * FRAME_SAMPLES
+    return [ulaw[at : at + FRAME_SAMPLES] for at in range(0, whole, FRAME_SAMPLES)]
+
+
+def _to_room(leg: Leg, room: Room, key: str) -> None:
+    """On the media loop: a key cuts the prompt short and goes to the room, and nowhere else."""
+    leg.be_quiet()
+    room.key(keys.KEYS.index(key))
+
+
+def _values(say: Say_) -> dict[str, Value]:
+    """What a prompt may speak of: never more than the last four and the expiry."""
+    brand = next((one.name for one in TABLE if one.key == say.brand), say.brand)
+    values: dict[str, Value] = {"brand": brand, "last_four": say.last_four, "digits": say.digits}
+    if say.month is not None and say.year is not None:
+        values["expiry"] = f"{say.month:02}{say.year % 100:02}"
+    return values
+
+
+def _card_of(ended: Ended, room: Room) -> CardKeyed | CardEnd:
+    if ended.result != "captured":
+        if room.why is not None:
+            log.warning("card_not_captured", result=ended.result, why=room.why)
+        return ended.result
+    assert ended.token is not None, "a captured card has a token"
+    return CardKeyed(ended.token, ended.brand or "", ended.last_four or "")

@@ -9,6 +9,7 @@ from uuid import UUID
 from tenderline.app import Services
 from tenderline.flows.call import Backstage
 from tenderline.store.recording_store import RecordingStore
+from tenderline.voice.card_rooms import CardRooms
 from tenderline.voice.directory import Directory
 from tenderline.voice.engine import MediaEngine
 from tenderline.voice.exchange import Exchange
@@ -32,6 +33,7 @@ class Rig:
     recording_store: RecordingStore
     writer: ThreadPoolExecutor
     master_key: bytes
+    cards: CardRooms | None
 
     def scribe(self, conversation_id: UUID, leg: Leg | None = None) -> CallScribe:
         """The books of a call, not begun yet."""

@@ -17,8 +17,9 @@ from uuid import uuid4
 import msgspec
 
 from tenderline.core.errors import InvalidInputError
+from tenderline.core.money import Money
 from tenderline.flows import run as flow_run
-from tenderline.flows.call import Call, CallEndedError, Value
+from tenderline.flows.call import Call, CallEndedError, CardKeyed, ChargeResult, PaymentBegun, Settlement, Value
 from tenderline.flows.graph import Flow
 from tenderline.flows.spoken import said
 from tenderline.store.conversations import SegmentKind
@@ -125,6 +126,22 @@ class _Stage:
 
     async def opt_out(self, call: Call) -> bool:
         return self._note(f"leave {call.caller} alone")
+
+    async def begin_payment(self, call: Call, amount: Money) -> PaymentBegun | None:
+        del call
+        return PaymentBegun("trial", "12345678") if self._note(f"take {amount.format()}") else None
+
+    async def charge(self, payment_id: str, card: CardKeyed) -> ChargeResult:
+        del payment_id
+        return "taken" if self._note(f"charge a card that ends in {card.last_four}") else "declined"
+
+    async def leave_payment(self, payment_id: str, why: str) -> None:
+        del payment_id
+        self._note(f"leave the payment: {why}")
+
+    async def settlement(self, payment_id: str, *, timeout_s: float) -> Settlement:
+        del payment_id, timeout_s
+        return "COMPLETED" if self._note("ask whether the money arrived") else "FAILED"
 
     def _note(self, what: str) -> bool:
         self.asked.append(what)

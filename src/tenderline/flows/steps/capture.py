@@ -12,7 +12,7 @@ from tenderline.flows import card_words
 from tenderline.flows.call import Backstage, Call, CallEndedError, CardEnd, CardKeyed, Value
 from tenderline.flows.phrase import Text
 from tenderline.flows.step import RECORDING_OFF, Facts, Step, StepError, Touch, confirmed, spoken
-from tenderline.flows.variables import Reads, Sets
+from tenderline.flows.variables import Sets
 
 AMOUNT = "amount"
 
@@ -85,5 +85,3 @@ class Capture(Step, frozen=True):
         finally:
             if why is not None:
                 await backstage.leave_payment(payment.id, why)
-
-

@@ -1,0 +1,221 @@
+"""A gift by telephone, whole: a real call, a real room for the card, a bank that speaks Stripe's protocol, its webhook."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import pytest
+from pydantic import SecretStr
+
+from call.conftest import nothing_left, put_line
+from support import bank_town, services
+from tenderline.config import StripeSettings
+from tenderline.flows import card_words, shipped
+from tenderline.flows.spoken import Spoken, Words
+from tenderline.gateways.stripe import Stripe
+from tenderline.store import conversations, lines
+from tenderline.store.inbox import Unread
+from tenderline.voice.node import VoiceNode
+from tenderline.voice.trial_phone import TrialPhone
+from tenderline.worker import read
+
+LINE = "gifts"
+GOOD, DECLINED = "4242" * 4, "4" + "0" * 14 + "2"
+AMEX = "3782" + "822463" + "10005"
+CALLER = "+12025550123"
+QUICK = shipped.text("donation").replace('step = "await_settlement"', 'step = "await_settlement"\nwait_max_s = 5')
+
+
+@pytest.fixture
+async def town():
+    async with bank_town.open_town() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def spoken_once(tmp_path_factory):
+    """What was said once need not be made again."""
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture
+async def node(pool, town, spoken_once, make_node):
+    gateway = Stripe(StripeSettings(api_key=SecretStr(bank_town.API_KEY), api_url=town.url, timeout_s=5))
+    made = VoiceNode(
+        services.make(
+            pool,
+            gateways=[gateway],
+            data_dir=str(spoken_once),
+            voice__sip_port="0",
+            voice__unlimited_networks="127.0.0.0/8",
+            capture__enabled="true",
+            capture__strict="false",
+            stripe__api_key=bank_town.API_KEY,
+            stripe__api_url=town.url,
+        )
+    )
+    async with pool.acquire() as connection, connection.transaction():
+        await lines.put_flow(connection, "donation", QUICK, by="test")
+        await put_line(connection, LINE, "donation")
+    await made.start()
+    yield made
+    await made.close()
+    await gateway.close()
+
+
+@asynccontextmanager
+async def bank_is_heard(node, pool, town):
+    """The bank's webhooks are read as they come."""
+
+    async def listen():
+        seen = 0
+        while True:
+            for hook in town.product.hooks[seen:]:
+                seen += 1
+                async with pool.acquire() as connection, connection.transaction():
+                    unread = Unread(
+                        id=seen,
+                        source="stripe",
+                        event_id="e",
+                        event_type="t",
+                        body=hook.body,
+                        received_at=None,
+                        tries=0,
+                    )
+                    await read.handle_webhook(node.rig.services, connection, unread)
+            await asyncio.sleep(0.05)
+
+    task = asyncio.create_task(listen())
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
+async def hears(phone, node, text, within_s=30):
+    await phone.hear(await node.prompts.prepare(Spoken("en", (Words(text),))), within_s=within_s)
+
+
+async def hears_prompt(phone, node, name, **values):
+    spoken = card_words.spoken(name, "en", values)
+    first = Spoken("en", spoken.parts[:1])
+    await phone.hear(await node.prompts.prepare(first), within_s=30)
+
+
+async def give(phone, node, amount="25#"):
+    """From the greeting to the question for the card."""
+    assert await phone.dial(LINE, ("127.0.0.1", node.endpoint.port), caller=CALLER) == 200
+    await phone.press("1")
+    await hears(phone, node, "Please key in the amount of your gift in whole units, and then the pound key. The star"
+                " key stands for the decimal point.")  # fmt: skip
+    await phone.press(amount)
+    await hears(phone, node, "Your gift is")
+    await phone.hear(
+        await node.prompts.prepare(Spoken("en", (Words(". Press 1 if that is right, or 2 to change it."),))),
+        within_s=20,
+    )
+    await phone.press("1")
+
+
+async def key_card(phone, node, number, code="123", expiry="1230", *, listens=False):
+    """Keys a card; whoever knows the questions keys over them, once a field has settled."""
+
+    async def asked(prompt, **values):
+        if listens:
+            await hears_prompt(phone, node, prompt, **values)
+        else:
+            await asyncio.sleep(1.5)
+
+    await hears_prompt(phone, node, "ask_number")
+    await phone.press(f"{number}#")
+    await asked("confirm_number", brand="Visa", last_four=number[-4:])
+    await phone.press("1")
+    await asked("ask_expiry")
+    await phone.press(expiry)
+    await asked("confirm_expiry", expiry=expiry)
+    await phone.press("1")
+    await asked("ask_code", digits=len(code))
+    await phone.press(code)
+    await asked("ask_code_again")
+    await phone.press(code)
+
+
+async def the_session(pool):
+    return await pool.fetchrow("SELECT * FROM capture_session")
+
+
+async def test_a_gift_is_thanked_for_when_the_bank_has_said_so(node, pool, town):
+    async with nothing_left(node), TrialPhone() as phone, bank_is_heard(node, pool, town):
+        await give(phone, node)
+        await key_card(phone, node, GOOD, listens=True)
+        await hears(phone, node, "Thank you. Your gift of")
+        await phone.is_hung_up(within_s=40)
+    session = await the_session(pool)
+    assert (session["amount_minor"], session["currency"], session["state"]) == (2500, "USD", "charged")
+    assert await pool.fetchval("SELECT transaction_status FROM payment") == "COMPLETED"
+    charge = await pool.fetchrow("SELECT * FROM charge")
+    assert (charge["brand"], charge["last_four"], charge["state"]) == ("visa", "4242", "taken")
+    async with pool.acquire() as connection:
+        (call,) = await conversations.latest(connection, 1)
+        parts = [one.kind for one in await conversations.segments(connection, call.id)]
+        steps = [one.node for one in await conversations.steps(connection, call.id)]
+    assert parts == ["ivr", "secure_ivr", "ivr"]
+    assert steps[-3:] == ["card", "word_of_the_bank", "thanks"]
+    for table in ("flow_step", "segment", "conversation", "charge", "capture_session", "payment", "event"):
+        rows = await pool.fetch(f"SELECT t::text AS text FROM {table} t")
+        assert not any(GOOD in row["text"] for row in rows)
+
+
+async def test_without_the_banks_word_nobody_is_thanked(node, pool, town):
+    """The charge was taken, its webhook does not come: the caller is told that it takes longer."""
+    async with nothing_left(node), TrialPhone() as phone:
+        await give(phone, node, "5*50#")
+        await key_card(phone, node, GOOD)
+        longer = (
+            "The bank needs a little longer. You need not do anything: we send you a message as soon as it has"
+            " answered. Your reference is"
+        )
+        await hears(phone, node, longer)
+        await phone.is_hung_up(within_s=30)
+    assert (await the_session(pool))["amount_minor"] == 550
+    assert await pool.fetchval("SELECT transaction_status FROM payment") == "PENDING"
+
+
+async def test_a_declined_card_another_one_and_an_amex(node, pool, town):
+    async with nothing_left(node), TrialPhone() as phone, bank_is_heard(node, pool, town):
+        await give(phone, node)
+        await key_card(phone, node, DECLINED)
+        await hears(phone, node, "The bank did not accept that card. You may try another one.")
+        await key_card(phone, node, AMEX, code="1234")
+        await hears(phone, node, "Thank you. Your gift of")
+        phone.hang_up()
+    charges = await pool.fetch("SELECT brand, last_four, state FROM charge ORDER BY created_at")
+    assert [tuple(one) for one in charges] == [("visa", "0002", "declined"), ("amex", "0005", "taken")]
+    assert await pool.fetchval("SELECT count(*) FROM payment WHERE transaction_status = 'COMPLETED'") == 1
+
+
+async def test_who_hangs_up_while_the_card_is_keyed_is_charged_nothing(node, pool, town):
+    async with nothing_left(node), TrialPhone() as phone:
+        await give(phone, node)
+        await hears_prompt(phone, node, "ask_number")
+        await phone.press(GOOD[:9])
+        phone.hang_up()
+    async with asyncio.timeout(10):
+        while (await the_session(pool))["state"] == "open":
+            await asyncio.sleep(0.05)
+    assert (await the_session(pool))["state"] == "abandoned"
+    assert await pool.fetchval("SELECT count(*) FROM charge") == 0
+
+
+async def test_a_room_that_dies_is_a_system_problem_and_charges_nothing(node, pool, town):
+    async with nothing_left(node), TrialPhone() as phone:
+        await give(phone, node)
+        await hears_prompt(phone, node, "ask_number")
+        await phone.press(GOOD[:4])
+        for room in node._cards._pool._rooms:
+            room._process.kill()
+        await hears(phone, node, "We cannot take cards at this moment.")
+        phone.hang_up()
+    assert (await the_session(pool))["state"] == "failed"
+    assert await pool.fetchval("SELECT count(*) FROM charge") == 0
