@@ -332,7 +332,7 @@ def test_the_second_code_does_not_outlive_the_comparison():
 
 def test_a_brand_without_a_code_is_not_asked_for_one(monkeypatch):
     codeless = msgspec.structs.replace(TABLE[0], code_length=0)
-    monkeypatch.setattr("tenderline.cardholder.capture.brand_of", lambda digits, allowed: codeless)
+    monkeypatch.setattr("tenderline.cardholder.moves.brand_of", lambda digits, allowed: codeless)
     caller = at_expiry()
     caller.expiry()
     assert caller.asks_gateway
