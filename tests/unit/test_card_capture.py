@@ -157,6 +157,14 @@ def test_a_star_clears_the_field_and_gives_it_its_time_again():
     assert caller.capture.step is Step.EXPIRY
 
 
+def test_the_new_time_counts_from_the_first_key_also_while_it_is_said_that_all_is_cleared():
+    caller = Caller()
+    caller.heard()
+    caller.keys("411*", each_s=4.0)
+    assert caller.keys("4", each_s=20.0) == [Wait(5.0)]
+    assert len(caller.capture.number) == 1
+
+
 def test_a_star_on_an_empty_field_does_nothing():
     assert Caller().keys("***") == []
 

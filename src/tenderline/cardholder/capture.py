@@ -145,7 +145,6 @@ class Capture(Moves):
         buffer, field = self._buffer(), FIELD_OF[self._step]
         if not buffer.push(code):
             return []
-        self._prompting = False
         if self._deadline_s is None:
             self._deadline_s = self._now_s() + self._policy.field_s
         brand = self._brand()

@@ -100,7 +100,7 @@ class Moves(Undisclosed):
         return Wait(max(wait_s, _SHORTEST_WAIT_S))
 
     def _settle(self) -> list[Action]:
-        self._settling, self._prompting = True, False
+        self._settling = True
         return [Wait(entry.FIELD_SETTLES_S)]
 
     # The order of steps.
@@ -160,7 +160,7 @@ class Moves(Undisclosed):
         return [Say(prompt=Prompt.CARD_NOT_TAKEN), *self._end("card_refused")]
 
     def _end(self, result: Result, token: str | None = None) -> list[Action]:
-        self._step, self._settling, self._prompting = Step.ENDED, False, False
+        self._step, self._settling = Step.ENDED, False
         card = self._card
         card.wipe()
         good_until = card.good_until
