@@ -145,6 +145,15 @@ def test_a_restart_gives_the_field_its_tries_again():
         caller.restart("number")
 
 
+def test_what_is_forgotten_is_not_reported_either():
+    caller = at_expiry()
+    caller.expiry()
+    caller.restart("expiry")
+    caller.restart("number")
+    caller.note(caller.capture.cancel())
+    assert caller.ended == Ended(result="cancelled")
+
+
 def test_restarts_are_bounded_and_unknown_ones_ignored():
     caller = Caller()
     assert caller.restart("postal_code") == []
@@ -242,6 +251,9 @@ def test_a_refused_field_has_no_more_tries_than_a_wrong_one():
         (Tokenised("x" * 501), "system_problem"),
         (Tokenised(f"vault_{VISA}"), "system_problem"),
         (Tokenised("-".join(VISA)), "system_problem"),
+        (Tokenised("tok_" + VISA[:9]), "system_problem"),
+        (Tokenised("tok_" + VISA[-9:]), "system_problem"),
+        (Tokenised("tok_" + VISA[:8]), "captured"),
         (Tokenised("tok_" + VISA[:6] + "99" + VISA[-4:]), "captured"),
     ],
 )

@@ -130,6 +130,14 @@ def test_a_field_lasts_thirty_seconds_however_often_a_key_is_pressed():
     assert caller.prompts == [Prompt.NUMBER_WRONG, Prompt.ASK_NUMBER]
 
 
+def test_a_wait_is_never_nothing_for_that_would_stop_the_timer():
+    caller = Caller()
+    caller.heard()
+    readings = iter([caller.now_s + 29.9, caller.now_s + 30.1])
+    caller.capture._now_s = lambda: next(readings)
+    assert caller.note(caller.capture.key(4)) == [Wait(0.05)]
+
+
 def test_a_key_after_the_fields_time_ends_it_and_is_not_taken():
     caller = Caller()
     caller.heard()
@@ -232,6 +240,7 @@ def test_other_keys_are_ignored(code):
         (VISA[:-1] + "9#", Prompt.NUMBER_WRONG),
         (VISA + "0#", Prompt.NUMBER_WRONG),
         ("4#", Prompt.NUMBER_WRONG),
+        ("34#", Prompt.NUMBER_WRONG),
         ("9" * 19, Prompt.NUMBER_WRONG),
         (AMEX, Prompt.BRAND_NOT_ALLOWED),
     ],
