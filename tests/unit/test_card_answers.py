@@ -69,6 +69,7 @@ def test_another_answer_is_asked_again_and_a_hash_is_none():
     caller = Caller()
     caller.field(AMEX)
     assert caller.keys("#") == []
+    assert [caller.capture.key(code) for code in (12, 15, 16, -1)] == [[]] * 4
     caller.field("7")
     assert caller.prompts == [Prompt.ANSWER_WRONG, Prompt.CONFIRM_NUMBER]
     caller.field("*")
@@ -137,12 +138,20 @@ def test_an_agent_goes_back_to_a_field_from_anywhere(wish, keys):
 
 def test_a_restart_gives_the_field_its_tries_again():
     caller = Caller()
-    caller.field("4#")
-    caller.field("4#")
+    for _ in range(2):
+        caller.field("4#")
+        caller.field("4#")
+        assert caller.prompts == [Prompt.NUMBER_WRONG, Prompt.ASK_NUMBER]
+        caller.restart("number")
+
+
+def test_what_is_forgotten_is_not_reported_either():
+    caller = at_expiry()
+    caller.expiry()
+    caller.restart("expiry")
     caller.restart("number")
-    caller.field("4#")
-    caller.field("4#")
-    assert caller.ended is None
+    caller.note(caller.capture.cancel())
+    assert caller.ended == Ended(result="cancelled")
 
 
 def test_restarts_are_bounded_and_unknown_ones_ignored():
@@ -242,6 +251,9 @@ def test_a_refused_field_has_no_more_tries_than_a_wrong_one():
         (Tokenised("x" * 501), "system_problem"),
         (Tokenised(f"vault_{VISA}"), "system_problem"),
         (Tokenised("-".join(VISA)), "system_problem"),
+        (Tokenised("tok_" + VISA[:9]), "system_problem"),
+        (Tokenised("tok_" + VISA[-9:]), "system_problem"),
+        (Tokenised("tok_" + VISA[:8]), "captured"),
         (Tokenised("tok_" + VISA[:6] + "99" + VISA[-4:]), "captured"),
     ],
 )

@@ -103,6 +103,12 @@ def test_both_ends_of_every_range_are_in_the_table_written_by_hand():
     assert not ends - {first for first, _ in ROWS}
 
 
+def test_maestros_own_prefixes_are_those_that_no_catch_all_has_to_find():
+    own = next(row for row in TABLE if row.key == "maestro" and not row.catch_all)
+    assert [(first, last) for first, last in own.prefixes if first != last] == [(56, 58), (6760, 6769)]
+    assert {first for first, last in own.prefixes if first == last} == {5018, 5020, 5038, 5893, 63, 67, 6304, 6759}
+
+
 def test_ranges_are_pairs_of_the_same_length_in_order():
     for row in TABLE:
         for first, last in row.prefixes:

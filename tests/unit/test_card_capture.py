@@ -130,6 +130,14 @@ def test_a_field_lasts_thirty_seconds_however_often_a_key_is_pressed():
     assert caller.prompts == [Prompt.NUMBER_WRONG, Prompt.ASK_NUMBER]
 
 
+def test_a_wait_is_never_nothing_for_that_would_stop_the_timer():
+    caller = Caller()
+    caller.heard()
+    readings = iter([caller.now_s + 29.9, caller.now_s + 30.1])
+    caller.capture._now_s = lambda: next(readings)
+    assert caller.note(caller.capture.key(4)) == [Wait(0.05)]
+
+
 def test_a_key_after_the_fields_time_ends_it_and_is_not_taken():
     caller = Caller()
     caller.heard()
@@ -155,6 +163,14 @@ def test_a_star_clears_the_field_and_gives_it_its_time_again():
     assert caller.heard() == [Wait(5.0)]
     caller.number()
     assert caller.capture.step is Step.EXPIRY
+
+
+def test_the_new_time_counts_from_the_first_key_also_while_it_is_said_that_all_is_cleared():
+    caller = Caller()
+    caller.heard()
+    caller.keys("411*", each_s=4.0)
+    assert caller.keys("4", each_s=20.0) == [Wait(5.0)]
+    assert len(caller.capture.number) == 1
 
 
 def test_a_star_on_an_empty_field_does_nothing():
@@ -224,6 +240,7 @@ def test_other_keys_are_ignored(code):
         (VISA[:-1] + "9#", Prompt.NUMBER_WRONG),
         (VISA + "0#", Prompt.NUMBER_WRONG),
         ("4#", Prompt.NUMBER_WRONG),
+        ("34#", Prompt.NUMBER_WRONG),
         ("9" * 19, Prompt.NUMBER_WRONG),
         (AMEX, Prompt.BRAND_NOT_ALLOWED),
     ],
@@ -332,7 +349,7 @@ def test_the_second_code_does_not_outlive_the_comparison():
 
 def test_a_brand_without_a_code_is_not_asked_for_one(monkeypatch):
     codeless = msgspec.structs.replace(TABLE[0], code_length=0)
-    monkeypatch.setattr("tenderline.cardholder.capture.brand_of", lambda digits, allowed: codeless)
+    monkeypatch.setattr("tenderline.cardholder.moves.brand_of", lambda digits, allowed: codeless)
     caller = at_expiry()
     caller.expiry()
     assert caller.asks_gateway
