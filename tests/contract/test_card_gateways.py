@@ -18,7 +18,7 @@ from support.receiver import make_certificate
 from support.vaults import Vault
 from tenderline.cardholder.digits import Digits
 from tenderline.cardholder.gateway_tls import Exchange
-from tenderline.cardholder.gateways.base import Card
+from tenderline.cardholder.gateways.base import Keyed
 from tenderline.cardholder.messages import Tokenised, TokenRefused, TokenUnavailable
 from tenderline.cardholder.wire import GatewayTarget
 
@@ -34,8 +34,8 @@ def digits(text: str) -> Digits:
     return made
 
 
-def card(number: str = NUMBER, expiry: str = EXPIRY, code: str = CODE, postal: str = "") -> Card:
-    return Card(digits(number), digits(expiry), digits(code), digits(postal))
+def card(number: str = NUMBER, expiry: str = EXPIRY, code: str = CODE, postal: str = "") -> Keyed:
+    return Keyed(digits(number), digits(expiry), digits(code), digits(postal))
 
 
 @pytest.fixture(scope="session")
@@ -71,7 +71,7 @@ def target_of(vault: Vault, ca_file: str | None, **more: Any) -> GatewayTarget:
     return GatewayTarget(**fields | more)
 
 
-async def ask(exchange: Exchange, target: GatewayTarget, of: Card | None = None) -> Any:
+async def ask(exchange: Exchange, target: GatewayTarget, of: Keyed | None = None) -> Any:
     outcome = await asyncio.to_thread(exchange.ask, of or card(), target)
     assert not any(exchange._request._memory.view), "the request is wiped"
     assert not any(exchange._answer.view), "the answer is wiped"
