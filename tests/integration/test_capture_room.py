@@ -369,7 +369,8 @@ async def test_no_more_rooms_are_open_at_once_than_memory_was_meant_for(vault: O
         with pytest.raises(NoRoomError, match="at once"):
             await rooms.take(vault.begin())
         await one.close()
-        await rooms.take(vault.begin())
+        takes = await asyncio.gather(*(rooms.take(vault.begin()) for _ in range(3)), return_exceptions=True)
+        assert [type(take) for take in takes] == [Room, NoRoomError, NoRoomError]
 
 
 async def test_neither_a_process_nor_a_descriptor_is_left(vault: OutsideVault) -> None:
