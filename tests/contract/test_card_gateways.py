@@ -18,7 +18,7 @@ from support.receiver import make_certificate
 from support.vaults import Vault
 from tenderline.cardholder.digits import Digits
 from tenderline.cardholder.gateway_tls import Exchange
-from tenderline.cardholder.gateways.base import Card
+from tenderline.cardholder.gateways.base import Keyed
 from tenderline.cardholder.messages import Tokenised, TokenRefused, TokenUnavailable
 from tenderline.cardholder.wire import GatewayTarget
 
@@ -34,8 +34,8 @@ def digits(text: str) -> Digits:
     return made
 
 
-def card(number: str = NUMBER, expiry: str = EXPIRY, code: str = CODE, postal: str = "") -> Card:
-    return Card(digits(number), digits(expiry), digits(code), digits(postal))
+def card(number: str = NUMBER, expiry: str = EXPIRY, code: str = CODE, postal: str = "") -> Keyed:
+    return Keyed(digits(number), digits(expiry), digits(code), digits(postal))
 
 
 @pytest.fixture(scope="session")
@@ -71,7 +71,7 @@ def target_of(vault: Vault, ca_file: str | None, **more: Any) -> GatewayTarget:
     return GatewayTarget(**fields | more)
 
 
-async def ask(exchange: Exchange, target: GatewayTarget, of: Card | None = None) -> Any:
+async def ask(exchange: Exchange, target: GatewayTarget, of: Keyed | None = None) -> Any:
     outcome = await asyncio.to_thread(exchange.ask, of or card(), target)
     assert not any(exchange._request._memory.view), "the request is wiped"
     assert not any(exchange._answer.view), "the answer is wiped"
@@ -238,6 +238,54 @@ async def test_a_redirect_is_not_followed(exchange: Exchange, vault: Vault, targ
     vault.says = elsewhere
     assert isinstance(await ask(exchange, target), TokenUnavailable)
     assert vault.requests == 1
+
+
+GOOD = b'{"token":"v1.good"}'
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 19\r\nContent-Length: 2\r\n\r\n" + GOOD,
+        b"HTTP/1.1 200 OK\r\nContent-Length: 19\r\nTransfer-Encoding: chunked\r\n\r\n" + GOOD,
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\n" + GOOD,
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffff\r\n" + GOOD,
+        b"HTTP/1.1 200 OK\r\nContent-Length: -19\r\n\r\n" + GOOD,
+        b"HTTP/1.1 200 OK\r\nContent-Length: 19\r\nContent-Encoding: gzip\r\n\r\n" + GOOD,
+        b"HTTP/1.1 200 OK\r\n\r\n" + GOOD,
+        b"HTTP/1.1 100 Continue\r\n\r\n" + GOOD,
+        b"HTTP/2 200\r\nContent-Length: 19\r\n\r\n" + GOOD,
+        b"HTTP/1.1 200 OK\r\nno colon\r\nContent-Length: 19\r\n\r\n" + GOOD,
+        GOOD,
+        b"",
+        b"\r\n\r\n",
+    ],
+    ids=range(14),
+)
+async def test_an_answer_of_doubtful_framing_is_none(
+    exchange: Exchange, identity: tuple[ssl.SSLContext, Path], answer: bytes
+) -> None:
+    assert isinstance(await _answered(exchange, identity, answer), TokenUnavailable)
+
+
+async def test_an_answer_of_plain_framing_is_read(exchange: Exchange, identity: tuple[ssl.SSLContext, Path]) -> None:
+    plain = b"HTTP/1.1 200\r\ncontent-LENGTH:19\r\n\r\n" + GOOD
+    chunks = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n3;x=y\r\n" + GOOD[:3] + b"\r\n10\r\n" + GOOD[3:]
+    for answer in (plain, chunks + b"\r\n0\r\n\r\n"):
+        assert await _answered(exchange, identity, answer) == Tokenised("v1.good")
+
+
+async def _answered(exchange: Exchange, identity: tuple[ssl.SSLContext, Path], answer: bytes) -> Any:
+    async def says(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"}")
+        writer.write(answer)
+        writer.close()
+
+    async with await asyncio.start_server(says, "127.0.0.1", 0, ssl=identity[0]) as server:
+        url = f"https://{OF_LOOPBACK}:{server.sockets[0].getsockname()[1]}"
+        target = GatewayTarget(kind="generic", url=url, api_key="k", ca_file=str(identity[1]), timeout_s=2)
+        return await ask(exchange, target)
 
 
 # --- Before a byte is sent ------------------------------------------------------------------------------------------

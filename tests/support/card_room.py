@@ -119,7 +119,7 @@ class Caller:
         return ()
 
     async def call(self, room: Room, before: Callable[[int, Event], object] | None = None) -> Ended:
-        """Until the end; `before` sees how many things happened so far, and what happens; "quiet" from it: no key."""
+        """Until the end. `before` is told the count of events and the last one; "quiet" from it means no key."""
         while True:
             event = await asyncio.wait_for(room.next(), WAIT_S)
             self.events.append(event)

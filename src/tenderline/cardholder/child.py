@@ -20,7 +20,7 @@ from tenderline.cardholder import hardening, wire
 from tenderline.cardholder.capture import Capture
 from tenderline.cardholder.expiry import last_date_on_earth
 from tenderline.cardholder.gateway_tls import Exchange
-from tenderline.cardholder.gateways.base import Card
+from tenderline.cardholder.gateways.base import Keyed
 from tenderline.cardholder.messages import FIELDS, Action, Ended, SpeakDigits, Tokenise, TokenUnavailable, Wait
 from tenderline.cardholder.read_back import Clips
 
@@ -120,7 +120,7 @@ class Child:
     def _tokenise(self) -> Sequence[Action]:
         self._link.send(wire.ASKING)
         capture = self._capture
-        card = Card(capture.number, capture.expiry, capture.code, capture.postal_code)
+        card = Keyed(capture.number, capture.expiry, capture.code, capture.postal_code)
         outcome = self._exchange.ask(card, self._target)
         if isinstance(outcome, TokenUnavailable):
             self._link.send(wire.ENCODE(wire.InVain(outcome.why)))

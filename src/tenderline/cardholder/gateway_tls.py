@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from tenderline.cardholder.gateways.adyen import Adyen
-from tenderline.cardholder.gateways.base import Answer, Card, CardGateway, Request, UnreadableError
+from tenderline.cardholder.gateways.base import Answer, CardGateway, Keyed, Request, UnreadableError
 from tenderline.cardholder.gateways.braintree import Braintree
 from tenderline.cardholder.gateways.generic import Generic
 from tenderline.cardholder.gateways.stripe import Stripe
@@ -76,7 +76,7 @@ class Exchange:
         self._answer = Memory(ANSWER_BYTES_MAX)
         self._trust = trust()
 
-    def ask(self, card: Card, target: GatewayTarget) -> Outcome:
+    def ask(self, card: Keyed, target: GatewayTarget) -> Outcome:
         """One request, one outcome; whatever goes wrong is `TokenUnavailable`."""
         gateway = GATEWAYS[target.kind]
         deadline = time.monotonic() + target.timeout_s

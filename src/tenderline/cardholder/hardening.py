@@ -119,6 +119,6 @@ def _keep_out_of_dumps(libc: ctypes.CDLL) -> int:
 
 def _say_nothing(*args: Any) -> None:
     """In place of a traceback: the type of what went wrong, on a descriptor that is usually nowhere."""
-    name = getattr(args[0], "__name__", type(args[0]).__name__) if args else "error"
+    kind = getattr(args[0], "exc_type", args[0]) if args else None
     with suppress(OSError):
-        os.write(2, f"card room: {name}\n".encode("ascii", "replace"))
+        os.write(2, f"card room: {getattr(kind, '__name__', 'error')}\n".encode("ascii", "replace"))

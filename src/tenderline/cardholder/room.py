@@ -256,6 +256,7 @@ class RoomPool:
         self._warm = warm
         self._idle: deque[Started] = deque()
         self._rooms: set[Room] = set()
+        self._opening = 0
         self._filling: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -271,11 +272,23 @@ class RoomPool:
     async def take(self, begin: Begin) -> Room:
         """A room for one capture. Raises `NoRoomError`, which says why."""
         self._rooms = {room for room in self._rooms if room.is_alive}
-        if self._closed or len(self._rooms) >= self._settings.rooms_max:
+        if self._closed or len(self._rooms) + self._opening >= self._settings.rooms_max:
             raise NoRoomError("No more cards can be taken at once; raise the bound of rooms if memory allows.")
+        self._opening += 1
+        try:
+            room = await self._open(begin)
+        finally:
+            self._opening -= 1
+        if self._filling is None or self._filling.done():
+            self._filling = asyncio.create_task(self._fill())
+        return room
+
+    async def _open(self, begin: Begin) -> Room:
         started = await self._ready()
         try:
             await asyncio.wait_for(self._prepare(started, begin), self._settings.start_s)
+            if self._closed:
+                raise NoRoomError("No card can be taken any more: this is being shut down.")
         except (OSError, TimeoutError) as error:
             await _discard(started)
             raise NoRoomError(f"The process for card data did not take its task ({type(error).__name__}).") from None
@@ -284,8 +297,6 @@ class RoomPool:
             raise
         room = Room(started, self._settings, begin.gateway)
         self._rooms.add(room)
-        if self._filling is None or self._filling.done():
-            self._filling = asyncio.create_task(self._fill())
         return room
 
     async def close(self) -> None:

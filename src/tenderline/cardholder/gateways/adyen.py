@@ -19,7 +19,7 @@ import msgspec
 
 from tenderline.cardholder.gateways.base import (
     Answer,
-    Card,
+    Keyed,
     Request,
     UnreadableError,
     refused,
@@ -78,7 +78,7 @@ class Adyen:
         """No idempotency key: nothing is charged, and a card that is keyed again is another request."""
         return {"X-API-Key": target.api_key, "Content-Type": "application/json"}
 
-    def build(self, card: Card, target: GatewayTarget, request: Request) -> None:
+    def build(self, card: Keyed, target: GatewayTarget, request: Request) -> None:
         """An order by telephone (`Moto`): no 3-D Secure is possible."""
         shopper = target.payer or f"tl-{secrets.token_hex(16)}"
         if target.account is None or not _REFERENCE.fullmatch(shopper):
@@ -105,7 +105,7 @@ class Adyen:
             request.digits(card.code)
         request.text('"}}')
 
-    def read(self, answer: Answer, card: Card) -> Outcome:
+    def read(self, answer: Answer, card: Keyed) -> Outcome:
         """A decision about the card comes with 200, a field that cannot be right with 422."""
         if answer.status not in (200, 422):
             return unavailable(answer)
@@ -125,7 +125,7 @@ class Adyen:
         return _stored(said, card)
 
 
-def _stored(said: _Told, card: Card) -> Outcome:
+def _stored(said: _Told, card: Keyed) -> Outcome:
     more = said.additional_data or _Additional()
     stored = more.stored or more.detail or (said.payment_method and said.payment_method.stored_payment_method_id)
     shopper = more.tokenised_shopper or more.shopper or said.merchant_reference

@@ -46,7 +46,7 @@ class UnreadableError(Exception):
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Card:
+class Keyed:
     """What was keyed. A field that this brand does not have is empty."""
 
     number: Digits
@@ -134,11 +134,11 @@ class CardGateway(Protocol):
         """Everything but Host and lengths: the key, the version, the content type."""
         ...
 
-    def build(self, card: Card, target: GatewayTarget, request: Request) -> None:
+    def build(self, card: Keyed, target: GatewayTarget, request: Request) -> None:
         """Writes the body."""
         ...
 
-    def read(self, answer: Answer, card: Card) -> Outcome:
+    def read(self, answer: Answer, card: Keyed) -> Outcome:
         """What the answer says. Raises `UnreadableError`."""
         ...
 
@@ -151,7 +151,7 @@ def told(body: memoryview, kind: type[T]) -> T:
         raise UnreadableError from None
 
 
-def tokenised(token: Any, card: Card) -> Outcome:
+def tokenised(token: Any, card: Keyed) -> Outcome:
     """The token, unless it holds the number or could be one: then it is no token, whatever the gateway calls it.
 
     A vault whose tokens look like card numbers cannot be used: every guard further on would take them for cards.

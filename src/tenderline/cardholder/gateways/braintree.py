@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from tenderline.cardholder.gateways.base import Answer, Card, Request, refused, tokenised, told, unavailable
+from tenderline.cardholder.gateways.base import Answer, Keyed, Request, refused, tokenised, told, unavailable
 from tenderline.cardholder.messages import Outcome
 from tenderline.cardholder.wire import GatewayTarget
 
@@ -89,7 +89,7 @@ class Braintree:
             "Content-Type": "application/json",
         }
 
-    def build(self, card: Card, target: GatewayTarget, request: Request) -> None:
+    def build(self, card: Keyed, target: GatewayTarget, request: Request) -> None:
         """A GraphQL request: the mutation, and the card in its variables."""
         del target
         request.text('{"query":')
@@ -111,7 +111,7 @@ class Braintree:
         else:
             request.text('"}}}}')
 
-    def read(self, answer: Answer, card: Card) -> Outcome:
+    def read(self, answer: Answer, card: Keyed) -> Outcome:
         """The first error that is about a field of the card; else a validation error is a declined card."""
         if answer.status != 200:
             return unavailable(answer)

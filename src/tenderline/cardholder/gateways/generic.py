@@ -19,7 +19,7 @@ from typing import Final
 
 import msgspec
 
-from tenderline.cardholder.gateways.base import Answer, Card, Request, refused, tokenised, told, unavailable
+from tenderline.cardholder.gateways.base import Answer, Keyed, Request, refused, tokenised, told, unavailable
 from tenderline.cardholder.messages import Outcome
 from tenderline.cardholder.wire import GatewayTarget
 
@@ -48,7 +48,7 @@ class Generic:
         """See the module."""
         return {"Authorization": f"Bearer {target.api_key}", "Content-Type": "application/json"}
 
-    def build(self, card: Card, target: GatewayTarget, request: Request) -> None:
+    def build(self, card: Keyed, target: GatewayTarget, request: Request) -> None:
         """See the module."""
         del target
         request.text('{"transaction_type":"tokenize","card_number":"')
@@ -66,7 +66,7 @@ class Generic:
             request.digits(card.postal_code)
         request.text('"}')
 
-    def read(self, answer: Answer, card: Card) -> Outcome:
+    def read(self, answer: Answer, card: Keyed) -> Outcome:
         """See the module."""
         if answer.status >= 500 or answer.status in (401, 403, 404, 429):
             return unavailable(answer)

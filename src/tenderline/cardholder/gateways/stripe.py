@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from tenderline.cardholder.gateways.base import Answer, Card, Request, refused, tokenised, told, unavailable
+from tenderline.cardholder.gateways.base import Answer, Keyed, Request, refused, tokenised, told, unavailable
 from tenderline.cardholder.messages import Outcome
 from tenderline.cardholder.wire import GatewayTarget
 
@@ -52,7 +52,7 @@ class Stripe:
             "Content-Type": "application/x-www-form-urlencoded",
         }
 
-    def build(self, card: Card, target: GatewayTarget, request: Request) -> None:
+    def build(self, card: Keyed, target: GatewayTarget, request: Request) -> None:
         """A form; the brackets of its names are percent-encoded."""
         del target
         request.text("type=card&card%5Bnumber%5D=")
@@ -69,7 +69,7 @@ class Stripe:
             request.text("&billing_details%5Baddress%5D%5Bpostal_code%5D=")
             request.digits(card.postal_code)
 
-    def read(self, answer: Answer, card: Card) -> Outcome:
+    def read(self, answer: Answer, card: Keyed) -> Outcome:
         """402 is about the card, other 4xx about us, 5xx about Stripe."""
         if answer.status >= 500 or answer.status == 429:
             return unavailable(answer)
