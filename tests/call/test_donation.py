@@ -1,4 +1,4 @@
-"""A gift by telephone, whole: a real call, a real room for the card, a bank that speaks Stripe's protocol, its webhook."""
+"""A gift by telephone, whole: a real call, a real room for the card, a bank that speaks Stripe's protocol."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pydantic import SecretStr
 from call.conftest import nothing_left, put_line
 from support import bank_town, services
 from tenderline.config import StripeSettings
-from tenderline.flows import card_words, shipped
+from tenderline.flows import card_words
 from tenderline.flows.spoken import Spoken, Words
 from tenderline.gateways.stripe import Stripe
-from tenderline.store import conversations, lines
+from tenderline.store import conversations
 from tenderline.store.inbox import Unread
 from tenderline.voice.node import VoiceNode
 from tenderline.voice.trial_phone import TrialPhone
@@ -24,7 +24,6 @@ LINE = "gifts"
 GOOD, DECLINED = "4242" * 4, "4" + "0" * 14 + "2"
 AMEX = "3782" + "822463" + "10005"
 CALLER = "+12025550123"
-QUICK = shipped.text("donation").replace('step = "await_settlement"', 'step = "await_settlement"\nwait_max_s = 5')
 
 
 @pytest.fixture
@@ -56,7 +55,6 @@ async def node(pool, town, spoken_once, make_node):
         )
     )
     async with pool.acquire() as connection, connection.transaction():
-        await lines.put_flow(connection, "donation", QUICK, by="test")
         await put_line(connection, LINE, "donation")
     await made.start()
     yield made
@@ -165,21 +163,6 @@ async def test_a_gift_is_thanked_for_when_the_bank_has_said_so(node, pool, town)
     for table in ("flow_step", "segment", "conversation", "charge", "capture_session", "payment", "event"):
         rows = await pool.fetch(f"SELECT t::text AS text FROM {table} t")
         assert not any(GOOD in row["text"] for row in rows)
-
-
-async def test_without_the_banks_word_nobody_is_thanked(node, pool, town):
-    """The charge was taken, its webhook does not come: the caller is told that it takes longer."""
-    async with nothing_left(node), TrialPhone() as phone:
-        await give(phone, node, "5*50#")
-        await key_card(phone, node, GOOD)
-        longer = (
-            "The bank needs a little longer. You need not do anything: we send you a message as soon as it has"
-            " answered. Your reference is"
-        )
-        await hears(phone, node, longer)
-        await phone.is_hung_up(within_s=30)
-    assert (await the_session(pool))["amount_minor"] == 550
-    assert await pool.fetchval("SELECT transaction_status FROM payment") == "PENDING"
 
 
 async def test_a_declined_card_another_one_and_an_amex(node, pool, town):

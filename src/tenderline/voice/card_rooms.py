@@ -1,4 +1,4 @@
-"""Where cards are keyed in: rooms of `cardholder/`, each a process of its own, towards the gateway that is configured."""
+"""Where cards are keyed in: rooms of `cardholder/`, each a process of its own, towards the configured gateway."""
 
 from __future__ import annotations
 
