@@ -26,7 +26,7 @@ class Amount(Step, frozen=True):
     text: Text
     variable: Sets = Sets("amount")
     currency: Reads = Reads("currency")
-    minimum: Annotated[int, Meta(ge=0, description="The least that is taken, in whole units.")] = 1
+    minimum: Annotated[int, Meta(ge=0, le=1_000_000, description="The least that is taken, in whole units.")] = 1
     maximum: Annotated[int, Meta(ge=1, le=1_000_000, description="The most that is taken, in whole units.")] = 10_000
     timeout_s: KeyWait = 10
     between_s: Annotated[float, Meta(ge=1, le=20, description="The pause after a key that ends it.")] = 5
