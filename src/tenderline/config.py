@@ -20,6 +20,7 @@ from tenderline.config_sections import ApiSettings as ApiSettings
 from tenderline.config_sections import AuditSettings as AuditSettings
 from tenderline.config_sections import ComplianceSettings as ComplianceSettings
 from tenderline.config_sections import RecoverySettings as RecoverySettings
+from tenderline.config_sections import ScanSettings as ScanSettings
 from tenderline.config_sections import Section as Section
 from tenderline.config_sections import SmtpSettings as SmtpSettings
 from tenderline.config_sections import StripeSettings as StripeSettings
@@ -76,6 +77,7 @@ class Settings(BaseSettings):
     webhooks: WebhooksSettings = WebhooksSettings()
     voice: VoiceSettings = VoiceSettings()
     audit: AuditSettings = AuditSettings()
+    scan: ScanSettings = ScanSettings()
 
     @field_validator("public_url")
     @classmethod
