@@ -129,9 +129,9 @@ def _for_programs(report: Report) -> dict[str, Any]:
 def _for_people(report: Report, file: Path) -> str:
     lines = [f"Report {file}", ""]
     for one in report.searched:
-        speed = one.bytes / 1e6 / one.seconds if one.seconds else 0.0
+        speed = one.bytes / 1e6 / one.lasted_s if one.lasted_s else 0.0
         lines.append(
-            f"  {one.place.value}: {one.count:,} {one.what}, {one.bytes / 1e6:,.1f} MB in {one.seconds:,.1f} s "
+            f"  {one.place.value}: {one.count:,} {one.what}, {one.bytes / 1e6:,.1f} MB in {one.lasted_s:,.1f} s "
             f"({speed:,.0f} MB/s)"
         )
     for title, count, shown in (

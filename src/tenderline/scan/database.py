@@ -20,7 +20,7 @@ OVERLAP_BYTES: Final = 2 * HIT_BYTES_MAX
 
 async def search(pool: Pool, notes: Notes) -> None:
     """Every table, one after the other; a table that cannot be read is named and costs none of the others."""
-    began, before, rows_of = time.monotonic(), notes.search.bytes_searched, 0
+    began_at, before, rows_of = time.monotonic(), notes.search.bytes_searched, 0
     async with pool.acquire() as connection:
         every = await scans.tables(connection)
         for name in await scans.foreign_tables(connection):
@@ -37,7 +37,7 @@ async def search(pool: Pool, notes: Notes) -> None:
             what="tables",
             count=rows_of,
             bytes=notes.search.bytes_searched - before,
-            seconds=round(time.monotonic() - began, 3),
+            lasted_s=round(time.monotonic() - began_at, 3),
         )
     )
 

@@ -57,7 +57,7 @@ def passing_folders() -> list[Path]:
 
 def search(folders: Folders, notes: Notes) -> None:
     """Everything but the database and the recordings, which have searches of their own."""
-    began, before = time.monotonic(), notes.search.bytes_searched
+    began_at, before = time.monotonic(), notes.search.bytes_searched
     seen: set[tuple[int, int]] = set()
     recordings = {folders.data_dir / name for name in (PLAIN_FOLDER, SENSITIVE_FOLDER, SPOOL_FOLDER)}
     ours = _our_users(folders)
@@ -67,21 +67,21 @@ def search(folders: Folders, notes: Notes) -> None:
             if path.suffix == ".tlr" and path.parent in recordings:
                 continue
             _search_file(path, notes, Place.FILES, seen, only_of=only_of)
-    _done(notes, Place.FILES, "files", len(seen), before, began)
+    _done(notes, Place.FILES, "files", len(seen), before, began_at)
 
 
 def search_cluster(folder: Path, notes: Notes) -> None:
     """A database server's files: pages of deleted rows, the write-ahead log, sorts that spilled, its own logs."""
-    began, before = time.monotonic(), notes.search.bytes_searched
+    began_at, before = time.monotonic(), notes.search.bytes_searched
     seen: set[tuple[int, int]] = set()
     for path in _walk(folder, notes, Place.DATABASE, leave=set(), only_of=None):
         _search_file(path, notes, Place.DATABASE, seen, only_of=None)
-    _done(notes, Place.DATABASE, "data files and write-ahead log", len(seen), before, began)
+    _done(notes, Place.DATABASE, "data files and write-ahead log", len(seen), before, began_at)
 
 
-def _done(notes: Notes, place: Place, what: str, count: int, before: int, began: float) -> None:
-    size, lasted_s = notes.search.bytes_searched - before, round(time.monotonic() - began, 3)
-    notes.searched.append(Searched(place=place, what=what, count=count, bytes=size, seconds=lasted_s))
+def _done(notes: Notes, place: Place, what: str, count: int, before: int, began_at: float) -> None:
+    size, lasted_s = notes.search.bytes_searched - before, round(time.monotonic() - began_at, 3)
+    notes.searched.append(Searched(place=place, what=what, count=count, bytes=size, lasted_s=lasted_s))
 
 
 def _our_users(folders: Folders) -> set[int]:

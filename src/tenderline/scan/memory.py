@@ -69,7 +69,7 @@ def search(
     notes: Notes, *, cluster_folder: Path | None, cluster_name: str | None, pids: list[int] | None = None
 ) -> None:
     """All of them but this one. `pids` names some instead, for tests."""
-    began, before, count = time.monotonic(), notes.search.bytes_searched, 0
+    began_at, before, count = time.monotonic(), notes.search.bytes_searched, 0
     if not PROC.joinpath("self", "maps").exists():
         notes.gap(Place.MEMORY, "every process", "memory can only be read on Linux")
         return
@@ -85,8 +85,8 @@ def search(
             notes.leave_out(Place.MEMORY, f"process {one.pid} ({one.name})", "it takes a card just now")
         else:
             count += _search_process(one, notes, shared)
-    size, lasted_s = notes.search.bytes_searched - before, round(time.monotonic() - began, 3)
-    notes.searched.append(Searched(place=Place.MEMORY, what="processes", count=count, bytes=size, seconds=lasted_s))
+    size, lasted_s = notes.search.bytes_searched - before, round(time.monotonic() - began_at, 3)
+    notes.searched.append(Searched(place=Place.MEMORY, what="processes", count=count, bytes=size, lasted_s=lasted_s))
 
 
 def _search_process(process: Process, notes: Notes, shared: set[str]) -> int:

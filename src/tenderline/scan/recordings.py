@@ -27,7 +27,7 @@ _READ_ERRORS: Final = (OSError, StoreError, DamagedRecordingError, ValueError)
 
 async def search(services: Services, notes: Notes) -> None:
     """Every recording that is kept; one that is damaged is named and costs none of the others."""
-    began, before, count = time.monotonic(), notes.search.bytes_searched, 0
+    began_at, before, count = time.monotonic(), notes.search.bytes_searched, 0
     store = RecordingStore(services.settings)
     last = UUID(int=0)
     while True:
@@ -40,9 +40,9 @@ async def search(services: Services, notes: Notes) -> None:
             break
         last = page[-1].id
     await _strangers(services, store, notes)
-    size, lasted_s = notes.search.bytes_searched - before, round(time.monotonic() - began, 3)
+    size, lasted_s = notes.search.bytes_searched - before, round(time.monotonic() - began_at, 3)
     notes.searched.append(
-        Searched(place=Place.RECORDINGS, what="recordings", count=count, bytes=size, seconds=lasted_s)
+        Searched(place=Place.RECORDINGS, what="recordings", count=count, bytes=size, lasted_s=lasted_s)
     )
 
 

@@ -62,7 +62,7 @@ class Searched(msgspec.Struct, frozen=True, kw_only=True):
     what: str
     count: int
     bytes: int
-    seconds: float
+    lasted_s: float
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

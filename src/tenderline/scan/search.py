@@ -61,7 +61,7 @@ class Search:
         as_text: bool = False,
         excuse: Callable[[bytes, Hit], str | None] = lambda _, hit: hit.excuse,
     ) -> Iterator[tuple[int, Hit]]:
-        """(offset, hit) of everything in the pieces joined; each hit once. `excuse` knows what is peculiar to a place."""
+        """(offset, hit) of everything in the pieces joined, each once. `excuse` knows what is peculiar to a place."""
         window, window_at, told_until = b"", 0, 0
         for piece in pieces:
             window = window[-2 * HIT_BYTES_MAX :] if window else b""
