@@ -16,7 +16,7 @@ import msgspec
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from support import command, planted, services, world
+from support import command, planted, processes, services, world
 from support.planted import AMEX, VISA, scan
 from tenderline.core import recording_file
 from tenderline.core.ids import uuid7
@@ -97,8 +97,8 @@ async def test_an_installation_in_use_gives_no_finding(pool, tmp_path):
     assert again.report.findings_total == 0, "the report of the first scan is among what is searched"
 
 
-def _own_server(tmp_path, work):
-    with EmbeddedPostgres(tmp_path, durable=False) as server:
+def _own_server(folder, work):
+    with EmbeddedPostgres(folder, durable=False) as server:
 
         async def run():
             await db.migrate(server.url)
@@ -108,16 +108,17 @@ def _own_server(tmp_path, work):
         return asyncio.run(run())
 
 
-def test_a_row_that_was_deleted_is_found_in_the_write_ahead_log(tmp_path):
+def test_a_row_that_was_deleted_is_found_in_the_write_ahead_log():
     async def work(pool):
-        clean = await scan(pool, tmp_path, "database")
+        clean = await scan(pool, folder, "database")
         await pool.execute("CREATE TABLE odd (note jsonb)")
         await pool.execute("INSERT INTO odd VALUES (jsonb_build_object('number', $1::text, 'name', 'x'))", VISA)
         await pool.execute("DROP TABLE odd")
         await pool.execute("CHECKPOINT")
-        return clean, await scan(pool, tmp_path, "database")
+        return clean, await scan(pool, folder, "database")
 
-    clean, done = _own_server(tmp_path, work)
+    with processes.open_folder() as folder:
+        clean, done = _own_server(folder, work)
     assert (clean.report.verdict, clean.report.findings) == ("clean", [])
     assert any("/pg_wal/" in where for where in wheres(done))
     assert not any(where.startswith("table public") for where in wheres(done))
@@ -269,7 +270,7 @@ async def test_a_scan_is_kept_with_its_alert_and_a_clean_one_ends_the_alert(pool
     (tmp_path / "a.log").write_text(VISA)
     done = await scan(pool, tmp_path, "files")
     row = await pool.fetchrow("SELECT action, subject, data::text AS data FROM audit ORDER BY number DESC LIMIT 1")
-    assert row["action"] == "scan.card_data_found"
+    assert row["action"] == "card_data.found"
     assert json.loads(row["data"])["sha256"] == report.digest(done.file.read_bytes())
     async with pool.acquire() as connection:
         assert await scans.open_findings(connection) == 1
@@ -304,7 +305,8 @@ async def test_the_command_exits_with_what_it_found_and_never_shows_a_canary(dat
     environment = command.environment_of(database_url, tmp_path) | {"TMPDIR": str(tmp_path)}
     (tmp_path / "a.txt").write_text("the token is tok-Geheim-77.")
     words = ("scan", "--only", "files", "--json")
-    assert (await command.run(*words, environment=environment))[0] == 0
+    code, out, err = await command.run(*words, environment=environment)
+    assert code == 0, out + err
     code, out, err = await command.run(*words, "--canary", "-", environment=environment, stdin=b"tok-Geheim-77\n")
     told = json.loads(out)
     assert (code, told["verdict"], told["findings"][0]["written"]) == (1, "found", "canary 1, plain")

@@ -180,7 +180,7 @@ class Scan:
             "host": signed.host,
             "sha256": report.digest(data),
         }
-        action = "scan.card_data_found" if signed.findings_total else "scan.done"
+        action = "card_data.found" if signed.findings_total else "card_data.searched"
         async with services.pool.acquire() as connection, connection.transaction():
             await scans.keep(connection, kept, data.decode())
             await audit.append(
