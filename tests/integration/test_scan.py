@@ -72,6 +72,33 @@ async def test_a_huge_value_is_searched_to_its_end_and_a_key_that_is_a_number_is
     assert by_column["table public.huge, column body, id=424242…4242"].offset == len(filler)
 
 
+async def test_a_table_that_cannot_be_read_is_named_and_costs_none_of_the_others(pool, tmp_path, monkeypatch):
+    await pool.execute("CREATE TABLE odd (id int PRIMARY KEY, note text)")
+    await pool.execute("INSERT INTO odd VALUES (1, $1)", VISA)
+    await pool.execute("CREATE MATERIALIZED VIEW seen AS SELECT * FROM odd")
+    await pool.execute("CREATE FUNCTION fail() RETURNS text LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''no''; END'")
+    await pool.execute("CREATE DOMAIN odd_text AS text")
+    await pool.execute("CREATE TABLE last (note odd_text)")
+    await pool.execute("INSERT INTO last VALUES ($1)", AMEX)
+    done = await scan(pool, tmp_path, "database")
+    assert {one.split(",")[0] for one in wheres(done)} == {"table public.odd", "table public.seen", "table public.last"}
+    original = scans.tables
+
+    async def broken(connection):
+        found = await original(connection)
+        return [
+            scans.Table(one.name, 0, one.columns, f"{one.read_rows} WHERE fail() = ''", one.read_on)
+            if one.name == "public.odd"
+            else one
+            for one in found
+        ]
+
+    monkeypatch.setattr(scans, "tables", broken)
+    done = await scan(pool, tmp_path, "database")
+    assert [one.what for one in done.report.not_searched] == ["table public.odd"]
+    assert "table public.last, column note, ctid=(0,1)" in wheres(done)
+
+
 async def test_samples_that_the_planner_keeps_are_searched(pool, tmp_path):
     await pool.execute("CREATE TABLE gone AS SELECT $1::text AS note FROM generate_series(1, 50)", VISA)
     await pool.execute("ANALYZE gone")
@@ -278,6 +305,10 @@ async def test_a_scan_is_kept_with_its_alert_and_a_clean_one_ends_the_alert(pool
         (tmp_path / "a.log").unlink()
         await scan(pool, tmp_path, "recordings")
         assert await scans.open_findings(connection) == 1, "another place was searched"
+        (tmp_path / "a.zip").touch()
+        await scan(pool, tmp_path, "files")
+        assert await scans.open_findings(connection) == 1, "something was not searched that was before"
+        (tmp_path / "a.zip").unlink()
         await scan(pool, tmp_path, "files", "recordings")
         assert await scans.open_findings(connection) == 0
 

@@ -48,7 +48,7 @@ async def test_a_finding_stands_on_the_board_until_it_is_gone(http, pool, tmp_pa
     file = await http.get(f"/scans/{done.report.id}/report.json")
     assert file.content == done.file.read_bytes()
     (tmp_path / "<b>.log").unlink()
-    await scan(pool, tmp_path, "files")
+    await scan(pool, tmp_path, "files", paths=[tmp_path / "nowhere"])
     assert "card data found" not in (await http.get("/")).text
 
 

@@ -167,6 +167,7 @@ class Scan:
             started_by=signed.started_by,
             host=signed.host,
             places=[one.value for one in signed.places],
+            paths=sorted(str(one) for one in {*self._wanted.paths, *services.settings.scan.paths}),
             findings=signed.findings_total,
             not_searched=signed.not_searched_total,
             bytes_searched=self._search.bytes_searched,

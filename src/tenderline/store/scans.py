@@ -145,6 +145,7 @@ class KeptScan:
     started_by: str
     host: str
     places: list[str]
+    paths: list[str]
     findings: int
     not_searched: int
     bytes_searched: int
@@ -156,7 +157,7 @@ async def keep(connection: Connection, scan: KeptScan, report: str) -> None:
     """One scan with its signed report."""
     await connection.execute(
         query("scans", "keep"), scan.id, scan.started_at, scan.ended_at, scan.started_by, scan.host, scan.places,
-        scan.findings, scan.not_searched, scan.bytes_searched, scan.canaries, scan.file, report,
+        scan.paths, scan.findings, scan.not_searched, scan.bytes_searched, scan.canaries, scan.file, report,
     )  # fmt: skip
 
 
@@ -172,5 +173,5 @@ async def report_of(connection: Connection, scan_id: UUID) -> str | None:
 
 
 async def open_findings(connection: Connection) -> int:
-    """How many findings stand that no later scan of the same places saw gone."""
+    """How many findings stand that no later scan, looking as closely, saw gone."""
     return int(await connection.fetchval(query("scans", "open_findings")))

@@ -10,15 +10,7 @@ SELECT 'jobs', 'dead', count(*) FROM pgqueuer WHERE status = 'failed'
 UNION ALL
 SELECT 'people', 'review', count(*) FROM person WHERE review_at IS NOT NULL
 UNION ALL
--- Findings of scans after which no other one on that machine searched the same places and found nothing.
-SELECT 'scans', 'found', coalesce(sum(findings), 0)::bigint FROM (
-    SELECT DISTINCT ON (s.host, s.places) s.findings FROM scan s
-    WHERE s.findings > 0 AND NOT EXISTS (
-        SELECT FROM scan t
-        WHERE t.host = s.host AND t.started_at > s.started_at AND t.findings = 0 AND t.places @> s.places
-    )
-    ORDER BY s.host, s.places, s.started_at DESC
-) newest
+SELECT 'scans', 'found', coalesce(sum(findings), 0)::bigint FROM standing_finding
 
 -- name: newest_events
 -- With whom they are about. News of a payment leads to the case that it is about.

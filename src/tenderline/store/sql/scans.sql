@@ -64,22 +64,16 @@ SELECT EXISTS (SELECT FROM migration WHERE name = '0012_pre_scan.sql' AND at < $
 
 -- name: keep
 INSERT INTO scan (
-    id, started_at, ended_at, started_by, host, places, findings, not_searched, bytes_searched, canaries, file, report
-) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+    id, started_at, ended_at, started_by, host, places, paths, findings, not_searched, bytes_searched, canaries, file,
+    report
+) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 
 -- name: newest
-SELECT id, started_at, ended_at, started_by, host, places, findings, not_searched, bytes_searched, canaries, file
+SELECT id, started_at, ended_at, started_by, host, places, paths, findings, not_searched, bytes_searched, canaries, file
 FROM scan ORDER BY started_at DESC, id LIMIT $1
 
 -- name: one
 SELECT report, file FROM scan WHERE id = $1
 
 -- name: open_findings
--- Findings of scans after which no other one on that machine searched the same places and found nothing.
-SELECT coalesce(sum(findings), 0)::bigint FROM (
-    SELECT DISTINCT ON (s.host, s.places) s.findings FROM scan s
-    WHERE s.findings > 0 AND NOT EXISTS (
-        SELECT FROM scan t WHERE t.host = s.host AND t.started_at > s.started_at AND t.findings = 0 AND t.places @> s.places
-    )
-    ORDER BY s.host, s.places, s.started_at DESC
-) newest
+SELECT coalesce(sum(findings), 0)::bigint FROM standing_finding
