@@ -13,9 +13,9 @@ import asyncpg
 
 from tenderline.store.db import Connection, Pool, query
 
-FIRST_BYTES: Final = 32 * 1024
+FIRST_BYTES: Final = 8 * 1024
 PIECE_BYTES: Final = 1 << 20
-ROWS_AT_ONCE: Final = 50
+ROWS_AT_ONCE: Final = 400
 LISTED_MAX: Final = 200
 _NIGHTLY_LOCK_KEY: Final = 0x7E4D5CA
 _BESIDES: Final = {
