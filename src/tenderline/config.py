@@ -21,6 +21,7 @@ from tenderline.config_sections import AuditSettings as AuditSettings
 from tenderline.config_sections import CaptureSettings as CaptureSettings
 from tenderline.config_sections import ComplianceSettings as ComplianceSettings
 from tenderline.config_sections import RecoverySettings as RecoverySettings
+from tenderline.config_sections import ScanSettings as ScanSettings
 from tenderline.config_sections import Section as Section
 from tenderline.config_sections import SmtpSettings as SmtpSettings
 from tenderline.config_sections import StripeSettings as StripeSettings
@@ -78,6 +79,7 @@ class Settings(BaseSettings):
     voice: VoiceSettings = VoiceSettings()
     capture: CaptureSettings = CaptureSettings()
     audit: AuditSettings = AuditSettings()
+    scan: ScanSettings = ScanSettings()
 
     @field_validator("public_url")
     @classmethod

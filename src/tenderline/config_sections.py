@@ -244,6 +244,19 @@ class CaptureSettings(Section):
     )
 
 
+class ScanSettings(Section):
+    """The nightly search for card data, by one worker."""
+
+    enabled: bool = Field(default=True, description="Whether a worker searches once a day.")
+    hour_utc: int = Field(default=3, ge=0, le=23, description="From this hour on, UTC.")
+    paths: list[Path] = Field(
+        default=[], max_length=100, description="Log files and folders outside data_dir that are searched too."
+    )
+    pause_ms: int = Field(
+        default=20, ge=0, le=1_000, description="The night's rest after each 256 KB, so that the load stays low."
+    )
+
+
 class AuditSettings(Section):
     """The tamper-evident log."""
 

@@ -36,7 +36,7 @@ LINK = re.compile(r"(?<!!)\[[^\]\n]*\]\(([^)\s]+)\)")
 PATH = re.compile(
     r"\.?[\w*-][\w.*/-]*(?:/|\.(?:py|md|toml|sql|html|css|js|json|lock|txt|ya?ml))|\.importlinter|\.pre-commit-config\.yaml"
 )
-SETTING = re.compile(r"(?:stripe|twilio|smtp|recovery|compliance|worker|api|audit)\.[a-z_]+")
+SETTING = re.compile(r"(?:stripe|twilio|smtp|recovery|compliance|worker|api|audit|scan)\.[a-z_]+")
 VARIABLE = re.compile(r"\bTENDERLINE_[A-Z0-9_]+")
 
 

@@ -24,6 +24,7 @@ from tenderline.cli import (
     mail,
     node,
     processes,
+    scan,
     settings,
     simulate,
     telephone,
@@ -60,6 +61,7 @@ app.add_typer(user.app, name="user")
 app.add_typer(client.app, name="client")
 app.add_typer(settings.app, name="config")
 app.add_typer(audit.app, name="audit")
+app.add_typer(scan.app, name="scan")
 app.add_typer(mail.app, name="mail")
 app.add_typer(gate.app, name="gate")
 app.add_typer(dnc.app, name="dnc")

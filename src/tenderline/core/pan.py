@@ -33,6 +33,11 @@ _ISSUER_RANGES: Final = (
     (82, 82, 2, (16,)),
     (2200, 2204, 4, (16, 17, 18, 19)),
 )
+_BEGINNINGS: Final = frozenset(
+    str(number)[:2].encode()
+    for first, last, compared, _ in _ISSUER_RANGES
+    for number in (range(first, last + 1) if compared > 1 else range(first * 10, last * 10 + 10))
+)
 # Digits in one run, or in groups parted by single spaces, dots or dashes. Letters and underscores beside a run make it
 # part of an identifier (a gateway's object id), which is not a card number. A plus before at most 15 digits makes a
 # telephone number (ITU-T E.164): one German mobile number in ten has a Visa's prefix and passes Luhn.
@@ -59,7 +64,13 @@ def luhn_ok(digits: str) -> bool:
     return total % 10 == 0
 
 
-def _is_card_number(digits: str) -> bool:
+def may_begin_card_number(digits: bytes) -> bool:
+    """Whether any issuer's numbers begin so; of one digit alone nothing is known. Quick, for whoever asks often."""
+    return len(digits) < 2 or digits in _BEGINNINGS
+
+
+def is_card_number(digits: str) -> bool:
+    """Whether bare digits are a card number: known issuer, the issuer's length, right Luhn sum."""
     length = len(digits)
     return any(
         length in lengths and first <= int(digits[:compared]) <= last
@@ -74,7 +85,7 @@ def holds_card_number(body: bytes) -> bool:
     if _RUN not in body.translate(_DIGITS_ALIKE, b" .-"):
         return False  # nearly every body: no thirteen digits in a row, however they are parted
     return any(
-        _is_card_number(_SEPARATORS.sub(b"", found.group()).decode("ascii")) for found in _CANDIDATE.finditer(body)
+        is_card_number(_SEPARATORS.sub(b"", found.group()).decode("ascii")) for found in _CANDIDATE.finditer(body)
     )
 
 
@@ -85,6 +96,6 @@ def mask_card_numbers(text: str) -> str:
 
     def replace(found: re.Match[bytes]) -> bytes:
         digits = _SEPARATORS.sub(b"", found.group()).decode("ascii")
-        return MASK.encode() if _is_card_number(digits) else found.group()
+        return MASK.encode() if is_card_number(digits) else found.group()
 
     return _CANDIDATE.sub(replace, text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")

@@ -69,26 +69,56 @@ def chunk(cipher: AESGCM, recording_id: UUID, number: int, caller: bytes, other:
     return _LENGTH.pack(len(sealed)) + nonce + sealed
 
 
+class Reader:
+    """Reads a file piece by piece, so that a long one costs no more memory than a chunk."""
+
+    def __init__(self, key: bytes, recording_id: UUID) -> None:
+        self._cipher = AESGCM(key)
+        self._id = recording_id
+        self._rest = b""
+        self._number = 0
+        self._began = False
+
+    def feed(self, piece: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """The channels of every chunk that is whole by now. What is not whole at the end is left out."""
+        data, at = self._rest + piece, 0
+        if not self._began:
+            at = len(MAGIC) + 16
+            if len(data) < at:
+                self._rest = data
+                return
+            if data[:at] != header(self._id):
+                raise DamagedRecordingError()
+            self._began = True
+        while at + _LENGTH.size <= len(data):
+            size = _LENGTH.unpack_from(data, at)[0]
+            start = at + _LENGTH.size + NONCE_BYTES
+            if size > CHUNK_BYTES_MAX + 16:
+                raise DamagedRecordingError()
+            if start + size > len(data):
+                break
+            try:
+                nonce, sealed = data[start - NONCE_BYTES : start], data[start : start + size]
+                plain = self._cipher.decrypt(nonce, sealed, self._id.bytes + _LENGTH.pack(self._number))
+            except InvalidTag:
+                raise DamagedRecordingError() from None
+            half = len(plain) // 2
+            yield plain[:half], plain[half:]
+            at, self._number = start + size, self._number + 1
+        self._rest = data[at:]
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether it got as far as the first chunk."""
+        return self._began
+
+
 def read(data: bytes, key: bytes, recording_id: UUID) -> Iterator[tuple[bytes, bytes]]:
     """The channels chunk by chunk. A last chunk that is not whole is left out; anything else wrong raises."""
-    if data[: len(MAGIC) + 16] != header(recording_id):
+    reader = Reader(key, recording_id)
+    yield from reader.feed(data)
+    if not reader.has_begun:
         raise DamagedRecordingError()
-    cipher, at, number = AESGCM(key), len(MAGIC) + 16, 0
-    while at + _LENGTH.size <= len(data):
-        size = _LENGTH.unpack_from(data, at)[0]
-        start = at + _LENGTH.size + NONCE_BYTES
-        if size > CHUNK_BYTES_MAX + 16:
-            raise DamagedRecordingError()
-        if start + size > len(data):
-            return
-        try:
-            nonce, sealed = data[start - NONCE_BYTES : start], data[start : start + size]
-            plain = cipher.decrypt(nonce, sealed, recording_id.bytes + _LENGTH.pack(number))
-        except InvalidTag:
-            raise DamagedRecordingError() from None
-        half = len(plain) // 2
-        yield plain[:half], plain[half:]
-        at, number = start + size, number + 1
 
 
 def duration_ms(data: bytes) -> int:

@@ -25,17 +25,27 @@ ATTEMPT_STATES: Final = ("planned", "leased", "accepted", "delivered", "failed",
 _GROUPS: Final = {
     "Cases": (*(("cases", state) for state in CASE_STATES), ("people", "review")),
     "Contacts": tuple(("attempts", state) for state in ATTEMPT_STATES),
-    "Webhooks and jobs": (("inbox", "unread"), ("inbox", "dead"), ("jobs", "dead")),
+    "Webhooks and jobs": (("inbox", "unread"), ("inbox", "dead"), ("jobs", "dead"), ("scans", "found")),
 }
 _LABELS: Final = {
     ("inbox", "dead"): "dead webhooks",
     ("jobs", "dead"): "dead jobs",
     ("people", "review"): "to be read",
+    ("scans", "found"): "card data found",
 }
 # Numbers that ask for somebody's attention as soon as they are not zero.
 _NEEDS_LOOK: Final = frozenset(
-    {("cases", "held"), ("attempts", "in_doubt"), ("inbox", "dead"), ("jobs", "dead"), ("people", "review")}
+    {
+        ("cases", "held"),
+        ("attempts", "in_doubt"),
+        ("inbox", "dead"),
+        ("jobs", "dead"),
+        ("people", "review"),
+        ("scans", "found"),
+    }
 )
+
+_ONLY_WHEN_THERE: Final = frozenset({("scans", "found")})
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +138,14 @@ def _tile(what: str, state: str, count: int) -> Tile:
 
 def _groups(counts: dict[tuple[str, str], int]) -> tuple[TileGroup, ...]:
     return tuple(
-        TileGroup(label, tuple(_tile(what, state, counts.get((what, state), 0)) for what, state in wanted))
+        TileGroup(
+            label,
+            tuple(
+                _tile(what, state, count)
+                for what, state in wanted
+                if (count := counts.get((what, state), 0)) or (what, state) not in _ONLY_WHEN_THERE
+            ),
+        )
         for label, wanted in _GROUPS.items()
     )
 

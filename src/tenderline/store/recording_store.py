@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -15,6 +16,7 @@ from tenderline.core.errors import ConfigurationError
 PLAIN_FOLDER = "recordings"
 SENSITIVE_FOLDER = "recordings-sensitive"
 SPOOL_FOLDER = "recordings-open"
+PIECE_BYTES = 1 << 20
 
 
 class RecordingStore:
@@ -38,6 +40,18 @@ class RecordingStore:
         """The whole file."""
         found = await obstore.get_async(self._of(sensitive), path)
         return bytes(await found.bytes_async())
+
+    async def pieces(self, path: str, *, sensitive: bool) -> AsyncIterator[bytes]:
+        """The file piece by piece, for whoever must not hold it whole."""
+        found = await obstore.get_async(self._of(sensitive), path)
+        async for piece in found.stream(min_chunk_size=PIECE_BYTES):
+            yield bytes(piece)
+
+    async def names(self, *, sensitive: bool) -> AsyncIterator[str]:
+        """The paths of all files there."""
+        async for listed in obstore.list(self._of(sensitive)):
+            for one in listed:
+                yield one["path"]
 
     async def delete(self, path: str, *, sensitive: bool) -> None:
         """Removes the file; one that is gone already is no error."""

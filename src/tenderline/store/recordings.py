@@ -85,6 +85,16 @@ async def get(connection: Connection, recording_id: UUID) -> Recording | None:
     return _recording(dict(row)) if row else None
 
 
+async def after(connection: Connection, recording_id: UUID, limit: int) -> list[Recording]:
+    """The next ones in the order of their ids."""
+    return [_recording(dict(row)) for row in await connection.fetch(query("recordings", "page"), recording_id, limit)]
+
+
+async def is_known(connection: Connection, path: str, *, sensitive: bool) -> bool:
+    """Whether a file belongs to a recording that is kept."""
+    return bool(await connection.fetchval(query("recordings", "is_known"), path, sensitive))
+
+
 def _recording(row: dict[str, object]) -> Recording:
     return Recording(**{**row, "marks": _marks(str(row["marks"]))})  # type: ignore[arg-type]
 

@@ -56,6 +56,8 @@ class Permission(StrEnum):
     """Listen to those that lie apart, too."""
     WEBHOOKS = "webhooks"
     """Say who is told by webhook, and send what was missed again."""
+    SCANS = "scans"
+    """Read what searches for card data found."""
 
 
 _LOOK = frozenset({Permission.VIEW})
@@ -71,9 +73,10 @@ PERMISSIONS: Final[dict[Role, frozenset[Permission]]] = {
         Permission.LISTS,
         Permission.LISTEN,
         Permission.LISTEN_SENSITIVE,
+        Permission.SCANS,
     },
     Role.SUPERVISOR: _ACT | {Permission.LISTEN},
-    Role.ENGINEER: _ACT | {Permission.LINES, Permission.WEBHOOKS},
+    Role.ENGINEER: _ACT | {Permission.LINES, Permission.WEBHOOKS, Permission.SCANS},
     Role.ADMIN: frozenset(Permission),
 }
 

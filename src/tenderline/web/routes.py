@@ -8,7 +8,7 @@ from typing import Any
 from litestar import Request, Response, Router
 from litestar.types import ControllerRouterHandler
 
-from tenderline.web import board, calls, case, dnc, gate, lines, lists, review, rules, sign_in, silence, told
+from tenderline.web import board, calls, case, dnc, gate, lines, lists, review, rules, scans, sign_in, silence, told
 from tenderline.web.pages import SecurityHeaders, error_page, static_file, template_config, wants_page
 from tenderline.web.stream import close_streams
 
@@ -67,6 +67,9 @@ _screens = Router(
         lines.remove,
         lines.put_calling,
         lines.show_flow,
+        scans.show_scans,
+        scans.show_scan,
+        scans.download,
         told.show_told,
         told.replay,
         told.replay_missed,

@@ -18,6 +18,7 @@ from tenderline.recovery import cases
 from tenderline.store import answered_requests, attempts, audit, captures, events, inbox, outcomes, outgoing
 from tenderline.store.jobs import JobRunner, back_off_s
 from tenderline.worker import reactions
+from tenderline.worker.nightly_scan import NightlyScan
 from tenderline.worker.read import read_some
 
 log = structlog.get_logger(__name__)
@@ -57,6 +58,7 @@ class Worker:
         self._attempt_hint = asyncio.Event()
         self._jobs = JobRunner(services.pool, reactions.handlers(services))
         self._webhooks = Deliveries(services)
+        self._scan = NightlyScan(services)
 
     async def run(self) -> None:
         """Until `stop`. A loop that fails (the database went away) backs off and goes on."""
@@ -74,6 +76,7 @@ class Worker:
             )
             group.create_task(self._loop("jobs", self._run_jobs, tick_s, asyncio.Event()))
             group.create_task(self._loop("webhooks", self._webhooks.send_due, tick_s, asyncio.Event()))
+            group.create_task(self._loop("scan", self._scan.turn, HOUSEKEEPING_S, asyncio.Event()))
             group.create_task(self._stop_jobs())
         await self._webhooks.close()
         log.info("worker stopped")
@@ -83,6 +86,7 @@ class Worker:
         self._stopping.set()
         self._inbox_hint.set()
         self._attempt_hint.set()
+        self._scan.stop()
 
     async def _loop(self, name: str, step: Step, pause_s: float, hint: asyncio.Event) -> None:
         failures = 0

@@ -9,6 +9,8 @@ UNION ALL
 SELECT 'jobs', 'dead', count(*) FROM pgqueuer WHERE status = 'failed'
 UNION ALL
 SELECT 'people', 'review', count(*) FROM person WHERE review_at IS NOT NULL
+UNION ALL
+SELECT 'scans', 'found', coalesce(sum(findings), 0)::bigint FROM standing_finding
 
 -- name: newest_events
 -- With whom they are about. News of a payment leads to the case that it is about.

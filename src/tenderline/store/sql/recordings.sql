@@ -22,6 +22,14 @@ SELECT id, conversation_id, sensitive, sealed_key, path, state, why, started_at,
     delete_after
 FROM recording WHERE id = $1
 
+-- name: page
+SELECT id, conversation_id, sensitive, sealed_key, path, state, why, started_at, duration_ms, marks::text AS marks,
+    delete_after
+FROM recording WHERE id > $1 ORDER BY id LIMIT $2
+
+-- name: is_known
+SELECT EXISTS (SELECT FROM recording WHERE path = $1 AND sensitive = $2 AND state <> 'deleted')
+
 -- name: due
 SELECT id, path, sensitive FROM recording WHERE state = 'stored' AND delete_after < now()
 ORDER BY delete_after LIMIT $1 FOR UPDATE SKIP LOCKED
