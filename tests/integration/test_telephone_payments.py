@@ -206,3 +206,64 @@ async def test_no_card_number_lies_in_the_database(made, pool, town):
     for table in ("charge", "capture_session", "payment", "event"):
         rows = await pool.fetch(f"SELECT t::text AS text FROM {table} t")
         assert not any(GOOD in row["text"] for row in rows)
+
+
+class Killed(BaseException):
+    """The process is gone: nothing after this line runs."""
+
+
+STEPS = ("before_prepare", "after_prepare", "before_charge", "after_charge", "before_answer")
+
+
+def killed_at(monkeypatch, made, step):
+    """Dies at a step of one charge."""
+    gateway = made.gateways["stripe"]
+    prepare, charged, answered = gateway.prepare_charge, gateway.charge, telephone._answered
+
+    async def dying_prepare(request):
+        if step == "before_prepare":
+            raise Killed
+        found = await prepare(request)
+        if step == "after_prepare":
+            raise Killed
+        return found
+
+    async def dying_charge(request):
+        if step == "before_charge":
+            raise Killed
+        found = await charged(request)
+        if step == "after_charge":
+            raise Killed
+        return found
+
+    async def dying_answer(*told):
+        if step == "before_answer":
+            raise Killed
+        return await answered(*told)
+
+    monkeypatch.setattr(gateway, "prepare_charge", dying_prepare)
+    monkeypatch.setattr(gateway, "charge", dying_charge)
+    monkeypatch.setattr(telephone, "_answered", dying_answer)
+
+
+@pytest.mark.parametrize("card", ["good", "declined"])
+@pytest.mark.parametrize("step", STEPS)
+async def test_whatever_is_killed_when_a_session_is_charged_once_at_most(made, pool, town, monkeypatch, step, card):
+    session = await begin(made, pool)
+    first = await token(town, GOOD if card == "good" else DECLINED)
+    with monkeypatch.context() as dying:
+        killed_at(dying, made, step)
+        with pytest.raises(Killed):
+            await charge(made, session, first)
+    again = await charge(made, session, await token(town))
+    assert again.result == "unknown", "nothing more is tried before it is known what became of the first"
+    for one in await doubtful(pool):
+        await telephone.reconcile(made, one)
+    assert await doubtful(pool) == [], "the gateway's word settles every doubt"
+    last = await charge(made, session, await token(town))
+    taken = [one for one in await tries(pool, session) if one.state == "taken"]
+    assert len(taken) == 1
+    intents = (await town.sdk.v1.payment_intents.list_async({"limit": 100})).data
+    assert [one.status for one in intents].count("succeeded") == 1, "the payer is charged once"
+    was_charged = step in ("after_charge", "before_answer") and card == "good"
+    assert last.result == ("unknown" if was_charged else "taken")

@@ -8,6 +8,8 @@ from typing import Final
 from uuid import UUID
 
 from tenderline.core.clock import utc_now
+from tenderline.desk import payments
+from tenderline.desk.payments import PaymentLine
 from tenderline.store import calling_campaigns, conversations, lines, recordings, voice_nodes
 from tenderline.store.calling_campaigns import CallAhead
 from tenderline.store.conversations import Conversation, Participant, Step
@@ -102,6 +104,7 @@ class CallView:
     parts: tuple[Part, ...]
     steps: tuple[Step, ...]
     tapes: tuple[Tape, ...]
+    payments: tuple[PaymentLine, ...]
     flow_text: str | None
     """The text of the version of the flow that the call took; None for one that is shipped, or for no flow."""
 
@@ -149,6 +152,7 @@ async def read_call(connection: Connection, conversation_id: UUID) -> CallView |
         parts=_parts(found, segments),
         steps=tuple(await conversations.steps(connection, conversation_id)),
         tapes=tuple(_tape(one) for one in await recordings.of(connection, conversation_id)),
+        payments=await payments.read(connection, conversation_id=conversation_id),
         flow_text=version.content if version else None,
     )
 

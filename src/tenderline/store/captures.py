@@ -100,22 +100,38 @@ async def get(connection: Connection, session_id: UUID, *, lock: bool = False) -
     return CaptureSession(**row)
 
 
-async def of_conversation(connection: Connection, conversation_id: UUID) -> list[CaptureSession]:
-    """What was to be paid on a call."""
-    return [
-        CaptureSession(**row) for row in await connection.fetch(query("captures", "of_conversation"), conversation_id)
-    ]
-
-
 async def of_transaction(connection: Connection, gateway: str, transaction_id: str) -> CaptureSession | None:
     """The session of a transaction; None when it was not made on the telephone."""
     row = await connection.fetchrow(query("captures", "of_transaction"), gateway, transaction_id)
     return CaptureSession(**row) if row else None
 
 
-async def latest(connection: Connection, limit: int) -> list[CaptureSession]:
-    """The newest first."""
-    return [CaptureSession(**row) for row in await connection.fetch(query("captures", "latest"), limit)]
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A session with its last try, and how the money of that stands."""
+
+    session: CaptureSession
+    brand: str | None
+    last_four: str | None
+    charge_state: str | None
+    transaction_id: str | None
+    transaction_status: str | None
+
+
+async def listed(connection: Connection, limit: int, *, conversation_id: UUID | None = None) -> list[Listed]:
+    """Those first whose money is in doubt, then the newest; or those of one call."""
+    names = CaptureSession.__dataclass_fields__
+    return [
+        Listed(
+            CaptureSession(**{name: row[name] for name in names}),
+            row["brand"],
+            row["last_four"],
+            row["charge_state"],
+            row["transaction_id"],
+            row["transaction_status"],
+        )
+        for row in await connection.fetch(query("captures", "list"), conversation_id, limit)
+    ]
 
 
 async def set_state(connection: Connection, session_id: UUID, state: State, why: str | None = None) -> bool:

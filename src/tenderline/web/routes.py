@@ -8,7 +8,22 @@ from typing import Any
 from litestar import Request, Response, Router
 from litestar.types import ControllerRouterHandler
 
-from tenderline.web import board, calls, case, dnc, gate, lines, lists, review, rules, scans, sign_in, silence, told
+from tenderline.web import (
+    board,
+    calls,
+    case,
+    dnc,
+    gate,
+    lines,
+    lists,
+    payments,
+    review,
+    rules,
+    scans,
+    sign_in,
+    silence,
+    told,
+)
 from tenderline.web.pages import SecurityHeaders, error_page, static_file, template_config, wants_page
 from tenderline.web.stream import close_streams
 
@@ -62,6 +77,8 @@ _screens = Router(
         calls.show_call,
         calls.poll_call,
         calls.play,
+        payments.show_payments,
+        payments.poll_payments,
         lines.show_lines,
         lines.put,
         lines.remove,

@@ -15,11 +15,6 @@ SELECT id, person_id, conversation_id, mode, gateway, amount_minor, currency, ca
     declines, contact_point_id, started_at, updated_at
 FROM capture_session WHERE id = $1 FOR UPDATE
 
--- name: of_conversation
-SELECT id, person_id, conversation_id, mode, gateway, amount_minor, currency, campaign, fund, reference, state, why,
-    declines, contact_point_id, started_at, updated_at
-FROM capture_session WHERE conversation_id = $1 ORDER BY started_at LIMIT 20
-
 -- name: of_transaction
 SELECT s.id, s.person_id, s.conversation_id, s.mode, s.gateway, s.amount_minor, s.currency, s.campaign, s.fund,
     s.reference, s.state, s.why, s.declines, s.contact_point_id, s.started_at, s.updated_at
@@ -71,12 +66,22 @@ ORDER BY s.updated_at LIMIT $2
 -- name: touch
 UPDATE capture_session SET updated_at = now() WHERE id = $1
 
--- name: latest
-SELECT id, person_id, conversation_id, mode, gateway, amount_minor, currency, campaign, fund, reference, state, why,
-    declines, contact_point_id, started_at, updated_at
-FROM capture_session ORDER BY started_at DESC LIMIT $1
-
 -- name: settlement
 SELECT y.transaction_status FROM charge c
 JOIN payment y ON y.gateway = c.gateway AND y.transaction_id = c.transaction_id
 WHERE c.session_id = $1 AND c.state IN ('taken', 'unknown')
+
+-- name: list
+-- Those first of which a try may have taken money and no webhook has told so.
+SELECT s.id, s.person_id, s.conversation_id, s.mode, s.gateway, s.amount_minor, s.currency, s.campaign, s.fund,
+    s.reference, s.state, s.why, s.declines, s.contact_point_id, s.started_at, s.updated_at,
+    c.brand, c.last_four, c.state AS charge_state, c.transaction_id, y.transaction_status
+FROM capture_session s
+LEFT JOIN LATERAL (
+    SELECT brand, last_four, state, transaction_id, gateway FROM charge
+    WHERE session_id = s.id ORDER BY created_at DESC LIMIT 1
+) c ON true
+LEFT JOIN payment y ON y.gateway = c.gateway AND y.transaction_id = c.transaction_id
+WHERE $1::uuid IS NULL OR s.conversation_id = $1
+ORDER BY (s.state = 'charged' AND y.transaction_status IS DISTINCT FROM 'COMPLETED') DESC, s.started_at DESC
+LIMIT $2
