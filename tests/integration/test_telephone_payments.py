@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 from pydantic import SecretStr
 
 from support import bank_town, services, world
 from tenderline.config import StripeSettings
-from tenderline.core.events import PaymentFailed, PaymentSucceeded
+from tenderline.core.events import PaymentActionRequired, PaymentFailed, PaymentSucceeded
 from tenderline.core.ids import uuid7
 from tenderline.core.money import Money
 from tenderline.gateways.stripe import Stripe
 from tenderline.notify import delivery
-from tenderline.payments import telephone
+from tenderline.payments import pay_page, telephone
 from tenderline.store import captures
 from tenderline.store.inbox import Unread
 from tenderline.worker import reactions, read
@@ -267,3 +268,51 @@ async def test_whatever_is_killed_when_a_session_is_charged_once_at_most(made, p
     assert [one.status for one in intents].count("succeeded") == 1, "the payer is charged once"
     was_charged = step in ("after_charge", "before_answer") and card == "good"
     assert last.result == ("unknown" if was_charged else "taken")
+
+
+async def hang_up(made, session):
+    await telephone.leave(made, session.id, "abandoned", "hung_up", hung_up=True)
+
+
+async def test_who_hangs_up_before_paying_gets_one_link_with_her_amount(made, pool, town):
+    session = await begin(made, pool, minor=7700)
+    for _ in range(2):
+        await hang_up(made, session)
+    payment = await pool.fetchrow("SELECT * FROM payment")
+    assert (payment["transaction_id"], payment["amount_minor"]) == (f"tel_{session.reference}", 7700)
+    for _ in range(2):
+        told = PaymentActionRequired(payment_id=payment["id"], amount="$77.00", reason="unknown")
+        await reactions.open_case(made, told)
+    (attempt,) = await pool.fetch("SELECT * FROM attempt")
+    assert (attempt["template"], attempt["purpose"], attempt["why"]) == ("call_link", "servicing", None)
+    assert attempt["due_at"] <= attempt["created_at"] + timedelta(seconds=5)
+    (leased,) = (await world.claim(pool)).leased
+    written = delivery.write(made, leased)
+    assert not isinstance(written, str)
+    assert "our call ended before your $77.00 was paid" in written.message.text
+    assert "/pay/" in written.message.text
+    case = await pool.fetchrow("SELECT * FROM recovery_case")
+    offer = pay_page.Offer("a gift", "https://example.org/thanks")
+    url = await pay_page.url_of(made, session.person_id, case["id"], offer)
+    await town.control("pay", session=url.rsplit("/", 1)[-1])
+    await hear(made, pool, town, "checkout.session.completed")
+    assert await pool.fetchval("SELECT transaction_status FROM payment") == "COMPLETED"
+    done = PaymentSucceeded(payment_id=payment["id"], amount="$77.00")
+    await reactions.close_case(made, done)
+    await reactions.thank_caller(made, done)
+    assert await pool.fetchval("SELECT state FROM capture_session") == "completed"
+    assert await pool.fetchval("SELECT count(*) FROM attempt WHERE template = 'receipt'") == 1
+
+
+async def test_who_hangs_up_after_paying_gets_no_link(made, pool, town):
+    session = await begin(made, pool)
+    assert (await charge(made, session, await token(town))).result == "taken"
+    await hang_up(made, session)
+    assert await pool.fetchval("SELECT link_transaction_id FROM capture_session") is None
+    assert await pool.fetchval("SELECT count(*) FROM payment WHERE transaction_id LIKE 'tel%'") == 0
+
+
+async def test_who_leaves_with_a_call_that_goes_on_gets_no_link(made, pool, town):
+    session = await begin(made, pool)
+    await telephone.leave(made, session.id, "abandoned", "abandoned", hung_up=False)
+    assert await pool.fetchval("SELECT count(*) FROM payment") == 0

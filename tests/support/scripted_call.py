@@ -197,7 +197,7 @@ class ScriptedBackstage:
             raise TimeoutError
         return self.answer
 
-    async def begin_payment(self, call: ScriptedCall, amount: Money) -> PaymentBegun | None:
+    async def begin_payment(self, call: ScriptedCall, amount: Money, *, text_announced: bool) -> PaymentBegun | None:
         self.asked.append(("begin_payment", amount))
         return PaymentBegun("1", "12345678") if self.accepts else None
 

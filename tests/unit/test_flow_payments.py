@@ -88,6 +88,7 @@ async def test_a_hang_up_anywhere_leaves_the_payment_and_charges_once_at_most():
             await call.answer()
             await run.run(shipped.flow("donation"), call, backstage, KeptPath())
         assert len(asked(backstage, "charge")) <= 1
+        assert [one[1] for one in asked(backstage, "leave_payment")] in ([], ["hung_up"])
         begun, charged, left = (len(asked(backstage, one)) for one in ("begin_payment", "charge", "leave_payment"))
         assert begun == charged + left, f"hung up at {at}"
 

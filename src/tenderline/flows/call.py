@@ -24,6 +24,7 @@ Talk = Literal["talked", "busy", "no_answer", "failed"]
 QueueEnd = Literal["talked", "timed_out", "nobody"]
 Transfer = Literal["transferred", "busy", "no_answer", "failed"]
 CardEnd = Literal["abandoned", "tries_exhausted", "cancelled", "system_problem", "card_refused"]
+LeftBecause = Literal[CardEnd, "declined", "hung_up"]
 ChargeResult = Literal["taken", "declined", "unknown", "failed"]
 Settlement = Literal["PENDING", "COMPLETED", "FAILED"]
 Say = Callable[[str, Mapping[str, "Value"]], Spoken]
@@ -171,15 +172,16 @@ class Backstage(Protocol):
         """The caller wants no contact any more, on any channel. False when nobody can be known by this number."""
         ...
 
-    async def begin_payment(self, call: Call, amount: Money) -> PaymentBegun | None:
-        """The caller wants to pay so much; None when no gateway takes payments by telephone."""
+    async def begin_payment(self, call: Call, amount: Money, *, text_announced: bool) -> PaymentBegun | None:
+        """The caller wants to pay so much; None when no gateway takes payments by telephone. `text_announced`: she was
+        told that this number gets a text about it, and went on."""
         ...
 
     async def charge(self, payment_id: str, card: CardKeyed) -> ChargeResult:
         """One try with one card, which goes to its end whether or not somebody is still on the line."""
         ...
 
-    async def leave_payment(self, payment_id: str, why: CardEnd | Literal["declined"]) -> None:
+    async def leave_payment(self, payment_id: str, why: LeftBecause) -> None:
         """Nothing more will be tried on this call."""
         ...
 

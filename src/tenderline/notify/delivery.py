@@ -38,6 +38,8 @@ from tenderline.store.outcomes import Doubtful, HandedOver, Receipted
 
 log = structlog.get_logger(__name__)
 
+CALL_LINK = "call_link"
+"""The template for somebody who hung up before she had paid."""
 RECEIPT = "receipt"
 """The template that thanks for a payment by telephone."""
 CONFIRMATION = "opt_out_confirmation"
@@ -90,7 +92,8 @@ def write(services: Services, leased: Leased) -> Written | str:
         pay_url = link(services, PAY_LINK, leased.id)
         stop_url = link(services, STOP_LINK, leased.id)
         if messenger.channel is Channel.SMS:
-            text = templates.recovery_sms(organisation, amount, pay_url)
+            writes = templates.call_link_sms if leased.template == CALL_LINK else templates.recovery_sms
+            text = writes(organisation, amount, pay_url)
             message = OutgoingMessage(reference=leased.id, to=leased.address, text=text, planned_at=leased.planned_at)
         else:
             own_page_url = link(services, OWN_PAGE_LINK, leased.person_id, leased.contact_point_id)

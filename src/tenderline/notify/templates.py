@@ -79,7 +79,21 @@ def recovery_sms(organisation: str, amount: str, link: str) -> str:
     Raises `UnsafeMessageError`.
     """
     organisation, amount = _value("organisation", organisation), _value("amount", amount)
-    text = f"{organisation}: your {amount} payment didn't go through. Pay: {_link('link', link)} Reply STOP to opt out."
+    return _short(
+        f"{organisation}: your {amount} payment didn't go through. Pay: {_link('link', link)} Reply STOP to opt out."
+    )
+
+
+def call_link_sms(organisation: str, amount: str, link: str) -> str:
+    """For somebody whose call ended before she had paid. Raises `UnsafeMessageError`."""
+    organisation, amount = _value("organisation", organisation), _value("amount", amount)
+    return _short(
+        f"{organisation}: our call ended before your {amount} was paid. You can pay it here: {_link('link', link)}"
+        " Reply STOP to opt out."
+    )
+
+
+def _short(text: str) -> str:
     count, encoding = segments(text)
     if count > SEGMENTS_MAX[encoding]:
         raise UnsafeMessageError(

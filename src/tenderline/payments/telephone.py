@@ -151,14 +151,8 @@ async def _known(services: Services, session: CaptureSession, charge_id: UUID, t
         currency=session.currency,
     )
     async with services.pool.acquire() as connection, connection.transaction():
-
-        async def whose(payer: Payer, beside: UUID | None) -> Resolved:
-            del payer, beside
-            await people.lock(connection, session.person_id)
-            return Resolved(session.person_id, Addresses(), conflict=False, learnt_address=False)
-
         await captures.prepared(connection, charge_id, transaction_id)
-        await settle.apply(connection, session.gateway, fact, whose)
+        await settle.apply(connection, session.gateway, fact, _whose(connection, session))
 
 
 async def take_answer(services: Services, session: CaptureSession, charge_id: UUID, answer: ChargeAnswer) -> Charged:
@@ -200,12 +194,44 @@ async def settlement(services: Services, session_id: UUID) -> str | None:
         return await captures.settlement(connection, session_id)
 
 
-async def leave(services: Services, session_id: UUID, state: captures.State, why: str) -> None:
-    """The caller is done with it, without success; what may have been charged stays as it is."""
+async def leave(services: Services, session_id: UUID, state: captures.State, why: str, *, hung_up: bool) -> None:
+    """The caller is done with it, without success; what may have been charged stays as it is.
+
+    Who hung up may still pay by a link: the payment waits for her, and `recovery` sends it, once.
+    """
     async with services.pool.acquire() as connection, connection.transaction():
         session = await captures.get(connection, session_id, lock=True)
-        if session.state == "open":
-            await captures.set_state(connection, session_id, state, why)
+        if session.state != "open":
+            return
+        await captures.set_state(connection, session_id, state, why)
+        if hung_up and session.contact_point_id is not None:
+            transaction_id = f"tel_{session.reference}"
+            if await captures.link(connection, session_id, transaction_id):
+                await settle.apply(
+                    connection, session.gateway, _waits(session, transaction_id), _whose(connection, session)
+                )
+
+
+def _waits(session: CaptureSession, transaction_id: str) -> PaymentFact:
+    return PaymentFact(
+        kind=FactKind.ACTION_REQUIRED,
+        transaction_id=transaction_id,
+        occurred_at_unix_s=int(session.started_at.timestamp()),
+        event_id=f"hung-up:{session.id}",
+        amount_minor=session.amount_minor,
+        currency=session.currency,
+    )
+
+
+def _whose(connection: Connection, session: CaptureSession) -> settle.FindPayer:
+    """The caller, whatever a gateway knows of a payer."""
+
+    async def find(payer: Payer, beside: UUID | None) -> Resolved:
+        del payer, beside
+        await people.lock(connection, session.person_id)
+        return Resolved(session.person_id, Addresses(), conflict=False, learnt_address=False)
+
+    return find
 
 
 async def reconcile(services: Services, one: Charge) -> Charged | None:
@@ -238,10 +264,4 @@ async def reconcile(services: Services, one: Charge) -> Charged | None:
 
 async def _told(services: Services, session: CaptureSession, fact: PaymentFact) -> None:
     async with services.pool.acquire() as connection, connection.transaction():
-
-        async def whose(payer: Payer, beside: UUID | None) -> Resolved:
-            del payer, beside
-            await people.lock(connection, session.person_id)
-            return Resolved(session.person_id, Addresses(), conflict=False, learnt_address=False)
-
-        await settle.apply(connection, session.gateway, fact, whose)
+        await settle.apply(connection, session.gateway, fact, _whose(connection, session))

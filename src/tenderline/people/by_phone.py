@@ -12,8 +12,9 @@ CHANNEL = "voice"
 HOW = "key"
 
 
-async def paid(connection: Connection, person_id: UUID, contact_point_id: UUID, *, evidence: str) -> None:
-    """Somebody paid on the telephone: her number is given for what concerns that payment (FCC 07-232)."""
+async def gave_number(connection: Connection, person_id: UUID, contact_point_id: UUID, *, evidence: str) -> None:
+    """Somebody who pays was told that her number gets a text about it, and went on: it is given for that (FCC 07-232;
+    a number that is only displayed is given for nothing, FCC 92-443)."""
     found = await people.get_contact_point(connection, contact_point_id)
     if found is not None and found[0] == person_id and found[1].kind == people.PHONE:
         await consent.given_with_a_payment(connection, person_id, found[1].value, evidence=evidence)

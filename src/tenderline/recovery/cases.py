@@ -6,7 +6,7 @@ A case is held, never dropped, when something about it is not clear: the board s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -35,6 +35,8 @@ HELD_CONFLICT = "the payer's addresses belong to two different people"
 HELD_ZONE = "the payer's time zone is not known"
 HELD_REVIEW = "the payer wrote something that must be read"
 TEMPLATE = "recovery"
+LINK_TEMPLATE = "call_link"
+LINK_POLICY = Policy(name="call_link", version=1, patience_days=2, step=(Step(after_h=0, channels=("sms",)),))
 REVIEW = "review"
 """Who holds a case that somebody must look at: only a person releases it."""
 
@@ -60,6 +62,21 @@ class Practice:
     merge_hold_s: float
     book: RuleBook
     defaults: Defaults
+    purpose: Purpose = Purpose.FIRST_PARTY_RECOVERY
+    template: str = TEMPLATE
+    own_act_at: datetime | None = None
+    """The payer's own act that the contacts answer."""
+
+    def for_link(self, own_act_at: datetime) -> Practice:
+        """For somebody who hung up before paying: one text with a link, at once, and no more."""
+        return replace(
+            self,
+            policy=LINK_POLICY,
+            merge_hold_s=0,
+            purpose=Purpose.SERVICING,
+            template=LINK_TEMPLATE,
+            own_act_at=own_act_at,
+        )
 
 
 def practice_of(services: Services) -> Practice:
@@ -75,8 +92,11 @@ async def on_payment_failed(connection: Connection, practice: Practice, payment_
     person_id = person.id
     if payment.status not in ("failed", "action_required"):
         return  # settled or stopped meanwhile
-    if await captures.of_transaction(connection, payment.gateway, payment.transaction_id) is not None:
-        return  # a card that was declined on the telephone: the caller heard it, and owes nothing
+    session = await captures.of_transaction(connection, payment.gateway, payment.transaction_id)
+    if session is not None:
+        if session.link_transaction_id != payment.transaction_id:
+            return  # a card that was declined on the telephone: the caller heard it, and owes nothing
+        practice = practice.for_link(session.started_at)
     known = await rows.of_transaction(connection, payment.gateway, payment.transaction_id)
     points = await people.contact_points(connection, person_id)
     place = await places.of_person(connection, person_id, practice.defaults)
@@ -209,9 +229,10 @@ def _choices(
             person_id=person_id,
             case_id=case_id,
             channel=channel,
-            purpose=Purpose.FIRST_PARTY_RECOVERY,
+            purpose=practice.purpose,
             contact_point_id=point.id,
-            template=TEMPLATE,
+            template=practice.template,
+            own_act_at=practice.own_act_at,
             due_at=due_at,
             not_after=due_at + timedelta(days=CONTACT_VALID_DAYS),
             subject=str(case_id),

@@ -36,6 +36,8 @@ class CaptureSession:
     why: str | None
     declines: int
     contact_point_id: UUID | None
+    link_transaction_id: str | None
+    """Of the link that a caller got who hung up before paying."""
     started_at: datetime
     updated_at: datetime
 
@@ -137,6 +139,11 @@ async def listed(connection: Connection, limit: int, *, conversation_id: UUID | 
 async def set_state(connection: Connection, session_id: UUID, state: State, why: str | None = None) -> bool:
     """Where it stands; False when it stood there already, or is completed."""
     return await connection.fetchval(query("captures", "set_state"), session_id, state, why) is not None
+
+
+async def link(connection: Connection, session_id: UUID, transaction_id: str) -> bool:
+    """What is left can be paid by a link, on this transaction; False when there is a link already."""
+    return await connection.fetchval(query("captures", "link"), session_id, transaction_id) is not None
 
 
 async def intend(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Final, Literal
+from typing import Final
 from uuid import UUID
 
 import structlog
@@ -13,7 +13,7 @@ import structlog
 from tenderline.app import Services
 from tenderline.campaigns import calling
 from tenderline.core.money import Money
-from tenderline.flows.call import Call, CardEnd, CardKeyed, ChargeResult, PaymentBegun, Settlement, Value
+from tenderline.flows.call import Call, CardKeyed, ChargeResult, LeftBecause, PaymentBegun, Settlement, Value
 from tenderline.notify import on_call
 from tenderline.outgoing.asking import Asker
 from tenderline.payments import telephone
@@ -28,6 +28,7 @@ SETTLEMENT_LOOK_S = 0.25
 
 _LEFT: Final[dict[str, captures.State]] = {
     "abandoned": "abandoned",
+    "hung_up": "abandoned",
     "tries_exhausted": "abandoned",
     "cancelled": "cancelled",
     "system_problem": "failed",
@@ -124,7 +125,7 @@ class DatabaseBackstage:
         }
         return await self._asker.ask(endpoint, question, timeout_s=timeout_s)
 
-    async def begin_payment(self, call: Call, amount: Money) -> PaymentBegun | None:
+    async def begin_payment(self, call: Call, amount: Money, *, text_announced: bool) -> PaymentBegun | None:
         """Whoever calls is known by the number, or becomes a person of its own."""
         services = self._services
         async with (
@@ -135,6 +136,10 @@ class DatabaseBackstage:
             point_id: UUID | None = None
             if call.caller is not None:
                 person_id, point_id = await people.of_number(connection, call.caller)
+                if text_announced:
+                    await people.lock(connection, person_id)
+                    evidence = f"told of a text about the payment, and went on: conversation {call.conversation_id}"
+                    await by_phone.gave_number(connection, person_id, point_id, evidence=evidence)
             else:
                 person_id = await people.create(connection, name=None, locale=None)
             try:
@@ -161,10 +166,10 @@ class DatabaseBackstage:
         )
         return charged.result
 
-    async def leave_payment(self, payment_id: str, why: CardEnd | Literal["declined"]) -> None:
+    async def leave_payment(self, payment_id: str, why: LeftBecause) -> None:
         """What may have been charged stays as it is."""
         async with asyncio.timeout(WRITE_TIMEOUT_S):
-            await telephone.leave(self._services, UUID(payment_id), _LEFT[why], why)
+            await telephone.leave(self._services, UUID(payment_id), _LEFT[why], why, hung_up=why == "hung_up")
 
     async def settlement(self, payment_id: str, *, timeout_s: float) -> Settlement:
         """Looked for a few times a second."""

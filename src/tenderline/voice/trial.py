@@ -127,8 +127,8 @@ class _Stage:
     async def opt_out(self, call: Call) -> bool:
         return self._note(f"leave {call.caller} alone")
 
-    async def begin_payment(self, call: Call, amount: Money) -> PaymentBegun | None:
-        del call
+    async def begin_payment(self, call: Call, amount: Money, *, text_announced: bool) -> PaymentBegun | None:
+        del call, text_announced
         return PaymentBegun("trial", "12345678") if self._note(f"take {amount.format()}") else None
 
     async def charge(self, payment_id: str, card: CardKeyed) -> ChargeResult:

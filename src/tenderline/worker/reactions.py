@@ -32,7 +32,6 @@ from tenderline.core.facts import FactKind, PaymentFact
 from tenderline.gateways.base import GatewayUnavailableError
 from tenderline.notify import confirmation, receipts
 from tenderline.payments import pay_page, settle
-from tenderline.people import by_phone
 from tenderline.recovery import cases
 from tenderline.store import inbox, outgoing, payments
 from tenderline.store.jobs import Handler
@@ -132,9 +131,6 @@ async def thank_caller(services: Services, event: Event) -> None:
     async with services.pool.acquire() as connection, connection.transaction():
         session = await receipts.completed(connection, event.payment_id)
         if session is not None:
-            if session.contact_point_id is not None:
-                evidence = f"paid by telephone, reference {session.reference}"
-                await by_phone.paid(connection, session.person_id, session.contact_point_id, evidence=evidence)
             await receipts.plan(services, connection, session)
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
 from tenderline.core.money import Money
 from tenderline.flows import card_words
-from tenderline.flows.call import Backstage, Call, CallEndedError, CardEnd, CardKeyed, Value
+from tenderline.flows.call import Backstage, Call, CallEndedError, CardKeyed, LeftBecause, Value
 from tenderline.flows.phrase import Text
 from tenderline.flows.step import RECORDING_OFF, Facts, Step, StepError, Touch, confirmed, spoken
 from tenderline.flows.variables import Sets
@@ -26,6 +26,9 @@ class Capture(Step, frozen=True):
     variable: Sets = Sets("payment")
     reference: Sets = Sets("reference")
     last_four: Sets = Sets("last_four")
+    text_announced: Annotated[
+        bool, Meta(description="The caller was told that her number gets a text about the payment, and went on.")
+    ] = False
     declines_max: Annotated[int, Meta(ge=1, le=10, description="Cards that may be declined.")] = 3
 
     touches: ClassVar[frozenset[Touch]] = frozenset({"caller", "database", "network"})
@@ -54,10 +57,10 @@ class Capture(Step, frozen=True):
         amount = call.variables.get(AMOUNT)
         if not isinstance(amount, Money):
             raise StepError("There is no amount to be paid.")
-        payment = await backstage.begin_payment(call, amount)
+        payment = await backstage.begin_payment(call, amount, text_announced=self.text_announced)
         if payment is None:
             return "system_problem"
-        why: CardEnd | Literal["declined"] | None = "abandoned"
+        why: LeftBecause | None = "abandoned"
         try:
             for _ in range(self.declines_max):
                 card = await call.card(lambda prompt, values: card_words.spoken(prompt, call.language, values))
@@ -80,7 +83,7 @@ class Capture(Step, frozen=True):
                 await call.say(spoken(self.declined, call), cut_by_key=True)
             return "declined"
         except CallEndedError:
-            why = why and "abandoned"
+            why = why and "hung_up"
             raise
         finally:
             if why is not None:

@@ -7,24 +7,30 @@ RETURNING id
 
 -- name: get
 SELECT id, person_id, conversation_id, mode, gateway, amount_minor, currency, campaign, fund, reference, state, why,
-    declines, contact_point_id, started_at, updated_at
+    declines, contact_point_id, link_transaction_id, started_at, updated_at
 FROM capture_session WHERE id = $1
 
 -- name: lock
 SELECT id, person_id, conversation_id, mode, gateway, amount_minor, currency, campaign, fund, reference, state, why,
-    declines, contact_point_id, started_at, updated_at
+    declines, contact_point_id, link_transaction_id, started_at, updated_at
 FROM capture_session WHERE id = $1 FOR UPDATE
 
 -- name: of_transaction
 SELECT s.id, s.person_id, s.conversation_id, s.mode, s.gateway, s.amount_minor, s.currency, s.campaign, s.fund,
-    s.reference, s.state, s.why, s.declines, s.contact_point_id, s.started_at, s.updated_at
-FROM charge c JOIN capture_session s ON s.id = c.session_id
-WHERE c.gateway = $1 AND c.transaction_id = $2
+    s.reference, s.state, s.why, s.declines, s.contact_point_id, s.link_transaction_id,
+    s.started_at, s.updated_at
+FROM capture_session s
+WHERE s.id = (SELECT session_id FROM charge WHERE gateway = $1 AND transaction_id = $2)
+   OR (s.gateway = $1 AND s.link_transaction_id = $2)
 
 -- name: set_state
 -- What is completed stays so.
 UPDATE capture_session SET state = $2, why = $3, updated_at = now()
 WHERE id = $1 AND state <> 'completed' AND state IS DISTINCT FROM $2
+RETURNING id
+
+-- name: link
+UPDATE capture_session SET link_transaction_id = $2, updated_at = now() WHERE id = $1 AND link_transaction_id IS NULL
 RETURNING id
 
 -- name: count_decline
@@ -74,14 +80,15 @@ WHERE c.session_id = $1 AND c.state IN ('taken', 'unknown')
 -- name: list
 -- Those first of which a try may have taken money and no webhook has told so.
 SELECT s.id, s.person_id, s.conversation_id, s.mode, s.gateway, s.amount_minor, s.currency, s.campaign, s.fund,
-    s.reference, s.state, s.why, s.declines, s.contact_point_id, s.started_at, s.updated_at,
+    s.reference, s.state, s.why, s.declines, s.contact_point_id, s.link_transaction_id,
+    s.started_at, s.updated_at,
     c.brand, c.last_four, c.state AS charge_state, c.transaction_id, y.transaction_status
 FROM capture_session s
 LEFT JOIN LATERAL (
     SELECT brand, last_four, state, transaction_id, gateway FROM charge
     WHERE session_id = s.id ORDER BY created_at DESC LIMIT 1
 ) c ON true
-LEFT JOIN payment y ON y.gateway = c.gateway AND y.transaction_id = c.transaction_id
+LEFT JOIN payment y ON y.gateway = s.gateway AND y.transaction_id = coalesce(s.link_transaction_id, c.transaction_id)
 WHERE $1::uuid IS NULL OR s.conversation_id = $1
 ORDER BY (s.state = 'charged' AND y.transaction_status IS DISTINCT FROM 'COMPLETED') DESC, s.started_at DESC
 LIMIT $2
