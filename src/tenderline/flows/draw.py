@@ -14,7 +14,7 @@ from xml.sax.saxutils import escape, quoteattr
 from tenderline.flows.graph import Flow, Node
 
 NAME_CHARACTER_PX = 7.6
-LABEL_CHARACTER_PX = 6.2
+LABEL_CHARACTER_PX = 6.8
 BOX_HEIGHT_PX = 46
 BOX_WIDTH_MIN_PX = 120
 GAP_PX = 28
