@@ -113,3 +113,7 @@ async def test_the_page_of_lines_sets_one_and_the_page_of_calls_shows_what_is_pl
     assert number in calls
     async with pool.acquire() as connection:
         assert await lines.callbacks(connection, 10) == []
+    attempt_id, person_id = await pool.fetchrow("SELECT id, person_id FROM attempt")
+    for path in ("/", "/attempts", f"/attempts/{attempt_id}/why", f"/people/{person_id}/ask"):
+        assert (await http.get(path)).status_code == 200, path
+    assert "Call by an agent" in (await http.get("/attempts")).text

@@ -25,7 +25,14 @@ NAME_CHARACTERS_MAX: Final = 80
 TEXT_CHARACTERS_MAX: Final = 160
 _MARKS_MAX: Final = 4
 """Marks on one letter: no script needs more, and a tower of them covers the rows above and below."""
-CHANNELS: Final = {"sms": "SMS", "email": "E-mail", "push": "Push", "call": "Call", "voice": "Calls"}
+CHANNELS: Final = {
+    "sms": "SMS",
+    "email": "E-mail",
+    "push": "Push",
+    "voice": "Calls",
+    "voice_live": "Call by an agent",
+    "voice_artificial": "Recorded call",
+}
 EVIDENCE: Final = {
     Evidence.SELF_STATED: "as told by the payer",
     Evidence.ADDRESS: "by the address",
