@@ -11,7 +11,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, OAuthFlow, OAuthFlows, SecurityScheme
 from litestar.types import ControllerRouterHandler, ExceptionHandlersMap
 
-from tenderline.api import calling, cases, contacts, dnc, errors, health, oauth, outgoing, telephony
+from tenderline.api import calling, cases, contacts, dnc, errors, health, oauth, outgoing, secure_sessions, telephony
 from tenderline.api.auth import TokenGate
 from tenderline.store.oauth import SCOPES
 
@@ -69,6 +69,11 @@ telephony_routes = Router(
         calling.list_campaigns,
         calling.put_campaign,
         calling.plan_call,
+        secure_sessions.start,
+        secure_sessions.list_sessions,
+        secure_sessions.get_session,
+        secure_sessions.cancel,
+        secure_sessions.restart,
     ],
     middleware=[TokenGate()],
     tags=["Telephony"],

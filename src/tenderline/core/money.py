@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
@@ -12,6 +13,7 @@ from babel.numbers import format_currency, get_currency_precision
 
 from tenderline.core.errors import InvalidInputError
 
+_AMOUNT = re.compile(r"\d{1,13}(\.\d{1,4})?")
 AMOUNT_MINOR_MAX = 10**12
 """Ten billion dollars. A larger debt is a bug or an attack; it is held for a person to look at."""
 
@@ -47,6 +49,19 @@ class Money:
                 f"The amount {str(minor)[:20]} is not between 1 cent and ten billion dollars: check the sender's units."
             )
         return cls(minor, currency.upper())
+
+    @classmethod
+    def read(cls, text: str, currency: object) -> Money:
+        """An amount as people and programs write it in whole units, with a point: `25`, `25.00`. Raises
+        `InvalidMoneyError`, also for a fraction that the currency does not have."""
+        code = cls.parse(1, currency).currency
+        exponent = get_currency_precision(code)
+        if not _AMOUNT.fullmatch(text):
+            raise InvalidMoneyError(f"The amount {text[:20]!r} is not written as 25 or 25.00.")
+        minor = Decimal(text).scaleb(exponent)
+        if minor != minor.to_integral_value():
+            raise InvalidMoneyError(f"The amount {text[:20]!r} has a smaller part than {code} has.")
+        return cls.parse(int(minor), code)
 
     def format(self, locale: str = "en_US") -> str:
         """For people, by CLDR: `$25.00`, `25,00 €`. An unknown locale falls back to en_US."""

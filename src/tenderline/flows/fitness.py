@@ -6,11 +6,13 @@ from typing import Final
 
 from tenderline.core.errors import InvalidInputError
 from tenderline.flows import check, shipped
+from tenderline.flows.graph import Flow
 from tenderline.store import lines
 from tenderline.store.db import Connection
 
 SERVICING: Final = "servicing"
 OPT_OUT_STEP: Final = "opt_out"
+RETURN_STEP: Final = "return"
 
 
 class UnknownFlowError(InvalidInputError):
@@ -24,6 +26,11 @@ class NoOptOutError(InvalidInputError):
     opt_out, or make the campaign's purpose servicing."""
 
     code = "flow.no_opt_out"
+
+
+def gives_back(flow: Flow) -> bool:
+    """Whether it can be run on a call within another: some step of it gives the caller back."""
+    return any(node.step == RETURN_STEP for node in flow.nodes.values())
 
 
 async def require(connection: Connection, name: str, *, purpose: str) -> None:

@@ -56,6 +56,8 @@ class Permission(StrEnum):
     """Listen to those that lie apart, too."""
     WEBHOOKS = "webhooks"
     """Say who is told by webhook, and send what was missed again."""
+    TAKE_PAYMENT = "take_payment"
+    """Start a payment on a call, and stop it."""
     SCANS = "scans"
     """Read what searches for card data found."""
 
@@ -64,7 +66,7 @@ _LOOK = frozenset({Permission.VIEW})
 _ACT = _LOOK | {Permission.SILENCE, Permission.HOLD, Permission.REPLAY, Permission.DISCARD, Permission.REVIEW}
 PERMISSIONS: Final[dict[Role, frozenset[Permission]]] = {
     Role.VIEWER: _LOOK,
-    Role.AGENT: _LOOK | {Permission.SILENCE},
+    Role.AGENT: _LOOK | {Permission.SILENCE, Permission.TAKE_PAYMENT},
     Role.COMPLIANCE: _LOOK
     | {
         Permission.SILENCE,
@@ -75,7 +77,7 @@ PERMISSIONS: Final[dict[Role, frozenset[Permission]]] = {
         Permission.LISTEN_SENSITIVE,
         Permission.SCANS,
     },
-    Role.SUPERVISOR: _ACT | {Permission.LISTEN},
+    Role.SUPERVISOR: _ACT | {Permission.LISTEN, Permission.TAKE_PAYMENT},
     Role.ENGINEER: _ACT | {Permission.LINES, Permission.WEBHOOKS, Permission.SCANS},
     Role.ADMIN: frozenset(Permission),
 }

@@ -221,17 +221,14 @@ class _OneCall:
 
     def _phone_call(self, party: Party, scribe: CallScribe, answered_by: str) -> PhoneCall:
         leased, campaign = self._leased, self._campaign
-        call = PhoneCall(
+        call = self._rig.phone_call(
             party,
+            scribe,
             conversation_id=self._id,
             caller=leased.address,
             called=campaign.caller_id,
             language=campaign.language,
-            prompter=self._rig.prompts,
-            scribe=scribe,
-            switch=self._rig.exchange,
             taken=True,
-            cards=self._rig.cards,
         )
         known: dict[str, Value] = {
             "organisation": self._rig.services.settings.organisation,
@@ -295,16 +292,12 @@ class _OneCall:
         scribe.segment("agent", agent.name)
         self._outcome.talked(person=True)
         self._outcome.settle("delivered", None)
-        ear, theirs = agent.party.leg, party.leg
-        ear.be_quiet()
-        ear.peer, theirs.peer = theirs, ear
+        agent.party.leg.be_quiet()
         try:
-            await agent.party.while_there(party.gone())
-            return "caller", "hung up"
-        except CallEndedError:
+            await self._phone_call(party, scribe, "person").talk(agent.party, "agent", agent.name)
             return "agent", "hung up"
-        finally:
-            ear.peer = theirs.peer = None
+        except CallEndedError:
+            return "caller", "hung up"
 
     # Both.
 

@@ -49,12 +49,15 @@ class CardRooms:
         if pool.missing:
             log.warning("cards_not_safe", missing=pool.missing)
 
-    async def take(self, language: str) -> Room:
+    async def take(self, language: str, *, attended: bool = False) -> Room:
         """A room for one card. Raises `NoRoomError`, `NoCardGatewayError` or `telephone.NoGatewayError`."""
         settings, pool = self._settings, self._pool
         assert pool is not None, "started before the first call"
         policy = Policy(
-            allowed_brands=tuple(settings.allowed_brands), read_back=settings.read_back, tries_max=settings.tries_max
+            allowed_brands=tuple(settings.allowed_brands),
+            read_back=settings.read_back,
+            tries_max=settings.tries_max,
+            attended=attended,
         )
         return await pool.take(Begin(policy=policy, gateway=self._target(), language=language))
 

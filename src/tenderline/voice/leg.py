@@ -70,7 +70,7 @@ class Leg:
         self._told: deque[bytes] = deque()
         self._set_law(PCMU)
         self.peer: Leg | None = None
-        self.masked = False
+        self.masked = self.secret = False
         self.tap: Tap | None = None
         self.on_key: Callable[[str], None] | None = None
         self.on_lost: Callable[[], None] | None = None
@@ -143,9 +143,10 @@ class Leg:
         self._playing.clear()
         self._played.set()
 
-    def mask(self, masked: bool) -> None:
-        """From this instant recordings hold silence on both sides, or sound again; nothing of between comes after."""
-        self.masked = masked
+    def mask(self, masked: bool, *, peer_hears: bool = False) -> None:
+        """From this instant recordings and listeners get silence on both sides, and so does the peer unless it hears
+        on, without the tones; or all sounds again. Nothing of between comes after."""
+        self.masked, self.secret = masked and not peer_hears, masked
         self._guard.clear()
         self._told.extend([self._silence] * 3)
 
@@ -174,7 +175,7 @@ class Leg:
         if self.tap is not None:
             late = self._told[0]
             self._told.append(told)
-            if self.masked:
+            if self.secret:
                 self.tap(self._silence, self._silence, self.payload_type)
             else:
                 self.tap(self.heard, late, self.payload_type)

@@ -30,13 +30,13 @@ from tenderline.voice import attestation, sip_text
 from tenderline.voice.backstage import DatabaseBackstage
 from tenderline.voice.calling_out import CallingOut
 from tenderline.voice.card_rooms import CardRooms
+from tenderline.voice.commands import Commands
 from tenderline.voice.dialog import Dialog
 from tenderline.voice.directory import REFRESH_EVERY_S, Directory, Route
 from tenderline.voice.engine import MediaEngine
 from tenderline.voice.exchange import Exchange
 from tenderline.voice.leg import NoFreePortError
 from tenderline.voice.party import Party
-from tenderline.voice.phone_call import PhoneCall
 from tenderline.voice.probe import TrunkProbe
 from tenderline.voice.prompts.pack import Prompts
 from tenderline.voice.registrar import Registrar
@@ -130,6 +130,8 @@ class VoiceNode:
             await voice_nodes.register(connection, self.id, address, self._settings.calls_max)
         self.timeline.start()
         self._register_at_trunk()
+        self._commands = Commands(self._services.pool, lambda: self.id, self.rig.live.get)
+        self._commands.start()
         loop = asyncio.get_running_loop()
         self._tasks = [
             loop.create_task(self._every(voice_nodes.RENEW_EVERY_S, self._renew)),
@@ -165,6 +167,7 @@ class VoiceNode:
         if self._calls:
             log.info("voice drains", calls=len(self._calls))
             await asyncio.wait(self._calls.values(), timeout=DRAIN_WAIT_S)
+        await self._commands.close()
         for task in [*self._calls.values(), *self._tasks]:
             task.cancel()
         await asyncio.gather(*self._calls.values(), *self._tasks, return_exceptions=True)
@@ -244,7 +247,12 @@ class VoiceNode:
         """Runs a call; while it lasts it counts, and draining waits for it."""
         task = asyncio.get_running_loop().create_task(call)
         self._calls[conversation_id] = task
-        task.add_done_callback(lambda _: self._calls.pop(conversation_id, None))
+
+        def over(_: object) -> None:
+            self._calls.pop(conversation_id, None)
+            self.rig.live.pop(conversation_id, None)
+
+        task.add_done_callback(over)
 
     def _books(self, conversation_id: UUID, party: Party, route: Route) -> tuple[str | None, CallScribe]:
         """Who calls, as far as it is known; and the books of the call, begun."""
@@ -271,16 +279,13 @@ class VoiceNode:
     async def _carry(self, conversation_id: UUID, party: Party, route: Route, called: str) -> None:
         """One call from ring to end. Whatever happens, the line is hung up, the ports are free, the books closed."""
         caller, scribe = self._books(conversation_id, party, route)
-        call = PhoneCall(
+        call = self.rig.phone_call(
             party,
+            scribe,
             conversation_id=conversation_id,
             caller=caller,
             called=called,
             language=route.line.language,
-            prompter=self.prompts,
-            scribe=scribe,
-            switch=self.exchange,
-            cards=self.rig.cards,
         )
         call.variables.update(
             organisation=self._services.settings.organisation,

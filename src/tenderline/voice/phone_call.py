@@ -9,19 +9,19 @@ from uuid import UUID
 
 import structlog
 
-from tenderline.cardholder.brands import TABLE
-from tenderline.cardholder.messages import Ended
-from tenderline.cardholder.messages import Say as Say_
-from tenderline.cardholder.room import Frames, Room
 from tenderline.core.errors import TenderlineError
+from tenderline.core.ids import uuid7
 from tenderline.flows.call import CallEndedError, CardEnd, CardKeyed, QueueEnd, Say, Talk, Transfer, Value
 from tenderline.flows.spoken import Spoken
-from tenderline.store.conversations import SegmentKind
-from tenderline.voice import codec, keys
-from tenderline.voice.leg import Leg
-from tenderline.voice.packet import FRAME_SAMPLES, PCMU
+from tenderline.store.conversations import Purpose, SegmentKind
+from tenderline.voice import card_entry, codec, secure_payment
+from tenderline.voice.card_entry import Attended, Cards, framed
+from tenderline.voice.orders import Order, Orders
+from tenderline.voice.packet import PCMU
 from tenderline.voice.party import Party
+from tenderline.voice.secure_payment import Entry, Means
 from tenderline.voice.switch import Switch
+from tenderline.voice.pair import Pair
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -47,12 +47,28 @@ class Scribe(Protocol):
         """Another part of the call begins: `ivr`, `queue`, `agent`, `hold`."""
         ...
 
+    def join(self, id: UUID, purpose: Purpose, address: str | None) -> None:
+        """Somebody is on the call from now on."""
+        ...
 
-class Cards(Protocol):
-    """Where cards are keyed in."""
+    def leave(self, id: UUID) -> None:
+        """Somebody is not on it any more."""
+        ...
 
-    async def take(self, language: str) -> Room:
-        """A room for one card. Raises a `TenderlineError` that says why there is none."""
+    def note(self, entry: Entry) -> None:
+        """Written down in its place among the rest."""
+        ...
+
+
+class Flows(Protocol):
+    """Flows that can be run on a call within another."""
+
+    def knows(self, name: str) -> bool:
+        """Whether there is one of this name that gives the caller back."""
+        ...
+
+    async def run(self, call: PhoneCall, name: str) -> str:
+        """Walks it; how it ended."""
         ...
 
 
@@ -72,6 +88,7 @@ class PhoneCall:
         switch: Switch,
         taken: bool = False,
         cards: Cards | None = None,
+        flows: Flows | None = None,
     ) -> None:
         self.party = party
         self._conversation_id, self._caller, self._called = conversation_id, caller, called
@@ -80,6 +97,9 @@ class PhoneCall:
         self._variables: dict[str, Value] = {}
         self._taken = taken
         self._cards = cards
+        self._flows = flows
+        self._attended: Attended | None = None
+        self.orders = Orders()
 
     @property
     def conversation_id(self) -> UUID:
@@ -163,62 +183,40 @@ class PhoneCall:
         await self._scribe.record(on, sensitive=sensitive)
 
     async def card(self, say: Say) -> CardKeyed | CardEnd:
-        """A card is keyed in. From before the first word of it on, recordings hold silence and keys go to its room."""
+        """A card is keyed in. From before the first word of it on, recordings hold silence and keys go to its room; an
+        agent hears nothing, or, when she stays, a voice without its tones."""
         self._there()
+        attended = self._attended
+        stays = attended is not None and attended.mode == "attended"
         if self._cards is None:
             log.error("no_card_taken", why="capture.enabled is not set")
             return "system_problem"
         try:
-            room = await self.party.while_there(self._cards.take(self._language))
+            room = await self.party.while_there(self._cards.take(self._language, attended=stays))
         except TenderlineError as error:
             log.error("no_card_taken", why=error.detail)
             return "system_problem"
         leg = self.party.leg
         self._scribe.segment("secure_ivr")
         leg.be_quiet()
-        leg.mask(True)
+        leg.mask(True, peer_hears=stays)
         self.party.forget_keys()
-        usual, leg.on_key = leg.on_key, lambda key: _to_room(leg, room, key)
+        if attended is not None:
+            attended.room = room
         try:
-            return await self.party.while_there(self._keyed(room, say))
+            seen = attended.seen if attended is not None else _unseen
+            card = await self.party.while_there(card_entry.enter(leg, room, say, self._prompter.prepare, seen))
+            if attended is not None:
+                attended.is_card_taken = isinstance(card, CardKeyed)
+            return card
         finally:
-            leg.on_key = usual
+            if attended is not None:
+                attended.room = None
             leg.be_quiet()
             self.party.forget_keys()
             leg.mask(False)
             self._scribe.segment("ivr")
             await asyncio.shield(room.close())
-
-    async def _keyed(self, room: Room, say: Say) -> CardKeyed | CardEnd:
-        """Speaks what the room wants said, and tells it when it has been heard."""
-        leg, played = self.party.leg, asyncio.ensure_future(asyncio.sleep(0))
-        coming = asyncio.ensure_future(room.next())
-        speaking = False
-        try:
-            while True:
-                await asyncio.wait({coming, played} if speaking else {coming}, return_when=asyncio.FIRST_COMPLETED)
-                if not coming.done():
-                    speaking = False
-                    room.prompt_ended()
-                    continue
-                event = coming.result()
-                if isinstance(event, Ended):
-                    return _card_of(event, room)
-                frames: list[bytes] | None = None
-                if isinstance(event, Say_):
-                    frames = await self._prompter.prepare(say(event.prompt, _values(event)))
-                elif isinstance(event, Frames):
-                    frames = _framed(event.ulaw)
-                if frames is not None:
-                    leg.enqueue(frames)
-                    played.cancel()
-                    speaking, played = True, asyncio.ensure_future(leg.played())
-                coming = asyncio.ensure_future(room.next())
-                await asyncio.sleep(0)  # what is to be said next comes at once, if at all
-        finally:
-            for one in (coming, played):
-                one.cancel()
-            await asyncio.gather(coming, played, return_exceptions=True)
 
     async def listen(self, *, duration_s: float) -> bytes:
         """What the caller says in that time, as 8 kHz mu-law; in memory only."""
@@ -242,7 +240,7 @@ class PhoneCall:
 
     async def play_back(self, ulaw: bytes) -> None:
         """Plays what was listened to."""
-        await self._play(_framed(ulaw), cut_by_key=False)
+        await self._play(framed(ulaw), cut_by_key=False)
 
     async def queue(self, name: str, *, wait_max_s: float, comfort: Spoken | None, comfort_every_s: float) -> QueueEnd:
         """Waits for an agent of that queue and lets the two talk until the agent hangs up."""
@@ -263,10 +261,13 @@ class PhoneCall:
             self._scribe.segment("ivr")
             return agent
         self._scribe.segment("agent", agent.name)
+        joined = uuid7()
+        self._scribe.join(joined, "agent", agent.name)
         try:
-            await self._talk(agent.party, "agent", agent.name)
+            await self.talk(agent.party, "agent", agent.name)
         finally:
             agent.release()
+            self._scribe.leave(joined)
             self._scribe.segment("ivr")
         return "talked"
 
@@ -284,28 +285,30 @@ class PhoneCall:
             return other
         self._scribe.segment("external", to)
         try:
-            await self._talk(other, "external", to)
+            await self.talk(other, "external", to)
         finally:
             other.close()
             self._scribe.segment("ivr")
         return "talked"
 
-    async def _talk(self, other: Party, kind: SegmentKind, detail: str) -> None:
-        """Both hear each other until one of them hangs up; raises when that was the caller. Holding is a part of its
-        own."""
-        ours, theirs = self.party.leg, other.leg
+    async def talk(self, other: Party, kind: SegmentKind, detail: str) -> None:
+        """Both hear each other until one of them hangs up; raises when that was the caller. Holding and a payment that
+        the agent starts are parts of their own."""
+        await Pair(self.party, other, self._scribe, self.orders, (kind, detail), self._take_payment).to_the_end()
 
-        def held(on: bool) -> None:
-            self._scribe.segment("hold" if on else kind, detail)
+    async def _take_payment(self, order: Order, pair: Pair) -> None:
+        def attend(attended: Attended | None) -> None:
+            self._attended = attended
 
-        self.party.on_hold = other.on_hold = held
-        ours.be_quiet()
-        ours.peer, theirs.peer = theirs, ours
-        try:
-            await self.party.while_there(other.gone())
-        finally:
-            ours.peer = theirs.peer = None
-            self.party.on_hold = other.on_hold = None
+        flows = self._flows
+        means = Means(
+            run=(lambda name: flows.run(self, name)) if flows is not None else None,
+            has_flow=lambda name: flows is not None and flows.knows(name),
+            note=self._scribe.note,
+            variables=self._variables,
+            attend=attend,
+        )
+        await secure_payment.take(order, pair, means)
 
     async def transfer(self, to: str, *, ring_s: float) -> Transfer:
         """Hands the caller over: by REFER where the other side does it, else the two talk through us."""
@@ -331,30 +334,6 @@ class PhoneCall:
             raise CallEndedError()
 
 
-def _framed(ulaw: bytes) -> list[bytes]:
-    whole = len(ulaw) // FRAME_SAMPLES * FRAME_SAMPLES
-    return [ulaw[at : at + FRAME_SAMPLES] for at in range(0, whole, FRAME_SAMPLES)]
-
-
-def _to_room(leg: Leg, room: Room, key: str) -> None:
-    """On the media loop: a key cuts the prompt short and goes to the room, and nowhere else."""
-    leg.be_quiet()
-    room.key(keys.KEYS.index(key))
-
-
-def _values(say: Say_) -> dict[str, Value]:
-    """What a prompt may speak of: never more than the last four and the expiry."""
-    brand = next((one.name for one in TABLE if one.key == say.brand), say.brand)
-    values: dict[str, Value] = {"brand": brand, "last_four": say.last_four, "digits": say.digits}
-    if say.month is not None and say.year is not None:
-        values["expiry"] = f"{say.month:02}{say.year % 100:02}"
-    return values
-
-
-def _card_of(ended: Ended, room: Room) -> CardKeyed | CardEnd:
-    if ended.result != "captured":
-        if room.why is not None:
-            log.warning("card_not_captured", result=ended.result, why=room.why)
-        return ended.result
-    assert ended.token is not None, "a captured card has a token"
-    return CardKeyed(ended.token, ended.brand or "", ended.last_four or "")
+def _unseen(event: object) -> None:
+    """Nobody watches."""
+    del event

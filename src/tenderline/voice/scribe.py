@@ -18,7 +18,7 @@ from tenderline.store.db import Connection
 from tenderline.store.recording_store import RecordingStore
 from tenderline.voice.leg import Leg
 from tenderline.voice.recorder import Recorder
-from tenderline.voice.timeline import Timeline
+from tenderline.voice.timeline import Entry, Timeline
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -58,6 +58,14 @@ class CallScribe:
     def join(self, id: UUID, purpose: Purpose, address: str | None) -> None:
         """Somebody is on the call from now on."""
         self._put(conversations.join, id, purpose, address, datetime.now(UTC))
+
+    def leave(self, id: UUID) -> None:
+        """Somebody is not on it any more."""
+        self._put(conversations.leave, id, datetime.now(UTC))
+
+    def note(self, entry: Entry) -> None:
+        """Written down after what happened before."""
+        self._timeline.put(entry)
 
     def answered(self) -> None:
         """The call was taken."""

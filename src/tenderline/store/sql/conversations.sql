@@ -18,6 +18,8 @@ WITH segments AS (
     UPDATE segment SET ended_at = $2 WHERE conversation_id = $1 AND ended_at IS NULL
 ), steps AS (
     UPDATE flow_step SET left_at = $2 WHERE conversation_id = $1 AND left_at IS NULL
+), secure AS (
+    UPDATE secure_session SET ended_at = $2, result = 'system_problem' WHERE conversation_id = $1 AND ended_at IS NULL
 )
 UPDATE participant SET left_at = $2 WHERE conversation_id = $1 AND left_at IS NULL
 

@@ -1,0 +1,27 @@
+-- name: open
+INSERT INTO secure_session (id, conversation_id, participant_id, source_participant_id, mode, flow, disconnect,
+    user_data, asked_by)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+ON CONFLICT DO NOTHING
+RETURNING id
+
+-- name: progress
+UPDATE secure_session SET progress = $2 WHERE id = $1 AND ended_at IS NULL
+
+-- name: end
+UPDATE secure_session SET ended_at = $2, result = $3, capture_session_id = $4, brand = $5, last_four = $6
+WHERE id = $1 AND ended_at IS NULL
+
+-- name: one
+SELECT s.id, s.conversation_id, s.participant_id, s.source_participant_id, s.mode, s.flow, s.disconnect, s.user_data,
+    s.asked_by, s.result, s.capture_session_id, s.brand, s.last_four, s.progress, s.started_at, s.ended_at,
+    c.state AS capture_state, c.reference
+FROM secure_session s LEFT JOIN capture_session c ON c.id = s.capture_session_id
+WHERE s.id = $1
+
+-- name: of_conversation
+SELECT s.id, s.conversation_id, s.participant_id, s.source_participant_id, s.mode, s.flow, s.disconnect, s.user_data,
+    s.asked_by, s.result, s.capture_session_id, s.brand, s.last_four, s.progress, s.started_at, s.ended_at,
+    c.state AS capture_state, c.reference
+FROM secure_session s LEFT JOIN capture_session c ON c.id = s.capture_session_id
+WHERE s.conversation_id = $1 ORDER BY s.started_at DESC LIMIT 50

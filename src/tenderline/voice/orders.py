@@ -1,0 +1,73 @@
+"""What is asked of one call while it lasts: by the agent who talks on it, or by whoever looks at it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from tenderline.core.errors import InvalidInputError, TenderlineError
+
+WAITING_MAX: Final = 4
+
+Detail = Mapping[str, Any]
+AtOnce = Callable[[Detail], Detail]
+
+
+class NotNowError(TenderlineError):
+    """Nobody is talking with an agent on this call now; look at the call, and ask again when somebody is."""
+
+    code = "call.not_now"
+    status = 409
+
+
+class UnknownOrderError(InvalidInputError):
+    """This cannot be asked of a call."""
+
+    code = "call.unknown_order"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One thing that is asked; who carries it out sets `answered`, at once or as soon as it is begun."""
+
+    kind: str
+    detail: Detail
+    answered: asyncio.Future[Detail]
+
+
+class Orders:
+    """Of one call. Those that wait are taken by `next`; those in `at_once` are done where they arrive."""
+
+    def __init__(self) -> None:
+        self._waiting: asyncio.Queue[Order] = asyncio.Queue(WAITING_MAX)
+        self._is_open = False
+        self.at_once: dict[str, AtOnce] = {}
+
+    def open(self) -> None:
+        """Somebody takes orders from here on."""
+        self._is_open = True
+
+    def shut(self) -> None:
+        """Nobody does any more; those that wait are refused."""
+        self._is_open = False
+        while not self._waiting.empty():
+            waiting = self._waiting.get_nowait()
+            if not waiting.answered.done():
+                waiting.answered.set_exception(NotNowError())
+
+    async def give(self, kind: str, detail: Detail) -> Detail:
+        """The answer. Raises what speaks against it: `NotNowError`, `UnknownOrderError`, and others."""
+        done = self.at_once.get(kind)
+        if done is not None:
+            return done(detail)
+        if not self._is_open or self._waiting.full():
+            raise NotNowError()
+        order = Order(kind, detail, asyncio.get_running_loop().create_future())
+        self._waiting.put_nowait(order)
+        return await order.answered
+
+    async def next(self) -> Order:
+        """The next one; whoever takes it answers it."""
+        return await self._waiting.get()
