@@ -16,7 +16,7 @@ from tenderline.api.errors import documented
 from tenderline.app import Services
 from tenderline.core.errors import InvalidInputError, NotFoundError
 from tenderline.core.money import Money
-from tenderline.flows import shipped
+from tenderline.flows import fitness
 from tenderline.store import conversations, lines, recordings
 from tenderline.store.conversations import Conversation
 from tenderline.store.lines import Line
@@ -27,12 +27,6 @@ CALLS_MAX: Final = 100
 
 NumberText = Annotated[str, msgspec.Meta(pattern=r"^\+?[A-Za-z0-9][A-Za-z0-9._-]{0,39}$")]
 Words = Annotated[str, msgspec.Meta(min_length=1, max_length=60, pattern=r"^[^\x00-\x1f\x7f]+$")]
-
-
-class UnknownFlowError(InvalidInputError):
-    """There is no flow of this name; put it in first, or take one that is shipped."""
-
-    code = "unknown_flow"
 
 
 class _Json(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -183,9 +177,7 @@ async def put_line(request: Request[Any, Any, Any], number: FromPath[str], data:
         raise InvalidInputError("Write the number as the trunk sends it: +18005550123, or an extension.") from None
     currency = Money.parse(1, data.currency).currency
     async with services.pool.acquire() as connection, connection.transaction():
-        known = set(shipped.names()) | {one.name for one in await lines.newest_flows(connection)}
-        if data.flow not in known:
-            raise UnknownFlowError(f"There is no flow {data.flow!r}; there are: {', '.join(sorted(known))}.")
+        await fitness.require_for_line(connection, data.flow)
         await lines.put_line(
             connection,
             number=checked,

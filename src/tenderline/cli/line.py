@@ -70,13 +70,11 @@ def put(
     """Make a line, or change it; calls that last keep their flow."""
 
     async def do(services: Services) -> None:
-        from tenderline.flows import shipped
+        from tenderline.flows import fitness
         from tenderline.store import lines
 
         async with services.pool.acquire() as connection, connection.transaction():
-            known = {one.name for one in await lines.newest_flows(connection)} | set(shipped.names())
-            if flow not in known:
-                raise typer.BadParameter(f"there is no flow {flow!r}; there are: {', '.join(sorted(known))}")
+            await fitness.require_for_line(connection, flow)
             await lines.put_line(
                 connection,
                 number=number,

@@ -16,7 +16,7 @@ from tenderline.flows.call import Value
 from tenderline.flows.dataflow import Edge
 from tenderline.flows.graph import Fault, Flow, InvalidFlowError, Node
 from tenderline.flows.phrase import is_sayable
-from tenderline.flows.step import AT_THE_START, Step, confirmed, reads, settable, texts
+from tenderline.flows.step import AT_THE_START, RETURNED, Step, confirmed, reads, settable, texts
 from tenderline.flows.steps import Steps
 from tenderline.flows.variables import BUILT_IN
 
@@ -42,6 +42,14 @@ def check_text(file: str, text: str, known: Steps | None = None) -> tuple[Flow |
 def check(flow: Flow, known: Steps | None = None) -> tuple[Fault, ...]:
     """Every fault of a flow. `known` are the steps there are; those that are shipped, unless said otherwise."""
     return tuple(sorted(set(_Checker(flow, steps.shipped() if known is None else known).faults())))
+
+
+def returns(flow: Flow) -> bool:
+    """Whether a flow gives the caller back at its end: it is called on a call that lasts, and fit for no line.
+
+    Raises `InvalidFlowError`.
+    """
+    return any(RETURNED in step.ends for step in steps_of(flow).values())
 
 
 @lru_cache(maxsize=256)
@@ -92,6 +100,7 @@ class _Checker:
                 yield from self._wiring(node, step)
                 yield from self._texts(node, step)
                 yield from (self._fault(node, said, *keys) for keys, said in step.faults(self.flow))
+        yield from self._two_kinds_of_ends()
         yield from self._unreachable()
         yield from self._endless()
         yield from self._circles()
@@ -165,6 +174,16 @@ class _Checker:
         for node in self.flow.nodes.values():
             if node.name in self.reached and node.name not in ends:
                 yield self._fault(node, "no way leads from here to an end of the call")
+
+    def _two_kinds_of_ends(self) -> Found:
+        """Whoever called the flow gets the caller back on every way, or on none."""
+        if not any(RETURNED in step.ends for step in self.steps.values()):
+            return
+        for name, step in self.steps.items():
+            if step.ends and RETURNED not in step.ends:
+                node = self.flow.nodes[name]
+                said = f"the step {node.step} ends the call, in a flow that gives the caller back by the step return"
+                yield self._fault(node, said, "step")
 
     def _may_end(self, node: Node) -> bool:
         """Also true of a node with a fault of its own: where it leads is not known yet."""

@@ -1,4 +1,8 @@
-"""Whether a flow is fit for calls that we make: whoever is called by a machine must be able to say stop by a key."""
+"""What a flow is fit for: calls that we make, a line, or to be called on a call that lasts.
+
+Whoever is called by a machine must be able to say stop by a key. A flow that gives the caller back at its end needs
+somebody to give her to.
+"""
 
 from __future__ import annotations
 
@@ -28,17 +32,44 @@ class NoOptOutError(InvalidInputError):
     code = "flow.no_opt_out"
 
 
-def gives_back(flow: Flow) -> bool:
-    """Whether it can be run on a call within another: some step of it gives the caller back."""
-    return any(node.step == RETURN_STEP for node in flow.nodes.values())
+class ReturnsError(InvalidInputError):
+    """The flow gives the caller back at its end, by a step return: only somebody on the call can call it. Lead the
+    number to a flow that ends the call."""
+
+    code = "flow.returns"
+
+
+class DoesNotReturnError(InvalidInputError):
+    """The flow ends the call, and would not give the caller back: take one that ends with the step return."""
+
+    code = "flow.does_not_return"
 
 
 async def require(connection: Connection, name: str, *, purpose: str) -> None:
-    """Raises `UnknownFlowError`, `InvalidFlowError` or `NoOptOutError`."""
+    """Of a flow for calls that we make. Raises `UnknownFlowError`, `InvalidFlowError`, `ReturnsError` or
+    `NoOptOutError`."""
+    flow = await _found(connection, name)
+    if check.returns(flow):
+        raise ReturnsError(f"The flow {name!r} cannot be used here: {ReturnsError.__doc__}")
+    if purpose != SERVICING and not any(node.step == OPT_OUT_STEP for node in flow.nodes.values()):
+        raise NoOptOutError(f"The flow {name!r} has no step opt_out: {NoOptOutError.__doc__}")
+
+
+async def require_for_line(connection: Connection, name: str) -> None:
+    """Of a flow that a number leads to. Raises `UnknownFlowError`, `InvalidFlowError` or `ReturnsError`."""
+    if check.returns(await _found(connection, name)):
+        raise ReturnsError(f"The flow {name!r} cannot be used here: {ReturnsError.__doc__}")
+
+
+def require_to_be_called(flow: Flow) -> None:
+    """Of a flow that an agent calls on a call that lasts. Raises `InvalidFlowError` or `DoesNotReturnError`."""
+    if not check.returns(flow):
+        raise DoesNotReturnError(f"The flow {flow.name!r} cannot be used here: {DoesNotReturnError.__doc__}")
+
+
+async def _found(connection: Connection, name: str) -> Flow:
     newest = {one.name: one.content for one in await lines.newest_flows(connection)}
     if name not in newest and name not in shipped.names():
         known = sorted({*newest, *shipped.names()})
         raise UnknownFlowError(f"There is no flow {name!r}; there are: {', '.join(known)}.")
-    flow = check.checked(f"{name}.toml", newest[name]) if name in newest else shipped.flow(name)
-    if purpose != SERVICING and not any(node.step == OPT_OUT_STEP for node in flow.nodes.values()):
-        raise NoOptOutError(f"The flow {name!r} has no step opt_out: {NoOptOutError.__doc__}")
+    return check.checked(f"{name}.toml", newest[name]) if name in newest else shipped.flow(name)

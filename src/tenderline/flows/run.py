@@ -13,7 +13,7 @@ from tenderline.flows.call import Backstage, Call, CallEndedError
 from tenderline.flows.check import steps_of
 from tenderline.flows.graph import Flow
 from tenderline.flows.phrase import nearest
-from tenderline.flows.step import Step
+from tenderline.flows.step import RETURNED, Step
 
 log = structlog.get_logger(__name__)
 
@@ -25,7 +25,7 @@ FAILED = "failed"
 CANCELLED = "cancelled"
 TOO_LONG = "steps_max"
 
-End = Literal["hung_up", "transferred", "caller_hung_up", "failed", "steps_max"]
+End = Literal["hung_up", "transferred", "returned", "caller_hung_up", "failed", "steps_max"]
 
 
 class Path(Protocol):
@@ -49,8 +49,8 @@ async def run(
     steps_max: int = STEPS_MAX,
     steps: Mapping[str, Step] | None = None,
 ) -> str:
-    """Walks the flow to its end, and says which it was: an end of a step (`hung_up`, `transferred`),
-    `caller_hung_up`, `failed`, or `steps_max`.
+    """Walks the flow to its end, and says which it was: an end of a step (`hung_up`, `transferred`,
+    `returned`), `caller_hung_up`, `failed`, or `steps_max`. A flow that returns hangs up in no case: somebody waits.
 
     Raises `InvalidFlowError` for a flow with a fault, before the call is taken; `steps` of one that was prepared
     otherwise are taken as they are. A cancellation passes through at once; whoever cancels ends the call.
@@ -125,7 +125,7 @@ class _Walk:
             self.path.left(at, left, self.backstage.now())
 
     async def give_up(self, end: str) -> str:
-        """A word of apology, and good-bye."""
+        """A word of apology, and good-bye; of a flow that returns, the word alone."""
         try:
             if self.flow.apology is not None:
                 await self.call.say(self.flow.apology.spoken(self.call.language, {}), cut_by_key=False)
@@ -133,6 +133,7 @@ class _Walk:
             return end
         except Exception as error:  # noqa: BLE001  # the line must be free, whether or not anything could be said
             log.error("flow.apology_failed", flow=self.flow.name, error=type(error).__name__)
-        with suppress(CallEndedError):
-            await self.call.hang_up()
+        if not any(RETURNED in step.ends for step in self.steps.values()):
+            with suppress(CallEndedError):
+                await self.call.hang_up()
         return end

@@ -30,6 +30,8 @@ RECORDING_OFF = "recording_off"
 RECORDING_ANNOUNCED = "recording_announced"
 AT_THE_START: Facts = frozenset({RECORDING_OFF})
 """True of every call before its first step."""
+RETURNED = "returned"
+"""The end of a flow that gives the caller back to whoever called it, instead of ending the call."""
 
 
 def confirmed(variable: str) -> str:

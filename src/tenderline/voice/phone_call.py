@@ -18,10 +18,10 @@ from tenderline.voice import card_entry, codec, secure_payment
 from tenderline.voice.card_entry import Attended, Cards, framed
 from tenderline.voice.orders import Order, Orders
 from tenderline.voice.packet import PCMU
+from tenderline.voice.pair import Pair
 from tenderline.voice.party import Party
 from tenderline.voice.secure_payment import Entry, Means
 from tenderline.voice.switch import Switch
-from tenderline.voice.pair import Pair
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from tenderline.app import Services
-from tenderline.flows import fitness
+from tenderline.flows import check
 from tenderline.flows import run as flow_run
 from tenderline.flows.call import Backstage
 from tenderline.store.recording_store import RecordingStore
@@ -33,7 +33,7 @@ class SubFlows:
     def knows(self, name: str) -> bool:
         """Whether there is one of this name that gives the caller back."""
         found = self._directory.flow(name)
-        return found is not None and fitness.gives_back(found[0])
+        return found is not None and check.returns(found[0])
 
     async def run(self, call: PhoneCall, name: str) -> str:
         """Walks it; how it ended."""

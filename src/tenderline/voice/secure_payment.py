@@ -109,7 +109,7 @@ async def take(order: Order, pair: Pair, means: Means) -> None:
 async def _run(wanted: Wanted, means: Means) -> Result:
     variables, assert_run = means.variables, means.run
     assert assert_run is not None, "looked at before it began"
-    for name in ("payment", "payment_result", "reference", "last_four", "amount", "distress"):
+    for name in ("payment", "payment_result", "reference", "last_four", "brand", "amount"):
         variables.pop(name, None)
     variables.update(wanted.values)
     variables["payment_mode"] = wanted.mode

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import msgspec
 
@@ -22,7 +22,7 @@ from tenderline.flows import run as flow_run
 from tenderline.flows.call import Call, CallEndedError, CardKeyed, ChargeResult, PaymentBegun, Settlement, Value
 from tenderline.flows.graph import Flow
 from tenderline.flows.spoken import said
-from tenderline.store.conversations import SegmentKind
+from tenderline.store.conversations import Purpose, SegmentKind
 from tenderline.voice.dialog import Dialog
 from tenderline.voice.engine import MediaEngine
 from tenderline.voice.party import Party
@@ -32,6 +32,7 @@ from tenderline.voice.prompts.pack import Prompts
 from tenderline.voice.sip import Endpoint
 from tenderline.voice.sip_limits import SourceLimits
 from tenderline.voice.switch import AgentOnCall, NoAgent, Unreached
+from tenderline.voice.timeline import Entry
 from tenderline.voice.trial_phone import CallFailedError, TrialPhone
 
 HOST = "127.0.0.1"
@@ -160,6 +161,15 @@ class _Books:
 
     def segment(self, kind: SegmentKind, detail: str = "") -> None:
         del kind, detail
+
+    def join(self, id: UUID, purpose: Purpose, address: str | None) -> None:
+        del id, purpose, address
+
+    def leave(self, id: UUID) -> None:
+        del id
+
+    def note(self, entry: Entry) -> None:
+        del entry
 
     def entered(self, node: str, step: str, at: datetime) -> None:
         del step, at

@@ -70,12 +70,11 @@ async def put(request: AnyRequest) -> Redirect:
     flow, language, campaign = _text(form, "flow", 40), _text(form, "language", 10), _text(form, "campaign", 60)
     if not campaign:
         raise InvalidInputError("Name the campaign: reports are told by it.")
-    if flow not in await _texts(request):
-        raise InvalidInputError(f"There is no flow {flow!r}.")
     if not re.fullmatch(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*", language):
         raise InvalidInputError("Write the language as en or es.")
     currency = Money.parse(1, _text(form, "currency", 3)).currency
     async with services_of(request).pool.acquire() as connection, connection.transaction():
+        await fitness.require_for_line(connection, flow)
         await lines.put_line(
             connection,
             number=number,

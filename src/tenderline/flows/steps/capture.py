@@ -12,9 +12,10 @@ from tenderline.flows import card_words
 from tenderline.flows.call import Backstage, Call, CallEndedError, CardKeyed, LeftBecause, Value
 from tenderline.flows.phrase import Text
 from tenderline.flows.step import RECORDING_OFF, Facts, Step, StepError, Touch, confirmed, spoken
-from tenderline.flows.variables import Sets
+from tenderline.flows.variables import Reads, Sets
 
 AMOUNT = "amount"
+DECLINES_MAX = 10
 
 
 class Capture(Step, frozen=True):
@@ -26,10 +27,12 @@ class Capture(Step, frozen=True):
     variable: Sets = Sets("payment")
     reference: Sets = Sets("reference")
     last_four: Sets = Sets("last_four")
+    brand: Sets = Sets("brand")
     text_announced: Annotated[
         bool, Meta(description="The caller was told that her number gets a text about the payment, and went on.")
     ] = False
-    declines_max: Annotated[int, Meta(ge=1, le=10, description="Cards that may be declined.")] = 3
+    declines_max: Annotated[int, Meta(ge=1, le=DECLINES_MAX, description="Cards that may be declined.")] = 3
+    declines_max_from: Annotated[Reads | None, Meta(description="Variable with their number, instead.")] = None
 
     touches: ClassVar[frozenset[Touch]] = frozenset({"caller", "database", "network"})
     needs: ClassVar[Facts] = frozenset({RECORDING_OFF, confirmed(AMOUNT)})
@@ -37,12 +40,18 @@ class Capture(Step, frozen=True):
 
     def sets_on(self, exit: str) -> frozenset[str]:
         """What is known of the payment, when there is one."""
-        names = {str(self.variable), str(self.reference), str(self.last_four)}
+        names = {str(self.variable), str(self.reference), str(self.last_four), str(self.brand)}
         return frozenset(names) if exit == "charged" else frozenset()
 
     def samples(self) -> Mapping[str, Value]:
         """What is said of a payment."""
-        return {str(self.variable): "0", str(self.reference): "12345678", str(self.last_four): "1111"}
+        known: tuple[tuple[str, Value], ...] = (
+            (self.variable, "0"),
+            (self.reference, "12345678"),
+            (self.last_four, "1111"),
+            (self.brand, "visa"),
+        )
+        return dict(known)
 
     def waits_on(self, exit: str) -> bool:
         """It waits for keys."""
@@ -62,7 +71,7 @@ class Capture(Step, frozen=True):
             return "system_problem"
         why: LeftBecause | None = "abandoned"
         try:
-            for _ in range(self.declines_max):
+            for _ in range(self._declines_max(call)):
                 card = await call.card(lambda prompt, values: card_words.spoken(prompt, call.language, values))
                 if not isinstance(card, CardKeyed):
                     why = card
@@ -76,6 +85,7 @@ class Capture(Step, frozen=True):
                     call.variables[str(self.variable)] = payment.id
                     call.variables[str(self.reference)] = payment.reference
                     call.variables[str(self.last_four)] = card.last_four
+                    call.variables[str(self.brand)] = card.brand
                     return "charged"
                 if charged == "failed":
                     return "system_problem"
@@ -88,3 +98,10 @@ class Capture(Step, frozen=True):
         finally:
             if why is not None:
                 await backstage.leave_payment(payment.id, why)
+
+    def _declines_max(self, call: Call) -> int:
+        """What was set for this call, when it is a number that makes sense."""
+        found = call.variables.get(self.declines_max_from) if self.declines_max_from else None
+        if isinstance(found, int) and not isinstance(found, bool) and 1 <= found <= DECLINES_MAX:
+            return found
+        return self.declines_max
