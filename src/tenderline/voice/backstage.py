@@ -35,6 +35,8 @@ _LEFT: Final[dict[str, captures.State]] = {
     "card_refused": "declined",
     "declined": "declined",
 }
+_MODES: Final[dict[Value, captures.Mode]] = {"leave": "leave", "attended": "attended"}
+"""Set by whoever runs a flow for an agent."""
 
 
 class DatabaseBackstage:
@@ -149,7 +151,7 @@ class DatabaseBackstage:
                     person_id=person_id,
                     contact_point_id=point_id,
                     conversation_id=call.conversation_id,
-                    mode="automated",
+                    mode=_MODES.get(call.variables.get("payment_mode"), "automated"),
                     money=amount,
                     campaign=_text(call.variables.get("campaign")),
                     fund=_text(call.variables.get("fund")),

@@ -163,8 +163,8 @@ def _restart(attended: Attended, detail: Detail) -> Detail:
 def _end(wanted: Wanted, result: Result, means: Means) -> None:
     known, at = means.variables, datetime.now(UTC)
     payment, last_four = known.get("payment"), known.get("last_four")
-    capture_session_id = UUID(payment) if isinstance(payment, str) else None
-    kept = last_four if isinstance(last_four, str) else None
+    capture_session_id = UUID(payment) if isinstance(payment, str) and payment else None
+    kept = last_four if isinstance(last_four, str) and last_four else None
     means.note(
         lambda connection: secure_sessions.end(
             connection, wanted.session_id, at, result, capture_session_id=capture_session_id, last_four=kept
