@@ -1,5 +1,6 @@
-"""An agent takes a payment on a live call: she waits outside, or stays and hears no tones; either way she comes back."""
+"""An agent takes a payment on a live call: she waits outside, or stays and hears no tones, and gets the caller back."""
 
+# ruff: noqa: F811  # a fixture that is imported is named again by whoever takes it
 from __future__ import annotations
 
 import asyncio

@@ -39,3 +39,21 @@ def test_money_is_written_as_its_currency_and_locale_want(minor, currency, local
 def test_no_input_raises_anything_but_the_named_error(minor, currency):
     with contextlib.suppress(InvalidMoneyError):
         Money.parse(minor, currency).format()
+
+
+@given(st.integers(1, AMOUNT_MINOR_MAX), st.sampled_from(["USD", "JPY", "BHD"]))
+def test_an_amount_that_is_written_is_read_again(minor, currency):
+    places = {"USD": 2, "JPY": 0, "BHD": 3}[currency]
+    whole, part = divmod(minor, 10**places)
+    written = f"{whole}.{part:0{places}d}" if places else str(whole)
+    assert Money.read(written, currency) == Money(minor, currency)
+
+
+@pytest.mark.parametrize(
+    ("text", "currency"),
+    [("0", "USD"), ("0.004", "USD"), ("1.5", "JPY"), ("-1", "USD"), ("1e3", "USD"), ("", "USD"), ("1" * 14, "USD"),
+     ("1,000", "USD"), ("٣", "USD"), ("25", "XXZ"), ("25", None)],
+)  # fmt: skip
+def test_what_is_no_amount_is_refused(text, currency):
+    with pytest.raises(InvalidMoneyError):
+        Money.read(text, currency)

@@ -14,6 +14,7 @@ from tenderline.api.auth import SCOPE, grant_of
 from tenderline.api.errors import documented
 from tenderline.api.telephony import READ_SCOPE
 from tenderline.app import Services
+from tenderline.core.errors import TenderlineError
 from tenderline.payments import agent_started
 from tenderline.payments.agent_started import Begun, Wish
 from tenderline.store import answered_requests, live_commands, secure_sessions
@@ -101,7 +102,7 @@ def _entity(one: SecureSession) -> SecureSessionEntity:
     operation_id="postConversationParticipantSecureivrsessions",
     summary="Start a payment on a live call",
     security=[{"oauth2": [CALLS_SCOPE]}],
-    responses=documented(400, 401, 403, 404, 409, 413, 422, 429, 504),
+    responses=documented(400, 401, 403, 404, 409, 413, 422, 429, 503),
 )
 async def start(
     request: Request[Any, Any, Any],
@@ -123,6 +124,7 @@ async def start(
         values=data.user_data,
     )
     asks = data.source_participant_id or participant_id
+    route, body = f"POST {request.url.path}", msgspec.json.encode(data)
     async with services.pool.acquire() as connection, connection.transaction():
 
         async def do() -> Begun:
@@ -131,15 +133,15 @@ async def start(
             )
 
         begun = await answered_requests.once(
-            connection,
-            client=client,
-            route=f"POST {request.url.path}",
-            key=idempotency_key,
-            body=msgspec.json.encode(data),
-            kind=Begun,
-            do=do,
+            connection, client=client, route=route, key=idempotency_key, body=body, kind=Begun, do=do
         )
-    return _entity(await agent_started.accepted(services, begun))
+    try:
+        return _entity(await agent_started.accepted(services, begun))
+    except TenderlineError:
+        # It was not begun: the same wish may be asked for again at once.
+        async with services.pool.acquire() as connection:
+            await answered_requests.forget(connection, client=client, route=route, key=idempotency_key, body=body)
+        raise
 
 
 @get(
@@ -202,7 +204,7 @@ async def _order(
     operation_id="postConversationParticipantSecureivrsessionCancel",
     summary="Stop a payment before the card is charged",
     security=[{"oauth2": [CALLS_SCOPE]}],
-    responses=documented(401, 403, 404, 409, 429, 504),
+    responses=documented(401, 403, 404, 409, 429, 503),
 )
 async def cancel(
     request: Request[Any, Any, Any],
@@ -222,7 +224,7 @@ async def cancel(
     operation_id="postConversationParticipantSecureivrsessionRestart",
     summary="Ask the caller for a field again",
     security=[{"oauth2": [CALLS_SCOPE]}],
-    responses=documented(400, 401, 403, 404, 409, 413, 422, 429, 504),
+    responses=documented(400, 401, 403, 404, 409, 413, 422, 429, 503),
 )
 async def restart(
     request: Request[Any, Any, Any],

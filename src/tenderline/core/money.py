@@ -13,7 +13,7 @@ from babel.numbers import format_currency, get_currency_precision
 
 from tenderline.core.errors import InvalidInputError
 
-_AMOUNT = re.compile(r"\d{1,13}(\.\d{1,4})?")
+_AMOUNT = re.compile(r"[0-9]{1,13}(\.[0-9]{1,4})?")
 AMOUNT_MINOR_MAX = 10**12
 """Ten billion dollars. A larger debt is a bug or an attack; it is held for a person to look at."""
 

@@ -37,8 +37,7 @@ async def once(
     do: Callable[[], Awaitable[A]],
 ) -> A:
     """The answer of `do`, or the one it gave before, in the caller's transaction. Raises `KeyReusedError`."""
-    digest = hashlib.sha256(body).digest()
-    name = f"key:{key}" if key is not None else f"body:{digest.hex()}"
+    name, digest = _name(key, body)
     await connection.execute(query("answered_requests", "lock"), client, route, name)
     valid_s = ALIKE_S if key is None else KEPT_S
     row = await connection.fetchrow(query("answered_requests", "get"), client, route, name, valid_s)
@@ -50,6 +49,16 @@ async def once(
     kept = msgspec.json.encode(answer).decode()
     await connection.execute(query("answered_requests", "put"), client, route, name, digest, kept)
     return answer
+
+
+async def forget(connection: Connection, *, client: str, route: str, key: str | None, body: bytes) -> None:
+    """What was answered came to nothing after all: the same request is a new one."""
+    await connection.execute(query("answered_requests", "forget"), client, route, _name(key, body)[0])
+
+
+def _name(key: str | None, body: bytes) -> tuple[str, bytes]:
+    digest = hashlib.sha256(body).digest()
+    return (f"key:{key}" if key is not None else f"body:{digest.hex()}"), digest
 
 
 async def sweep(connection: Connection) -> None:

@@ -48,3 +48,8 @@ async def append(connection: Connection, events: Iterable[Event]) -> list[UUID]:
 async def hint(pool: Pool) -> None:
     """Tells whoever listens to look. Losing it costs a tick of delay, nothing else."""
     await pool.execute("SELECT pg_notify($1, '')", CHANNEL)
+
+
+async def hint_with(connection: Connection) -> None:
+    """The same, with the commit of the caller's transaction."""
+    await connection.execute("SELECT pg_notify($1, '')", CHANNEL)

@@ -40,7 +40,7 @@ class NoAnswerError(TenderlineError):
     """The node that carries the call did not answer in time; look at the call before you ask again."""
 
     code = "call.no_answer"
-    status = 504
+    status = 503
 
     def __init__(self, *, is_withdrawn: bool) -> None:
         super().__init__()

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 import asyncpg
 import structlog
 
+from tenderline.store import events
 from tenderline.store.db import Connection, Pool
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -101,6 +102,7 @@ class Timeline:
                 async with connection.transaction():
                     for entry in batch:
                         await entry(connection)
+                    await events.hint_with(connection)
             except _LATER:
                 raise
             except asyncpg.PostgresError:

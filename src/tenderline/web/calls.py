@@ -7,19 +7,24 @@ from uuid import UUID
 
 from litestar import Request, Response, get
 from litestar.params import FromPath
+from litestar.response import Stream
 
 from tenderline.core import recording_file
 from tenderline.core.errors import NotFoundError, TenderlineError
 from tenderline.desk import calls as desk
+from tenderline.desk import secure
 from tenderline.flows import draw, load, shipped
 from tenderline.store import audit, recordings
 from tenderline.store.recording_store import RecordingStore
 from tenderline.store.users import Permission
+from tenderline.web import stream
 from tenderline.web.pages import HTML, page, render, services_of
-from tenderline.web.sign_in import BACKGROUND, PERMISSION, session_of, shell
+from tenderline.web.sign_in import BACKGROUND, PERMISSION, SESSION_COOKIE, live_session, session_of, shell
 
 PATH: Final = "/calls"
 WAV: Final = "audio/wav"
+PAUSE_S: Final = 0.25
+"""An agent watches a card being keyed in: a call's page looks up to four times a second while something happens."""
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -58,15 +63,22 @@ async def _call(request: AnyRequest, call_id: UUID) -> tuple[str, str]:
         connection.transaction(isolation="repeatable_read", readonly=True),
     ):
         view = await desk.read_call(connection, call_id)
-    if view is None:
-        raise NotFoundError("There is no call of this id; the list of calls leads to those there are.")
-    user = session_of(request).user
+        if view is None:
+            raise NotFoundError("There is no call of this id; the list of calls leads to those there are.")
+        panel = await secure.read(connection, view.conversation)
+    session = session_of(request)
+    user = session.user
     live = render(
         "call_live.html",
         view=view,
         picture=_picture(view),
         may_listen=user.may(Permission.LISTEN),
         may_listen_to_all=user.may(Permission.LISTEN_SENSITIVE),
+        secure=panel,
+        secure_modes=secure.MODES,
+        secure_fields=secure.FIELDS,
+        may_take_payment=user.may(Permission.TAKE_PAYMENT),
+        csrf_token=session.csrf_token,
     )
     who = f"Call to {view.line.called}" if view.line.direction == "outbound" else f"Call from {view.line.caller}"
     return who, live
@@ -95,6 +107,22 @@ async def show_call(request: AnyRequest, call_id: FromPath[UUID]) -> Response[st
 async def poll_call(request: AnyRequest, call_id: FromPath[UUID]) -> Response[str]:
     """The live part alone."""
     return Response((await _call(request, call_id))[1], media_type=HTML)
+
+
+@get("/stream/calls/{call_id:uuid}", include_in_schema=False, opt={BACKGROUND: True})
+async def stream_call(request: AnyRequest, call_id: FromPath[UUID]) -> Stream:
+    """The live part as a stream."""
+    services = services_of(request)
+    token = request.cookies.get(SESSION_COOKIE, "")
+
+    async def look() -> str:
+        return (await _call(request, call_id))[1]
+
+    async def is_signed_in() -> bool:
+        return await live_session(services, token, touch=False) is not None
+
+    await look()  # an unknown call is a 404 now, not a stream that breaks
+    return stream.respond(request, look, is_signed_in, pause_s=PAUSE_S)
 
 
 @get("/recordings/{recording_id:uuid}", include_in_schema=False, opt={PERMISSION: Permission.LISTEN})
