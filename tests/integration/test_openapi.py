@@ -28,6 +28,7 @@ from tenderline.store import db
 START_TIMEOUT_S = 60.0
 EXAMPLES_MAX = 25
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+SECURE = "/api/v2/conversations/{conversation_id}/participants/{participant_id}/secureivrsessions"
 ROUTES = [
     ("/oauth/token", "POST"),
     ("/health/live", "GET"),
@@ -58,12 +59,17 @@ ROUTES = [
     ("/api/v2/conversations/calls", "POST"),
     ("/api/v2/conversations", "GET"),
     ("/api/v2/conversations/{conversation_id}", "GET"),
+    (SECURE, "GET"),
+    (SECURE, "POST"),
+    (f"{SECURE}/{{session_id}}", "GET"),
+    (f"{SECURE}/{{session_id}}/cancel", "POST"),
+    (f"{SECURE}/{{session_id}}/restart", "POST"),
 ]
-SCOPES = ("outbound:read", "outbound:write", "contactcenter:read", "integration:all")
+SCOPES = ("outbound:read", "outbound:write", "contactcenter:read", "integration:all", "oauth:api:callcenter")
 NOTHING_TO_GET_WRONG = {"/health/live", "/health/ready", "/api/v2/recovery/dead-letters", "/api/v2/compliance/dnclists"}
 NOTHING_TO_GET_WRONG |= {"/api/v2/compliance/dnclists/{list_name}/entries/{value}"}  # any text may be asked about
 NOTHING_TO_GET_WRONG |= {"/api/v2/telephony/lines", "/api/v2/telephony/calling-campaigns"}
-ANYTHING_GOES = {("/api/v2/webhooks/endpoints", "GET"), ("/api/v2/telephony/lines/{number}", "DELETE")}
+ANYTHING_GOES = {(SECURE, "GET"), ("/api/v2/webhooks/endpoints", "GET"), ("/api/v2/telephony/lines/{number}", "DELETE")}
 
 
 class Running:
