@@ -230,6 +230,9 @@ class CaptureSettings(Section):
 
     enabled: bool = Field(default=False, description="Whether cards are taken by the keys of a telephone.")
     gateway: str | None = Field(default=None, description="Gateway that charges them. Unset: the first there is.")
+    shared_account: bool = Field(
+        default=False, description="Others charge at the same gateway account: their payments are not held unmatched."
+    )
     allowed_brands: list[str] = Field(
         default=[], max_length=20, description="Brands that are taken: visa, mastercard, amex, … Empty: every brand."
     )

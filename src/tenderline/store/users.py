@@ -58,6 +58,8 @@ class Permission(StrEnum):
     """Say who is told by webhook, and send what was missed again."""
     SCANS = "scans"
     """Read what searches for card data found."""
+    MONEY = "money"
+    """Give money back, and settle money that nobody can explain."""
 
 
 _LOOK = frozenset({Permission.VIEW})
@@ -75,7 +77,7 @@ PERMISSIONS: Final[dict[Role, frozenset[Permission]]] = {
         Permission.LISTEN_SENSITIVE,
         Permission.SCANS,
     },
-    Role.SUPERVISOR: _ACT | {Permission.LISTEN},
+    Role.SUPERVISOR: _ACT | {Permission.LISTEN, Permission.MONEY},
     Role.ENGINEER: _ACT | {Permission.LINES, Permission.WEBHOOKS, Permission.SCANS},
     Role.ADMIN: frozenset(Permission),
 }
