@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -111,6 +111,21 @@ class RefundRequest(msgspec.Struct, frozen=True, kw_only=True):
     """The gateway's own id of it, once it is known."""
 
 
+class CardTarget(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a card that is keyed in becomes a token: what the process that holds its digits must know, and no more."""
+
+    kind: Literal["stripe", "braintree", "adyen", "generic"]
+    """The protocol, by its name in `cardholder/gateways`."""
+    url: str
+    api_key: str
+    timeout_s: float
+    ca_file: str | None = None
+    account: str | None = None
+
+    def __repr__(self) -> str:
+        return f"CardTarget({self.kind})"
+
+
 class Gateway(Protocol):
     """One payment gateway. Every call has a time-out; `GatewayUnavailableError` means try later."""
 
@@ -153,6 +168,10 @@ class Gateway(Protocol):
 
     async def close_pay_page(self, reference: str) -> PayPageState:
         """Sees to it that nobody can pay on a page any more; how it stands then. OPEN: it could not be closed."""
+        ...
+
+    def card_target(self) -> CardTarget | None:
+        """Where cards keyed in on the telephone become tokens that `charge` takes; None when they do not here."""
         ...
 
     async def prepare_charge(self, request: ChargeRequest) -> str:

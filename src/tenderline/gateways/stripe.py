@@ -6,6 +6,7 @@ What comes back is read as plain JSON with the same eyes as a webhook, so that a
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping
 from typing import Any, Final
@@ -18,6 +19,7 @@ from tenderline.core.facts import FactKind, Payer, PaymentFact, RefundFact
 from tenderline.core.webhooks import Envelope
 from tenderline.gateways import stripe_charges, stripe_refunds
 from tenderline.gateways.base import (
+    CardTarget,
     ChargeAnswer,
     ChargeRequest,
     GatewayRefusedError,
@@ -187,6 +189,13 @@ class Stripe:
             pass
         return await self.read_pay_page(reference)
 
+    def card_target(self) -> CardTarget | None:
+        """A payment method, made with our key; none without one."""
+        if self._settings.api_key is None:
+            return None
+        key = self._settings.api_key.get_secret_value()
+        return CardTarget(kind="stripe", url=self._settings.api_url, api_key=key, timeout_s=self._settings.timeout_s)
+
     async def prepare_charge(self, request: ChargeRequest) -> str:
         """A payment intent with the card, not confirmed yet."""
         return await stripe_charges.prepare(self._api, request, moto=self._settings.moto)
@@ -275,9 +284,10 @@ class Stripe:
             return transaction_id
         if transaction_id.startswith(_INTENT_PREFIX):
             what = f"payment intent {transaction_id}"
-            intent = await ask(what, self._api.v1.payment_intents.retrieve_async(transaction_id))
-            if intent.fields.get("status") == "succeeded":
-                return transaction_id
+            with contextlib.suppress(NotThereError):
+                intent = await ask(what, self._api.v1.payment_intents.retrieve_async(transaction_id))
+                if intent.fields.get("status") == "succeeded":
+                    return transaction_id
         found = await self._marked_intent(transaction_id)
         identity = object_id(found[0]) if found else None
         if identity is None:

@@ -1,6 +1,6 @@
 -- name: lock_payment
 -- Who refunds waits here for whoever refunds the same payment: what is left is counted once.
-SELECT pg_advisory_xact_lock(hashtextextended('refund:' || $1::text, 1))
+SELECT pg_advisory_xact_lock(hashtextextended('refund:' || $1::uuid::text, 1))
 
 -- name: intend
 INSERT INTO refund (id, payment_id, gateway, amount_minor, currency, reason, asked_by)
