@@ -14,6 +14,7 @@ from tenderline.compliance import ruleset
 from tenderline.config import Settings
 from tenderline.core.errors import ConfigurationError
 from tenderline.gateways.base import Gateway
+from tenderline.gateways.generic import Generic
 from tenderline.gateways.stripe import Stripe
 from tenderline.messengers.base import Channel, InboundSource, Messenger
 from tenderline.messengers.mail_replies import MailReplies
@@ -89,6 +90,8 @@ def gateways(settings: Settings) -> dict[str, Gateway]:
     found: list[Gateway] = []
     if settings.stripe.api_key is not None or settings.stripe.webhook_secrets:
         found.append(Stripe(settings.stripe))
+    if settings.generic.api_url is not None:
+        found.append(Generic(settings.generic, settings.public_url))
     return {gateway.name: gateway for gateway in found}
 
 

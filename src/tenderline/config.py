@@ -20,6 +20,7 @@ from tenderline.config_sections import ApiSettings as ApiSettings
 from tenderline.config_sections import AuditSettings as AuditSettings
 from tenderline.config_sections import CaptureSettings as CaptureSettings
 from tenderline.config_sections import ComplianceSettings as ComplianceSettings
+from tenderline.config_sections import GenericSettings as GenericSettings
 from tenderline.config_sections import RecoverySettings as RecoverySettings
 from tenderline.config_sections import ScanSettings as ScanSettings
 from tenderline.config_sections import Section as Section
@@ -69,6 +70,7 @@ class Settings(BaseSettings):
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="How much is logged.")
     stripe: StripeSettings = StripeSettings()
+    generic: GenericSettings = GenericSettings()
     twilio: TwilioSettings = TwilioSettings()
     smtp: SmtpSettings = SmtpSettings()
     recovery: RecoverySettings = RecoverySettings()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_origin
+from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
@@ -23,6 +25,7 @@ from tenderline.core import zones
 from tenderline.core.client_address import Network
 
 NETWORKS_MAX = 32
+_ADDRESS = re.compile(r"[0-9.]+|[0-9a-fA-F:]+")
 
 
 class Section(BaseModel):
@@ -73,6 +76,45 @@ class StripeSettings(Section):
     moto: bool = Field(
         default=False, description="Mark telephone payments as telephone orders; Stripe must have allowed it to you."
     )
+
+
+class GenericSettings(Section):
+    """A payment gateway of your own, or an adapter of yours before one. Without an address it is off."""
+
+    api_url: str | None = Field(
+        default=None, description="Where it is, https://…; see docs/reference/generic-gateway.md."
+    )
+    api_key: SecretStr | None = Field(default=None, description="Sent as Authorization: Bearer.")
+    webhook_secrets: list[SecretStr] = Field(
+        default=[], max_length=2, description="By which it signs its webhooks; two while one is rotated."
+    )
+    token_url: str | None = Field(default=None, description="Where cards become tokens. Unset: api_url/tokens.")
+    callback_url: str | None = Field(
+        default=None, description="Where it posts its webhooks. Unset: public_url/webhooks/generic."
+    )
+    transaction_type: str = Field(
+        default="DONATION", pattern="^[A-Z][A-Z_]{0,39}$", description="What payments by telephone are called there."
+    )
+    ca_file: Path | None = Field(default=None, description="CA certificates to trust instead of the system's.")
+    timeout_s: float = Field(default=10.0, gt=0, le=60, description="Longest wait for one answer.")
+
+    @field_validator("api_url", "token_url")
+    @classmethod
+    def _is_safe(cls, value: str | None) -> str | None:
+        """TLS, since a key is sent there; plain http only to this very machine."""
+        if value is None:
+            return None
+        try:
+            parts = urlsplit(value)
+            host = parts.hostname or ""
+            is_loopback = host == "localhost" or (_ADDRESS.fullmatch(host) and ip_address(host).is_loopback)
+        except ValueError:
+            raise ValueError("write it as https://gateway.example.org/v1") from None
+        if not host or parts.query or parts.fragment or parts.username is not None:
+            raise ValueError("write it as https://gateway.example.org/v1")
+        if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback):
+            raise ValueError("it must begin with https://; plain http is only for this very machine")
+        return value.rstrip("/")
 
 
 class TwilioSettings(Section):
@@ -230,6 +272,9 @@ class CaptureSettings(Section):
 
     enabled: bool = Field(default=False, description="Whether cards are taken by the keys of a telephone.")
     gateway: str | None = Field(default=None, description="Gateway that charges them. Unset: the first there is.")
+    shared_account: bool = Field(
+        default=False, description="Others charge at the same gateway account: their payments are not held unmatched."
+    )
     allowed_brands: list[str] = Field(
         default=[], max_length=20, description="Brands that are taken: visa, mastercard, amex, … Empty: every brand."
     )

@@ -18,6 +18,7 @@ from tenderline_sandbox.carrier import Carrier
 from tenderline_sandbox.carrier_api import CarrierApi
 from tenderline_sandbox.control import EXPLAINED_ERRORS, Control
 from tenderline_sandbox.faults import FaultError, FaultSwitches
+from tenderline_sandbox.generic_bank import GenericBank
 from tenderline_sandbox.mailbox import Mailbox, MissingMailError
 from tenderline_sandbox.pages import Pages
 from tenderline_sandbox.settings import LOOPBACK, SandboxSettings
@@ -45,7 +46,9 @@ class Sandbox:
         self.carrier: Carrier
         self.mailbox: Mailbox
         self.bank: Bank
+        self.generic: GenericBank
         self._bank_faults: FaultSwitches
+        self._generic_faults: FaultSwitches
         self._smtp: SmtpServer
 
     @property
@@ -66,7 +69,12 @@ class Sandbox:
     @property
     def faults(self) -> dict[str, FaultSwitches]:
         """The switches of each part."""
-        return {"carrier": self.carrier.faults, "mailbox": self.mailbox.faults, "bank": self._bank_faults}
+        return {
+            "carrier": self.carrier.faults,
+            "mailbox": self.mailbox.faults,
+            "bank": self._bank_faults,
+            "generic": self._generic_faults,
+        }
 
     async def start(self) -> None:
         """Opens all ports; when one of them cannot be opened, none stays open."""
@@ -88,6 +96,15 @@ class Sandbox:
             self.bank = Bank(self.settings, self._bank_faults)
             stack.push_async_callback(self.bank.stop)
             await self.bank.start()
+            self._generic_faults = FaultSwitches()
+            told = self.settings.product_url.rstrip("/")
+            self.generic = GenericBank(
+                api_key=self.settings.api_key,
+                webhook_secret=self.settings.webhook_secret,
+                faults=self._generic_faults,
+                callback_url=f"{told}/webhooks/generic" if told else None,
+            )
+            stack.push_async_callback(self.generic.stop)
             await self._serve(stack)
             self._stack = stack.pop_all()
 
@@ -116,13 +133,14 @@ class Sandbox:
         app.add_routes(Control(self.carrier, self.mailbox, self.faults).routes())
         app.add_routes(pages.routes())
         app.add_routes(self.bank.routes())
+        app.add_routes(self.generic.routes())
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_GRACE_S)
         stack.push_async_callback(runner.cleanup)
         stack.callback(pages.close)
         await runner.setup()
         await web.TCPSite(runner, LOOPBACK, self.settings.port).start()
         self.url = f"http://{LOOPBACK}:{runner.addresses[0][1]}"
-        self.bank.public_url = self.url
+        self.bank.public_url = self.generic.public_url = self.url
 
 
 async def _index(request: web.Request) -> web.StreamResponse:

@@ -21,6 +21,7 @@ from tenderline_sandbox.bank_control import BankControl, Handler, refusing_polit
 from tenderline_sandbox.bank_ledger import Ledger
 from tenderline_sandbox.bank_pages import BankPages
 from tenderline_sandbox.bank_process import BankProcessError, Localstripe
+from tenderline_sandbox.bank_refunds import Refunds
 from tenderline_sandbox.bank_relay import Relay
 from tenderline_sandbox.bank_teller import Teller
 from tenderline_sandbox.bank_wire import BankError, BankSettings, Json
@@ -47,9 +48,16 @@ class Bank:
         self._relay = Relay(settings, self._faults)
         self._teller = Teller(self._ledger, self._relay, self._server, self._url)
         self._checkout = Checkout(self._ledger, self._relay, self._server, self._teller, self._url)
-        self._api = BankApi(settings, self._faults, self._ledger, self._server, self._checkout)
+        self._refunds = Refunds(self._server, self._relay)
+        self._api = BankApi(settings, self._faults, self._ledger, self._server, self._checkout, self._refunds)
         self._control = BankControl(
-            self._ledger, self._relay, self._server, self._checkout, self._teller, self._forget_payments
+            self._ledger,
+            self._relay,
+            self._server,
+            self._checkout,
+            self._teller,
+            self._refunds,
+            self._forget_payments,
         )
         self._pages = BankPages(self._relay, self._checkout, self._teller, self._control)
 

@@ -25,6 +25,7 @@ from tenderline_sandbox.bank_checkout import Checkout
 from tenderline_sandbox.bank_idempotency import IdempotencyKeys
 from tenderline_sandbox.bank_ledger import Ledger, matcher, matches
 from tenderline_sandbox.bank_process import Localstripe
+from tenderline_sandbox.bank_refunds import Refunds
 from tenderline_sandbox.bank_wire import API_VERSION, Answer, BankError, BankSettings, Json, new_id, read_form
 from tenderline_sandbox.cut import cut
 from tenderline_sandbox.faults import FaultSwitches
@@ -64,13 +65,20 @@ class BankApi:
     """The API's one door."""
 
     def __init__(
-        self, settings: BankSettings, faults: FaultSwitches, ledger: Ledger, server: Localstripe, checkout: Checkout
+        self,
+        settings: BankSettings,
+        faults: FaultSwitches,
+        ledger: Ledger,
+        server: Localstripe,
+        checkout: Checkout,
+        refunds: Refunds,
     ) -> None:
         self._settings = settings
         self._faults = faults
         self._ledger = ledger
         self._server = server
         self._checkout = checkout
+        self._refunds = refunds
         self.idempotency = IdempotencyKeys()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
@@ -235,6 +243,9 @@ class BankApi:
         body, card = stand_in(call.body)
         return shown(await self._forward(replace(call, body=body)), card)
 
+    async def _create_refund(self, call: Call) -> Answer:
+        return await self._refunds.create(call.body)
+
     async def _search_intents(self, call: Call) -> Answer:
         """By metadata and status, without the lag of Stripe's index; a hit is read anew where the server knows it."""
         clauses = matcher(call.query.get("query", ""))
@@ -276,6 +287,7 @@ _OWN: Final[list[tuple[str, re.Pattern[str], Callable[..., Awaitable[Answer]]]]]
     ("GET", re.compile("invoice_payments"), BankApi._invoice_payments),
     ("POST", re.compile("payment_intents"), BankApi._create_intent),
     ("POST", re.compile("payment_methods"), BankApi._create_payment_method),
+    ("POST", re.compile("refunds"), BankApi._create_refund),
     ("GET", re.compile("payment_intents/search"), BankApi._search_intents),
     ("GET", re.compile("account"), BankApi._account),
 ]

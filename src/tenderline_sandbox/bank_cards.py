@@ -15,7 +15,7 @@ from tenderline_sandbox.bank_wire import Answer, BankError, Json
 _TAKEN: Final = "4242" * 4
 _TEST_PREFIX: Final = "4" + "0" * 11
 _DECLINED: Final = f"{_TEST_PREFIX}0341"
-_ALWAYS_DECLINED: Final = frozenset(
+ALWAYS_DECLINED: Final = frozenset(
     f"{_TEST_PREFIX}{last}" for last in ("0002", "9995", "9987", "9979", "0069", "0127", "0119", "6975")
 )
 _BRANDS: Final = (
@@ -35,13 +35,13 @@ def stand_in(body: bytes) -> tuple[bytes, Json]:
     number, code = pairs.get("card[number]"), pairs.get("card[cvc]")
     if number is None:
         return body, {}
-    if not number.isdecimal() or not 12 <= len(number) <= 19 or not _passes_luhn(number):
+    if not number.isdecimal() or not 12 <= len(number) <= 19 or not passes_luhn(number):
         raise BankError(402, "Your card number is incorrect.", code="incorrect_number", param="number")
     brand = next((name for prefix, name in _BRANDS if number.startswith(prefix)), "unknown")
     if code is not None and len(code) != (4 if brand == "amex" else 3):
         raise BankError(402, "Your card's security code is invalid.", code="invalid_cvc", param="cvc")
-    is_known = len(number) == 16 and number not in _ALWAYS_DECLINED
-    pairs["card[number]"] = number if is_known else _DECLINED if number in _ALWAYS_DECLINED else _TAKEN
+    is_known = len(number) == 16 and number not in ALWAYS_DECLINED
+    pairs["card[number]"] = number if is_known else _DECLINED if number in ALWAYS_DECLINED else _TAKEN
     if code is not None:
         pairs["card[cvc]"] = code[:3]
     return urlencode(pairs).encode(), {"last4": number[-4:], "brand": brand}
@@ -56,7 +56,8 @@ def shown(answer: Answer, card: Json) -> Answer:
     return Answer.of(told)
 
 
-def _passes_luhn(number: str) -> bool:
+def passes_luhn(number: str) -> bool:
+    """The checksum of a card number."""
     total = 0
     for place, digit in enumerate(reversed(number)):
         value = int(digit) * (2 if place % 2 else 1)

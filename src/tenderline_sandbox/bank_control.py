@@ -15,6 +15,7 @@ from tenderline_sandbox.bank_checkout import Checkout
 from tenderline_sandbox.bank_debts import Debt
 from tenderline_sandbox.bank_ledger import Ledger
 from tenderline_sandbox.bank_process import Localstripe
+from tenderline_sandbox.bank_refunds import Refunds
 from tenderline_sandbox.bank_relay import Delivery, Relay
 from tenderline_sandbox.bank_teller import Teller
 from tenderline_sandbox.bank_wire import BankError, Json
@@ -90,6 +91,7 @@ class BankControl:
         server: Localstripe,
         checkout: Checkout,
         teller: Teller,
+        refunds: Refunds,
         forget: Callable[[], None],
     ) -> None:
         self._ledger = ledger
@@ -97,6 +99,7 @@ class BankControl:
         self._server = server
         self._checkout = checkout
         self._teller = teller
+        self._refunds = refunds
         self._forget = forget
 
     def handlers(self) -> list[tuple[str, str, Handler]]:
@@ -107,6 +110,7 @@ class BankControl:
             ("POST", "/control/bank/customer", self._customer),
             ("POST", "/control/bank/decline", self._decline),
             ("POST", "/control/bank/pay", self._pay),
+            ("POST", "/control/bank/refund", self._refund),
             ("POST", "/control/bank/secrets", self._secrets),
             ("GET", "/control/bank/events", self._events),
             ("GET", "/control/bank/events/{id}", self._one_event),
@@ -187,6 +191,12 @@ class BankControl:
         if session.startswith("cs_"):
             told["payment_intent"] = self._checkout.read(session)["payment_intent"]
         return web.json_response(told)
+
+    async def _refund(self, request: web.Request) -> web.StreamResponse:
+        """How a refund goes on: {"refund": "re_…", "status": "pending" | "succeeded" | "failed", "why": "…"}."""
+        data = await _fields(request)
+        identity, status = _take(data, "refund", str, ""), _take(data, "status", str, "")
+        return web.json_response(await self._refunds.tell(identity, status, _take(data, "why", str, None)))
 
     async def _secrets(self, request: web.Request) -> web.StreamResponse:
         secrets = _take(await _fields(request), "secrets", list, [])

@@ -28,12 +28,15 @@ from tenderline.core.errors import ForgedWebhookError, MalformedWebhookError, St
 from tenderline.core.facts import Payer
 from tenderline.core.money import Money
 from tenderline.gateways.base import (
+    ChargeRequest,
+    ChargeState,
     Gateway,
     GatewayRefusedError,
     GatewayUnavailableError,
     PayPage,
     PayPageState,
     PayRequest,
+    RefundRequest,
 )
 from tenderline.gateways.stripe import Stripe
 
@@ -47,6 +50,15 @@ REQUEST = PayRequest(
     description="Monthly gift",
     return_url="https://pay.example.org/thanks",
 )
+CHARGE = ChargeRequest(
+    key="charge-0001",
+    token="tok_1",
+    money=Money(2500, "USD"),
+    description="Monthly gift",
+    reference="10000001",
+    transaction_id="pi_1",
+)
+REFUND = RefundRequest(key="refund-0001", transaction_id="pi_1", money=Money(2500, "USD"), reference="re_1")
 CALLS: dict[str, Callable[[Gateway], Awaitable[Any]]] = {
     "read_payer": lambda gateway: gateway.read_payer("cus_1"),
     "read_transaction_id": lambda gateway: gateway.read_transaction_id("in_1"),
@@ -54,6 +66,12 @@ CALLS: dict[str, Callable[[Gateway], Awaitable[Any]]] = {
     "pay_page": lambda gateway: gateway.pay_page(REQUEST),
     "read_pay_page": lambda gateway: gateway.read_pay_page("page_1"),
     "close_pay_page": lambda gateway: gateway.close_pay_page("page_1"),
+    "prepare_charge": lambda gateway: gateway.prepare_charge(CHARGE),
+    "charge": lambda gateway: gateway.charge(CHARGE),
+    "read_charge": lambda gateway: gateway.read_charge("pi_1"),
+    "cancel_charge": lambda gateway: gateway.cancel_charge("pi_1"),
+    "refund": lambda gateway: gateway.refund(REFUND),
+    "read_refund": lambda gateway: gateway.read_refund(REFUND),
     "check": lambda gateway: gateway.check(),
 }
 
@@ -123,6 +141,8 @@ def test_whatever_is_posted_unsigned_is_refused_with_one_of_three_errors(
 def test_a_stored_body_that_cannot_be_read_is_malformed(kind: type[Any], body: bytes) -> None:
     with pytest.raises(MalformedWebhookError):
         _open(kind).normalise(body)
+    with pytest.raises(MalformedWebhookError):
+        _open(kind).refunds_in(body)
 
 
 async def _closed_port(_: web.Request) -> web.StreamResponse:
@@ -220,6 +240,9 @@ async def test_what_the_gateway_does_not_know_is_nobody_and_nothing(kind: type[A
         assert await gateway.read_payment("pi_1") is None
         assert await gateway.read_pay_page("page_1") is PayPageState.UNKNOWN
         assert await gateway.close_pay_page("page_1") is PayPageState.UNKNOWN
+        assert await gateway.read_charge("pi_1") is None
+        over = await gateway.cancel_charge("pi_1")
+        assert over.state is ChargeState.OVER, "what is not there cannot be charged"
         await gateway.close()
 
 
@@ -235,6 +258,14 @@ async def test_a_page_the_gateway_already_has_is_used_without_asking(kind: type[
         known_url="https://invoice.example/in_1",
     )
     assert await gateway.pay_page(known) == PayPage(url="https://invoice.example/in_1")
+
+
+@every_gateway
+def test_where_cards_become_tokens_is_told_with_the_key_and_printed_without(kind: type[Any]) -> None:
+    target = _open(kind).card_target()
+    assert target is not None
+    assert (target.kind, target.api_key) == (kind.name, KEY)
+    assert KEY not in repr(target)
 
 
 @every_gateway

@@ -11,7 +11,19 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, OAuthFlow, OAuthFlows, SecurityScheme
 from litestar.types import ControllerRouterHandler, ExceptionHandlersMap
 
-from tenderline.api import calling, cases, contacts, dnc, errors, health, oauth, outgoing, secure_sessions, telephony
+from tenderline.api import (
+    calling,
+    cases,
+    contacts,
+    dnc,
+    errors,
+    health,
+    oauth,
+    outgoing,
+    payments,
+    secure_sessions,
+    telephony,
+)
 from tenderline.api.auth import TokenGate
 from tenderline.store.oauth import SCOPES
 
@@ -80,12 +92,30 @@ telephony_routes = Router(
     request_max_body_size=BODY_BYTES_MAX,
 )
 
+payment_routes = Router(
+    path="/",
+    route_handlers=[payments.give_back, payments.list_refunds, payments.list_unmatched],
+    middleware=[TokenGate()],
+    tags=["Payments"],
+    request_max_body_size=BODY_BYTES_MAX,
+)
+
 exception_handlers: ExceptionHandlersMap = {Exception: errors.problem_of}
 """For the whole application: whatever no other handler takes becomes a problem."""
 
 _api = Router(
     path="/",
-    route_handlers=[oauth.token, recovery, compliance, telephony_routes, webhooks, health.live, health.ready, openapi],
+    route_handlers=[
+        oauth.token,
+        recovery,
+        compliance,
+        telephony_routes,
+        payment_routes,
+        webhooks,
+        health.live,
+        health.ready,
+        openapi,
+    ],
     exception_handlers=exception_handlers,
 )
 
@@ -94,7 +124,7 @@ route_handlers: list[ControllerRouterHandler] = [_api]
 openapi_config = OpenAPIConfig(
     title="Tenderline",
     version=version("tenderline"),
-    summary="Recovery cases, calls, who may be contacted, webhooks to others, what failed, access tokens, and health.",
+    summary="Cases, calls, refunds, who may be contacted, webhooks to others, what failed, access tokens, and health.",
     description=(
         "Errors are RFC 9457 problems; switch on `code`. Every answer under /api tells the caller's place in the "
         "one-minute limit by X-RateLimit-Limit, X-RateLimit-Remaining and X-RateLimit-Reset (seconds from now); "

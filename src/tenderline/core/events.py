@@ -54,6 +54,14 @@ class PaymentStopped(Event, frozen=True):
     why: str
 
 
+class PaymentRefunded(Event, frozen=True):
+    """Money that somebody here gave back has gone back, whole or a part, as the gateway says."""
+
+    summary = "{amount} given back"
+    amount: str
+    refund_id: UUID
+
+
 class PayerContactMissing(Event, frozen=True):
     """A payment failed and the gateway's event told no way to reach the payer; the gateway is asked."""
 
@@ -287,6 +295,7 @@ AnyEvent = (
     | PaymentActionRequired
     | PaymentSucceeded
     | PaymentStopped
+    | PaymentRefunded
     | PayerContactMissing
     | PaymentLookupWanted
     | CaseOpened

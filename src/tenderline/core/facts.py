@@ -69,3 +69,28 @@ class PaymentFact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """The gateway itself will try the card again: our machine must not (two dunners on one card)."""
     lookup: str | None = None
     """An object of the gateway (an invoice id) that must be read before `transaction_id` is known."""
+
+
+class RefundState(StrEnum):
+    """What a gateway says of money that goes back, in the order in which it is believed."""
+
+    TAKEN = "taken"
+    """It was accepted and is on its way."""
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    """The payer's bank did not take it: the money is with us again. Told after a success too."""
+
+
+class RefundFact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One observation of one refund."""
+
+    reference: str
+    """The gateway's own id of it."""
+    transaction_id: str | None
+    """The payment that it gives back, by the key of `PaymentFact`."""
+    state: RefundState
+    amount_minor: int | None = None
+    currency: str | None = None
+    key: str | None = None
+    """Our id of it, when it was asked for here."""
+    why: str | None = None

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
+from typing import Final
 
 from babel import Locale, UnknownLocaleError
 from babel.core import get_global
@@ -13,9 +14,10 @@ from babel.numbers import format_currency, get_currency_precision
 
 from tenderline.core.errors import InvalidInputError
 
-_AMOUNT = re.compile(r"[0-9]{1,13}(\.[0-9]{1,4})?")
 AMOUNT_MINOR_MAX = 10**12
 """Ten billion dollars. A larger debt is a bug or an attack; it is held for a person to look at."""
+
+_WRITTEN: Final = re.compile(r"[0-9]{1,11}(\.[0-9]+)?")
 
 
 class InvalidMoneyError(InvalidInputError):
@@ -52,16 +54,20 @@ class Money:
 
     @classmethod
     def read(cls, text: str, currency: object) -> Money:
-        """An amount as people and programs write it in whole units, with a point: `25`, `25.00`. Raises
-        `InvalidMoneyError`, also for a fraction that the currency does not have."""
-        code = cls.parse(1, currency).currency
-        exponent = get_currency_precision(code)
-        if not _AMOUNT.fullmatch(text):
-            raise InvalidMoneyError(f"The amount {text[:20]!r} is not written as 25 or 25.00.")
-        minor = Decimal(text).scaleb(exponent)
-        if minor != minor.to_integral_value():
-            raise InvalidMoneyError(f"The amount {text[:20]!r} has a smaller part than {code} has.")
-        return cls.parse(int(minor), code)
+        """What somebody wrote in whole units of a currency, `25` or `25.50`; raises `InvalidMoneyError`."""
+        known = cls.parse(1, currency)
+        exponent = get_currency_precision(known.currency)
+        if not _WRITTEN.fullmatch(text) or len(text.partition(".")[2]) > exponent:
+            example = f"25.{'0' * exponent}" if exponent else "25"
+            raise InvalidMoneyError(f"Write the amount in {known.currency} with digits and a point: {example}.")
+        whole, _, fraction = text.partition(".")
+        return cls.parse(int(whole) * 10**exponent + int((fraction or "0").ljust(exponent, "0")), known.currency)
+
+    def plain(self) -> str:
+        """In whole units, as `read` takes it: `25.00`."""
+        exponent = get_currency_precision(self.currency)
+        whole, fraction = divmod(self.minor, 10**exponent)
+        return f"{whole}.{fraction:0{exponent}d}" if exponent else str(whole)
 
     def format(self, locale: str = "en_US") -> str:
         """For people, by CLDR: `$25.00`, `25,00 €`. An unknown locale falls back to en_US."""
@@ -69,7 +75,4 @@ class Money:
             parsed = Locale.parse(locale, sep="-" if "-" in locale else "_")
         except (UnknownLocaleError, ValueError):
             parsed = Locale.parse("en_US")
-        exponent = get_currency_precision(self.currency)
-        whole, fraction = divmod(self.minor, 10**exponent)
-        digits = f"{whole}.{fraction:0{exponent}d}" if exponent else str(whole)
-        return str(format_currency(Decimal(digits), self.currency, locale=parsed))
+        return str(format_currency(Decimal(self.plain()), self.currency, locale=parsed))

@@ -26,12 +26,14 @@ _GROUPS: Final = {
     "Cases": (*(("cases", state) for state in CASE_STATES), ("people", "review")),
     "Contacts": tuple(("attempts", state) for state in ATTEMPT_STATES),
     "Webhooks and jobs": (("inbox", "unread"), ("inbox", "dead"), ("jobs", "dead"), ("scans", "found")),
+    "Money": (("money", "unmatched"),),
 }
 _LABELS: Final = {
     ("inbox", "dead"): "dead webhooks",
     ("jobs", "dead"): "dead jobs",
     ("people", "review"): "to be read",
     ("scans", "found"): "card data found",
+    ("money", "unmatched"): "unmatched",
 }
 # Numbers that ask for somebody's attention as soon as they are not zero.
 _NEEDS_LOOK: Final = frozenset(
@@ -42,6 +44,7 @@ _NEEDS_LOOK: Final = frozenset(
         ("jobs", "dead"),
         ("people", "review"),
         ("scans", "found"),
+        ("money", "unmatched"),
     }
 )
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
+from tenderline.core.money import Money
 from tenderline.store import captures
 from tenderline.store.captures import Listed
 from tenderline.store.db import Connection
@@ -39,6 +40,9 @@ class PaymentLine:
     declines: int
     in_doubt: bool
     transaction_id: str | None
+    payment_id: UUID | None
+    given_back: str
+    """What has gone back, or nothing."""
 
 
 async def read(connection: Connection, *, conversation_id: UUID | None = None) -> tuple[PaymentLine, ...]:
@@ -63,6 +67,8 @@ def _line(one: Listed) -> PaymentLine:
         declines=session.declines,
         in_doubt=tone == "warn",
         transaction_id=one.transaction_id,
+        payment_id=one.payment_id,
+        given_back=Money(one.refunded_minor, session.currency).format() if one.refunded_minor else "",
     )
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
 from tenderline.core.errors import ProviderError
-from tenderline.core.facts import Payer, PaymentFact
+from tenderline.core.facts import Payer, PaymentFact, RefundFact
 from tenderline.core.money import Money
 from tenderline.core.reasons import FailureReason
 from tenderline.core.webhooks import Envelope
@@ -100,6 +100,32 @@ class ChargeAnswer(msgspec.Struct, frozen=True, kw_only=True):
     reason: FailureReason | None = None
 
 
+class RefundRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Money to be given back, whole or a part. `key` is our id of this refund, stored before the gateway is asked, and
+    its idempotency key: the same key always gives back once."""
+
+    key: str
+    transaction_id: str
+    money: Money
+    reference: str | None = None
+    """The gateway's own id of it, once it is known."""
+
+
+class CardTarget(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a card that is keyed in becomes a token: what the process that holds its digits must know, and no more."""
+
+    kind: Literal["stripe", "braintree", "adyen", "generic"]
+    """The protocol, by its name in `cardholder/gateways`."""
+    url: str
+    api_key: str
+    timeout_s: float
+    ca_file: str | None = None
+    account: str | None = None
+
+    def __repr__(self) -> str:
+        return f"CardTarget({self.kind})"
+
+
 class Gateway(Protocol):
     """One payment gateway. Every call has a time-out; `GatewayUnavailableError` means try later."""
 
@@ -144,9 +170,13 @@ class Gateway(Protocol):
         """Sees to it that nobody can pay on a page any more; how it stands then. OPEN: it could not be closed."""
         ...
 
+    def card_target(self) -> CardTarget | None:
+        """Where cards keyed in on the telephone become tokens that `charge` takes; None when they do not here."""
+        ...
+
     async def prepare_charge(self, request: ChargeRequest) -> str:
         """Makes the transaction, which can succeed once, and tells its id. No money moves; the same `key` always gets
-        the same transaction.."""
+        the same transaction."""
         ...
 
     async def charge(self, request: ChargeRequest) -> ChargeAnswer:
@@ -159,6 +189,18 @@ class Gateway(Protocol):
 
     async def cancel_charge(self, transaction_id: str) -> ChargeAnswer:
         """Sees to it that nothing can be charged on the transaction any more; how it stands then. TAKEN: too late."""
+        ...
+
+    async def refund(self, request: RefundRequest) -> RefundFact:
+        """Gives money back. `GatewayUnavailableError`: nobody knows; see `read_refund`."""
+        ...
+
+    async def read_refund(self, request: RefundRequest) -> RefundFact | None:
+        """How a refund stands; None when the gateway knows of none under this key."""
+        ...
+
+    def refunds_in(self, body: bytes) -> list[RefundFact]:
+        """The refunds that a stored webhook tells of. Raises `MalformedWebhookError`, as `normalise` does."""
         ...
 
     async def check(self) -> str:

@@ -6,6 +6,7 @@ What comes back is read as plain JSON with the same eyes as a webhook, so that a
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping
 from typing import Any, Final
@@ -14,16 +15,18 @@ import aiohttp
 import stripe
 
 from tenderline.config import StripeSettings
-from tenderline.core.facts import FactKind, Payer, PaymentFact
+from tenderline.core.facts import FactKind, Payer, PaymentFact, RefundFact
 from tenderline.core.webhooks import Envelope
-from tenderline.gateways import stripe_charges
+from tenderline.gateways import stripe_charges, stripe_refunds
 from tenderline.gateways.base import (
+    CardTarget,
     ChargeAnswer,
     ChargeRequest,
     GatewayRefusedError,
     PayPage,
     PayPageState,
     PayRequest,
+    RefundRequest,
 )
 from tenderline.gateways.stripe_api import NotThereError, ask
 from tenderline.gateways.stripe_facts import (
@@ -186,6 +189,13 @@ class Stripe:
             pass
         return await self.read_pay_page(reference)
 
+    def card_target(self) -> CardTarget | None:
+        """A payment method, made with our key; none without one."""
+        if self._settings.api_key is None:
+            return None
+        key = self._settings.api_key.get_secret_value()
+        return CardTarget(kind="stripe", url=self._settings.api_url, api_key=key, timeout_s=self._settings.timeout_s)
+
     async def prepare_charge(self, request: ChargeRequest) -> str:
         """A payment intent with the card, not confirmed yet."""
         return await stripe_charges.prepare(self._api, request, moto=self._settings.moto)
@@ -201,6 +211,18 @@ class Stripe:
     async def cancel_charge(self, transaction_id: str) -> ChargeAnswer:
         """Cancels the payment intent. Stripe refuses that for one that is paid: then it is read."""
         return await stripe_charges.cancel(self._api, transaction_id)
+
+    async def refund(self, request: RefundRequest) -> RefundFact:
+        """A refund of the payment intent, or of the one that was paid on our pay page for it."""
+        return await stripe_refunds.refund(self._api, request, await self._paid_by(request.transaction_id))
+
+    async def read_refund(self, request: RefundRequest) -> RefundFact | None:
+        """The refund that carries our key."""
+        return await stripe_refunds.read(self._api, request, await self._paid_by(request.transaction_id))
+
+    def refunds_in(self, body: bytes) -> list[RefundFact]:
+        """See `Gateway.refunds_in`."""
+        return stripe_refunds.refunds_in(body)
 
     async def check(self) -> str:
         """One line for the doctor. A restricted key may not read the account; then the balance has to do."""
@@ -256,7 +278,29 @@ class Stripe:
             return None
         return fact_of(Family.CHARGE, kind, charge, event_id=f"read:{charge.get('id')}", at_unix_s=at_unix_s)
 
+    async def _paid_by(self, transaction_id: str) -> str:
+        """The object that took the money of a debt: itself, or what our pay page was paid with."""
+        if transaction_id.startswith(_CHARGE_PREFIXES):
+            return transaction_id
+        if transaction_id.startswith(_INTENT_PREFIX):
+            what = f"payment intent {transaction_id}"
+            with contextlib.suppress(NotThereError):
+                intent = await ask(what, self._api.v1.payment_intents.retrieve_async(transaction_id))
+                if intent.fields.get("status") == "succeeded":
+                    return transaction_id
+        found = await self._marked_intent(transaction_id)
+        identity = object_id(found[0]) if found else None
+        if identity is None:
+            raise GatewayRefusedError(f"Stripe shows no money taken for {transaction_id}; look in its dashboard.")
+        return identity
+
     async def _paid_by_our_page(self, transaction_id: str) -> PaymentFact | None:
+        found = await self._marked_intent(transaction_id)
+        fact = self._intent_fact(*found) if found else None
+        return fact if fact is not None and fact.transaction_id == transaction_id else None
+
+    async def _marked_intent(self, transaction_id: str) -> tuple[dict[str, Any], int] | None:
+        """The payment intent that carries our pay page's mark and took the money, and when Stripe said so."""
         if not _SEARCHABLE.fullmatch(transaction_id):
             return None
         query = f"metadata['{MARK}']:'{transaction_id}' AND status:'succeeded'"
@@ -272,8 +316,7 @@ class Stripe:
         intents = found.fields.get("data")
         if not isinstance(intents, list) or not intents or not isinstance(intents[0], dict):
             return None
-        fact = self._intent_fact(intents[0], found.at_unix_s)
-        return fact if fact is not None and fact.transaction_id == transaction_id else None
+        return intents[0], found.at_unix_s
 
     async def _invoice_page(self, transaction_id: str) -> str | None:
         """The hosted page of the open invoice that a payment intent belongs to."""

@@ -42,6 +42,8 @@ CALL_LINK = "call_link"
 """The template for somebody who hung up before she had paid."""
 RECEIPT = "receipt"
 """The template that thanks for a payment by telephone."""
+REFUND_RECEIPT = "refund_receipt"
+"""The template that tells of money that went back."""
 CONFIRMATION = "opt_out_confirmation"
 """The template of the one message that may follow an opt-out."""
 PAY_LINK = "pay"
@@ -86,7 +88,7 @@ def write(services: Services, leased: Leased) -> Written | str:
             text = templates.opt_out_confirmation_sms(organisation)
             message = OutgoingMessage(reference=leased.id, to=leased.address, text=text, planned_at=leased.planned_at)
             return Written(leased, messenger, message)
-        if leased.template == RECEIPT:
+        if leased.template in (RECEIPT, REFUND_RECEIPT):
             return _receipt(organisation, leased, messenger)
         amount = Money.parse(leased.amount_minor, leased.currency).format(leased.locale or "en_US")
         pay_url = link(services, PAY_LINK, leased.id)
@@ -113,7 +115,7 @@ def write(services: Services, leased: Leased) -> Written | str:
 
 
 class Thanks(msgspec.Struct, frozen=True):
-    """What a receipt says: kept beside its attempt."""
+    """What a receipt says: kept beside its attempt. A refund of what was not paid by telephone has no reference."""
 
     amount_minor: int
     currency: str
@@ -126,14 +128,17 @@ def _receipt(organisation: str, leased: Leased, messenger: Messenger) -> Written
     except msgspec.DecodeError:
         return "what the receipt says is not there"
     amount = Money.parse(told.amount_minor, told.currency).format(leased.locale or "en_US")
+    is_refund = leased.template == REFUND_RECEIPT
+    write_text = templates.refund_sms if is_refund else templates.receipt_sms
+    write_mail = templates.refund_email if is_refund else templates.receipt_email
     message = OutgoingMessage(
         reference=leased.id,
         to=leased.address,
-        text=templates.receipt_sms(organisation, amount, told.reference),
+        text=write_text(organisation, amount, told.reference),
         planned_at=leased.planned_at,
     )
     if messenger.channel is not Channel.SMS:
-        email = templates.receipt_email(organisation, leased.person_name, amount, told.reference)
+        email = write_mail(organisation, leased.person_name, amount, told.reference)
         message = msgspec.structs.replace(message, text=email.text, subject=email.subject, html=email.html)
     return Written(leased, messenger, message)
 

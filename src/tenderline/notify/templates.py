@@ -124,6 +124,28 @@ def receipt_email(organisation: str, payer_name: str | None, amount: str, refere
     )
 
 
+def refund_sms(organisation: str, amount: str, reference: str) -> str:
+    """Says that money has gone back; `reference` may be empty. Raises `UnsafeMessageError`."""
+    organisation, amount = _value("organisation", organisation), _value("amount", amount)
+    about = f" Your reference is {_value('reference', reference)}." if reference else ""
+    return f"{organisation}: we have given {amount} back to you; your bank shows it within some days.{about}"
+
+
+def refund_email(organisation: str, payer_name: str | None, amount: str, reference: str) -> Email:
+    """The same by e-mail. Raises `UnsafeMessageError`."""
+    values = {
+        "organisation": _value("organisation", organisation),
+        "name": _name(payer_name),
+        "amount": _value("amount", amount),
+        "reference": _value("reference", reference) if reference else None,
+    }
+    return Email(
+        subject=f"Your refund from {values['organisation']}",
+        text=_environment.get_template("refund.txt").render(values),
+        html=_environment.get_template("refund.html").render(values),
+    )
+
+
 def opt_out_confirmation_sms(organisation: str) -> str:
     """Confirms an opt-out, and says nothing else: 47 CFR 64.1200(a)(12). Raises `UnsafeMessageError`."""
     organisation = _value("organisation", organisation)

@@ -118,6 +118,9 @@ class Listed:
     charge_state: str | None
     transaction_id: str | None
     transaction_status: str | None
+    payment_id: UUID | None
+    refunded_minor: int
+    """How much of it has gone back."""
 
 
 async def listed(connection: Connection, limit: int, *, conversation_id: UUID | None = None) -> list[Listed]:
@@ -131,6 +134,8 @@ async def listed(connection: Connection, limit: int, *, conversation_id: UUID | 
             row["charge_state"],
             row["transaction_id"],
             row["transaction_status"],
+            row["payment_id"],
+            row["refunded_minor"],
         )
         for row in await connection.fetch(query("captures", "list"), conversation_id, limit)
     ]

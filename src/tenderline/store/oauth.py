@@ -20,6 +20,8 @@ _CLIENT_ID = re.compile(r"[a-z0-9-]{1,64}")
 SCOPES: Final[dict[str, str]] = {
     "outbound:read": "Read recovery cases, their attempts and their timelines.",
     "outbound:write": "Replay dead letters; create and change outbound contacts; plan calls.",
+    "payments:read": "Read payments' refunds and money that is not matched.",
+    "payments:write": "Give money back.",
     "integration:all": "Configure integrations with gateways, carriers and CRMs.",
     "notification_service:read": "Read how far notifications got.",
     "notification_service:write": "Send notifications.",

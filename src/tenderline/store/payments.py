@@ -78,6 +78,12 @@ async def get(connection: Connection, payment_id: UUID) -> PaymentRow:
     return PaymentRow(**{key: row[key] for key in PaymentRow.__dataclass_fields__})
 
 
+async def find_by_id(connection: Connection, payment_id: UUID) -> PaymentRow | None:
+    """A payment as it stands; None when there is none of this id."""
+    row = await connection.fetchrow(query("payments", "get"), payment_id)
+    return PaymentRow(**{key: row[key] for key in PaymentRow.__dataclass_fields__}) if row else None
+
+
 async def get_with_person(connection: Connection, payment_id: UUID) -> tuple[Person, PaymentRow]:
     """A payment and its person, whose row is locked.
 

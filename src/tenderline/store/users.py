@@ -60,6 +60,8 @@ class Permission(StrEnum):
     """Start a payment on a call, and stop it."""
     SCANS = "scans"
     """Read what searches for card data found."""
+    MONEY = "money"
+    """Give money back, and settle money that nobody can explain."""
 
 
 _LOOK = frozenset({Permission.VIEW})
@@ -77,7 +79,7 @@ PERMISSIONS: Final[dict[Role, frozenset[Permission]]] = {
         Permission.LISTEN_SENSITIVE,
         Permission.SCANS,
     },
-    Role.SUPERVISOR: _ACT | {Permission.LISTEN, Permission.TAKE_PAYMENT},
+    Role.SUPERVISOR: _ACT | {Permission.LISTEN, Permission.TAKE_PAYMENT, Permission.MONEY},
     Role.ENGINEER: _ACT | {Permission.LINES, Permission.WEBHOOKS, Permission.SCANS},
     Role.ADMIN: frozenset(Permission),
 }

@@ -62,16 +62,13 @@ class CardRooms:
         return await pool.take(Begin(policy=policy, gateway=self._target(), language=language))
 
     def _target(self) -> GatewayTarget:
-        name = telephone.gateway_of(self._services).name
-        stripe = self._services.settings.stripe
-        if name != "stripe" or stripe.api_key is None:
+        """What the gateway that charges says of its tokens."""
+        told = telephone.gateway_of(self._services).card_target()
+        if told is None:
             raise NoCardGatewayError()
         return GatewayTarget(
-            kind="stripe",
-            url=stripe.api_url,
-            api_key=stripe.api_key.get_secret_value(),
-            timeout_s=stripe.timeout_s,
-            plain_http_on_loopback=stripe.api_url.startswith("http://"),
+            **{name: getattr(told, name) for name in told.__struct_fields__},
+            plain_http_on_loopback=told.url.startswith("http://"),
         )
 
     async def close(self) -> None:

@@ -21,6 +21,7 @@ from tenderline.core.events import (
     PaymentActionRequired,
     PaymentFailed,
     PaymentLookupWanted,
+    PaymentRefunded,
     PaymentStopped,
     PaymentSucceeded,
     PersonOptedIn,
@@ -31,7 +32,7 @@ from tenderline.core.events import (
 from tenderline.core.facts import FactKind, PaymentFact
 from tenderline.gateways.base import GatewayUnavailableError
 from tenderline.notify import confirmation, receipts
-from tenderline.payments import pay_page, settle
+from tenderline.payments import pay_page, settle, unmatched
 from tenderline.recovery import cases
 from tenderline.store import inbox, outgoing, payments
 from tenderline.store.jobs import Handler
@@ -134,6 +135,21 @@ async def thank_caller(services: Services, event: Event) -> None:
             await receipts.plan(services, connection, session)
 
 
+async def tell_of_refund(services: Services, event: Event) -> None:
+    """Whose money went back is told so once."""
+    assert isinstance(event, PaymentRefunded)
+    async with services.pool.acquire() as connection, connection.transaction():
+        await receipts.plan_refund(services, connection, event.refund_id)
+
+
+async def match_money(services: Services, event: Event) -> None:
+    """Money that nothing here explains waits for somebody to look at it."""
+    assert event.payment_id is not None
+    shared = services.settings.capture.shared_account
+    async with services.pool.acquire() as connection, connection.transaction():
+        await unmatched.look_at_arrival(connection, event.payment_id, shared_account=shared)
+
+
 async def end_pay_page(services: Services, event: Event) -> None:
     """What is settled, or not asked for any more, cannot be paid on an open page either."""
     assert event.payment_id is not None
@@ -150,8 +166,9 @@ async def tell_others(services: Services, event: Event) -> None:
 REACTIONS: dict[type[Event], tuple[Reaction, ...]] = {
     PaymentFailed: (open_case,),
     PaymentActionRequired: (open_case,),
-    PaymentSucceeded: (close_case, end_pay_page, thank_caller),
+    PaymentSucceeded: (close_case, end_pay_page, thank_caller, match_money),
     PaymentStopped: (close_case, end_pay_page),
+    PaymentRefunded: (tell_of_refund,),
     PayerContactMissing: (ask_gateway_for_payer,),
     PaymentLookupWanted: (look_payment_up,),
     ReplyUnclear: (hold_cases,),

@@ -16,7 +16,7 @@ from tenderline.core.facts import Payer
 from tenderline.gateways.base import Gateway
 from tenderline.messengers.base import InboundSource, IncomingMessage, Receipt
 from tenderline.notify import delivery
-from tenderline.payments import settle
+from tenderline.payments import refunds, settle
 from tenderline.people import person, replies
 from tenderline.store import events, inbox, payments
 from tenderline.store.db import Connection
@@ -74,6 +74,8 @@ async def _from_gateway(services: Services, connection: Connection, gateway: Gat
             understood = False  # it may say that somebody paid: it holds her contacts until the gateway has answered
         else:
             await settle.apply(connection, gateway.name, fact, find_payer(services, connection, gateway.name))
+    for refund in gateway.refunds_in(unread.body):
+        await refunds.hear(connection, gateway.name, refund)
     return understood
 
 

@@ -13,9 +13,10 @@ from tenderline.app import Services
 from tenderline.core.errors import TenderlineError
 from tenderline.notify import delivery
 from tenderline.outgoing.delivery import Deliveries
-from tenderline.payments import telephone
+from tenderline.payments import refunds, telephone, unmatched
 from tenderline.recovery import cases
 from tenderline.store import answered_requests, attempts, audit, captures, events, inbox, outcomes, outgoing
+from tenderline.store import refunds as store_refunds
 from tenderline.store.jobs import JobRunner, back_off_s
 from tenderline.worker import reactions
 from tenderline.worker.nightly_scan import NightlyScan
@@ -160,13 +161,18 @@ class Worker:
         return 0  # each of these has its own next turn: the tick is soon enough
 
     async def _reconcile(self) -> int:
-        """Charges whose end nobody knows, or of whose money no webhook told: the gateway is asked."""
+        """Charges and refunds whose end nobody knows, or of whose money no webhook told: the gateway is asked."""
         services = self._services
         async with services.pool.acquire() as connection:
             found = await captures.in_doubt(connection, older_than_s=DOUBT_AFTER_S, limit=RECONCILED_MAX)
             found += await captures.unsettled(connection, older_than_s=UNSETTLED_AFTER_S, limit=RECONCILED_MAX)
+            backs = await store_refunds.still_open(connection, older_than_s=DOUBT_AFTER_S, limit=RECONCILED_MAX)
         for one in found:
             await telephone.reconcile(services, one)
+        for back in backs:
+            await refunds.reconcile(services, back)
+        async with services.pool.acquire() as connection, connection.transaction():
+            await unmatched.look_at_late(connection)
         return 0
 
     async def _keep_house(self) -> int:

@@ -11,6 +11,8 @@ UNION ALL
 SELECT 'people', 'review', count(*) FROM person WHERE review_at IS NOT NULL
 UNION ALL
 SELECT 'scans', 'found', coalesce(sum(findings), 0)::bigint FROM standing_finding
+UNION ALL
+SELECT 'money', 'unmatched', count(*) FROM unmatched_money WHERE settled_at IS NULL
 
 -- name: newest_events
 -- With whom they are about. News of a payment leads to the case that it is about.

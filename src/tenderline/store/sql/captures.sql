@@ -82,7 +82,10 @@ WHERE c.session_id = $1 AND c.state IN ('taken', 'unknown')
 SELECT s.id, s.person_id, s.conversation_id, s.mode, s.gateway, s.amount_minor, s.currency, s.campaign, s.fund,
     s.reference, s.state, s.why, s.declines, s.contact_point_id, s.link_transaction_id,
     s.started_at, s.updated_at,
-    c.brand, c.last_four, c.state AS charge_state, c.transaction_id, y.transaction_status
+    c.brand, c.last_four, c.state AS charge_state, c.transaction_id, y.transaction_status, y.id AS payment_id,
+    (
+        SELECT coalesce(sum(f.amount_minor), 0)::bigint FROM refund f WHERE f.payment_id = y.id AND f.state = 'succeeded'
+    ) AS refunded_minor
 FROM capture_session s
 LEFT JOIN LATERAL (
     SELECT brand, last_four, state, transaction_id, gateway FROM charge
