@@ -54,7 +54,12 @@ class CardRooms:
         settings, pool = self._settings, self._pool
         assert pool is not None, "started before the first call"
         policy = Policy(
-            allowed_brands=tuple(settings.allowed_brands), read_back=settings.read_back, tries_max=settings.tries_max
+            allowed_brands=tuple(settings.allowed_brands),
+            read_back=settings.read_back,
+            tries_max=settings.tries_max,
+            between_keys_s=settings.between_keys_s,
+            field_s=settings.field_s,
+            postal=settings.postal_code,
         )
         return await pool.take(Begin(policy=policy, gateway=self._target(), language=language))
 
