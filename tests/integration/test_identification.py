@@ -235,7 +235,8 @@ async def test_money_that_arrived_is_owed_no_more_once(pool):
         await captures.prepared(connection, charge_id, "pi_1")
     payment_id = await pool.fetchval(
         "INSERT INTO payment (id, person_id, gateway, transaction_id, amount_minor, currency, status,"
-        " transaction_status) VALUES (gen_random_uuid(), $1, 'stripe', 'pi_1', 2550, 'USD', 'succeeded', 'COMPLETED')"
+        " transaction_status, observed)"
+        " VALUES (gen_random_uuid(), $1, 'stripe', 'pi_1', 2550, 'USD', 'succeeded', 'COMPLETED', '{}')"
         " RETURNING id",
         person_id,
     )
