@@ -103,7 +103,7 @@ def _section(name: str, kind: type[Step]) -> str:
     if fields:
         lines.append("\n| parameter | is | default |\n|---|---|---|\n")
         lines += [_row(field) for field in fields]
-    facts = [("exits", ", ".join(exits)), ("ends the call by", _listed(kind.ends))]
+    facts = [("exits", ", ".join(exits)), ("ends by", _listed(kind.ends))]
     facts += [("needs", _listed(sorted(kind.needs))), ("gives", kind.derived_facts or _listed(sorted(kind.gives)))]
     facts += [("takes away", _listed(sorted(kind.takes_away))), ("touches", ", ".join(sorted(kind.touches)))]
     told = "; ".join(f"{what} {value}" for what, value in facts if value)
@@ -139,6 +139,8 @@ def _kind(info: inspect.Type) -> str:
             name = "whole number" if isinstance(info, inspect.IntType) else "number"
             bounds = "" if info.ge is None else f", {info.ge:g} to {info.le:g}"
             return name + bounds
+        case inspect.LiteralType(values=values):
+            return " or ".join(f"`{one}`" for one in values)
         case inspect.BoolType():
             return "true or false"
         case inspect.StrType(pattern=pattern):

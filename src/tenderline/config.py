@@ -21,6 +21,7 @@ from tenderline.config_sections import AuditSettings as AuditSettings
 from tenderline.config_sections import CaptureSettings as CaptureSettings
 from tenderline.config_sections import ComplianceSettings as ComplianceSettings
 from tenderline.config_sections import GenericSettings as GenericSettings
+from tenderline.config_sections import IdentificationSettings as IdentificationSettings
 from tenderline.config_sections import RecoverySettings as RecoverySettings
 from tenderline.config_sections import ScanSettings as ScanSettings
 from tenderline.config_sections import Section as Section
@@ -80,6 +81,7 @@ class Settings(BaseSettings):
     webhooks: WebhooksSettings = WebhooksSettings()
     voice: VoiceSettings = VoiceSettings()
     capture: CaptureSettings = CaptureSettings()
+    identification: IdentificationSettings = IdentificationSettings()
     audit: AuditSettings = AuditSettings()
     scan: ScanSettings = ScanSettings()
 

@@ -282,11 +282,39 @@ class CaptureSettings(Section):
         default="last_four", description="What of a number is read back; full speaks every digit to the caller."
     )
     tries_max: int = Field(default=3, ge=1, le=10, description="How often a field may be keyed.")
+    field_s: float = Field(default=30.0, ge=20, le=120, description="How long the first key of a field is waited for.")
+    between_keys_s: float = Field(default=5.0, ge=1, le=20, description="The pause after a key that ends a field.")
+    postal_code: bool = Field(default=False, description="Whether the card's postal code is asked for.")
+    declines_max: int = Field(
+        default=3, ge=1, le=10, description="Cards that may be declined on a call, where its flow says nothing else."
+    )
+    minimum: int = Field(
+        default=1, ge=0, le=1_000_000, description="The least that is taken by telephone, in whole units of a currency."
+    )
+    maximum: int = Field(
+        default=10_000, ge=1, le=1_000_000, description="The most, in whole units; a flow may set narrower limits."
+    )
     warm: int = Field(default=1, ge=0, le=20, description="Processes that are kept ready.")
     rooms_max: int = Field(default=50, ge=1, le=500, description="Cards that are keyed in at once, of one node.")
     strict: bool = Field(
         default=True, description="Take no card unless memory is locked and swap is off; anything else is for trying."
     )
+
+    @field_validator("maximum")
+    @classmethod
+    def _maximum_is_not_below_minimum(cls, value: int, info: ValidationInfo) -> int:
+        if value < info.data.get("minimum", 0):
+            raise ValueError(f"{value} is less than capture.minimum, {info.data['minimum']}")
+        return value
+
+
+class IdentificationSettings(Section):
+    """Callers who say whose account it is. What fails is counted in the database, until the first of it is old."""
+
+    account_tries_max: int = Field(default=5, ge=1, le=100, description="Tries at one account, whoever calls.")
+    caller_tries_max: int = Field(default=10, ge=1, le=1000, description="Tries from one number, at all accounts.")
+    withheld_tries_max: int = Field(default=50, ge=0, le=10_000, description="The same, of all who withhold theirs.")
+    window_h: int = Field(default=24, ge=1, le=720, description="How long tries count, in hours from the first.")
 
 
 class ScanSettings(Section):

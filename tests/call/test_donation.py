@@ -1,8 +1,9 @@
-"""A gift by telephone, whole: a real call, a real room for the card, a bank that speaks Stripe's protocol."""
+"""A gift and an invoice by telephone, whole: real calls, real rooms for the card, a bank of Stripe's protocol."""
 
 from __future__ import annotations
 
 import asyncio
+import io
 from contextlib import asynccontextmanager
 
 import pytest
@@ -14,13 +15,14 @@ from tenderline.config import StripeSettings
 from tenderline.flows import card_words
 from tenderline.flows.spoken import Spoken, Words
 from tenderline.gateways.stripe import Stripe
+from tenderline.people import accounts_import
 from tenderline.store import conversations
 from tenderline.store.inbox import Unread
 from tenderline.voice.node import VoiceNode
 from tenderline.voice.trial_phone import TrialPhone
 from tenderline.worker import read
 
-LINE = "gifts"
+LINE, BILLS = "gifts", "bills"
 GOOD, DECLINED = "4242" * 4, "4" + "0" * 14 + "2"
 AMEX = "3782" + "822463" + "10005"
 CALLER = "+12025550123"
@@ -56,6 +58,7 @@ async def node(pool, town, spoken_once, make_node):
     )
     async with pool.acquire() as connection, connection.transaction():
         await put_line(connection, LINE, "donation")
+        await put_line(connection, BILLS, "pay_invoice")
     await made.start()
     yield made
     await made.close()
@@ -201,3 +204,34 @@ async def test_a_room_that_dies_is_a_system_problem_and_charges_nothing(node, po
         phone.hang_up()
     assert (await the_session(pool))["state"] == "failed"
     assert await pool.fetchval("SELECT count(*) FROM charge") == 0
+
+
+async def test_an_invoice_is_paid_whole_by_whoever_knows_the_pin_and_nobody_records_it(node, pool, town):
+    pin = "86420975"
+    text = f"account,pin,name,balance\n12345,{pin},Ann,125.50\n"
+    await accounts_import.read_in(pool, io.StringIO(text), region="US", currency="USD", on_reject=lambda *_: None)
+    async with nothing_left(node), TrialPhone() as phone, bank_is_heard(node, pool, town):
+        assert await phone.dial(BILLS, ("127.0.0.1", node.endpoint.port), caller=CALLER) == 200
+        await phone.press("1")
+        await hears(phone, node, "Please key in your account number, and then the pound key.")
+        await phone.press("12345#")
+        await hears(
+            phone, node, "Please key in your PIN, and then the pound key. Nobody hears it, and it is not recorded."
+        )
+        assert [leg.masked for leg in node.engine.ticker._where] == [True]
+        await phone.press(f"{pin}#")
+        await hears(phone, node, "Your balance is")
+        assert [leg.masked for leg in node.engine.ticker._where] == [False]
+        await phone.press("1")
+        told = ". We will text a receipt to the number that you call from. Press 1 if that is right, or 2 to change it."
+        await hears(phone, node, told)
+        await phone.press("1")
+        await key_card(phone, node, GOOD)
+        await hears(phone, node, "Thank you. Your payment of")
+        phone.hang_up()
+    session = await the_session(pool)
+    whose = await pool.fetchval("SELECT person_id FROM account")
+    assert (session["amount_minor"], session["account"], session["person_id"]) == (12_550, "12345", whose)
+    for table in ("flow_step", "segment", "conversation", "capture_session", "event", "identification_try"):
+        rows = await pool.fetch(f"SELECT t::text AS text FROM {table} t")
+        assert not any(pin in row["text"] for row in rows)

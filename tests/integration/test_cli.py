@@ -104,3 +104,25 @@ async def test_what_failed_for_good_is_listed_and_replayed(town):
     assert json.loads(out) == {"jobs": 0, "webhooks": 1}
     assert await connection.fetchval("SELECT state FROM inbox") == "unread"
     await connection.close()
+
+
+async def test_accounts_are_read_in_shown_unlocked_and_removed_and_a_pin_is_never_shown(town, tmp_path):
+    file = tmp_path / "accounts.csv"
+    file.write_text("\ufeffaccount,pin,name,balance\n12345,86420975,Ann,125.50\n1,86420975,Bob,1\n", encoding="utf-8")
+    code, out, err = await run(town, "people", "accounts", "import", str(file))
+    assert code == 0, err
+    assert "2 lines: 1 new, 0 changed, 1 rejected" in out
+    assert "line 3: account: 3 to 12 digits" in out
+    code, shown, _ = await run(town, "people", "accounts", "show", "12345", "--json")
+    known = json.loads(shown)
+    assert (known["balanceMinor"], known["hasPin"], known["locked"]) == (12_550, True, False)
+    code, told, _ = await run(town, "people", "accounts", "show", "12345")
+    assert "$125.50" in told
+    assert (await run(town, "people", "accounts", "unlock", "12345"))[0] == 0
+    assert (await run(town, "people", "accounts", "remove", "12345"))[0] == 0
+    code, _, err = await run(town, "people", "accounts", "show", "12345")
+    assert code == 2
+    assert "no account 12345" in err
+    assert "86420975" not in out + shown + told + err
+    _, _, err = await run(town, "people", "accounts", "import", str(tmp_path / "none.csv"))
+    assert "cannot be read" in err

@@ -7,6 +7,7 @@ The script is read whenever the call waits for the caller. A character is a key,
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
@@ -17,7 +18,9 @@ from tenderline.flows.call import (
     CardEnd,
     CardKeyed,
     ChargeResult,
+    Identified,
     PaymentBegun,
+    PaymentTerms,
     QueueEnd,
     Say,
     Settlement,
@@ -124,6 +127,14 @@ class ScriptedCall:
         self.recording = on
         self.heard.append(f"[recording {'on' if on else 'off'}]")
 
+    @contextmanager
+    def unheard(self):
+        self.heard.append("[unheard]")
+        try:
+            yield
+        finally:
+            self.heard.append("[heard again]")
+
     async def card(self, say: Say) -> CardKeyed | CardEnd:
         self._act()
         self.heard.append(text_of(say("ask_number", {})))
@@ -171,6 +182,10 @@ class ScriptedBackstage:
     charges: list[ChargeResult] = field(default_factory=list)
     """What each charge gives; after them `taken`."""
     settled: Settlement = "COMPLETED"
+    accounts: dict[tuple[str, str], Identified] = field(default_factory=dict)
+    """By account and proof."""
+    callers_account: tuple[str, str | None] | None = None
+    terms: PaymentTerms = field(default_factory=PaymentTerms)
 
     def now(self) -> datetime:
         return self.at
@@ -196,6 +211,23 @@ class ScriptedBackstage:
         if self.is_slow:
             raise TimeoutError
         return self.answer
+
+    async def account_of(self, caller: str | None, *, timeout_s: float) -> tuple[str, str | None] | None:
+        self.asked.append(("account_of", caller))
+        if self.is_slow:
+            raise TimeoutError
+        return self.callers_account
+
+    async def identify(
+        self, call: ScriptedCall, *, account: str, by: str, proof: str, timeout_s: float
+    ) -> Identified | None:
+        self.asked.append(("identify", account, by))
+        if self.is_slow:
+            raise TimeoutError
+        return self.accounts.get((account, proof))
+
+    def payment_terms(self) -> PaymentTerms:
+        return self.terms
 
     async def begin_payment(self, call: ScriptedCall, amount: Money, *, text_announced: bool) -> PaymentBegun | None:
         self.asked.append(("begin_payment", amount))

@@ -18,7 +18,7 @@ from tenderline.flows.load import load
 from tenderline.flows.run import run
 from tenderline.flows.step import Step
 
-ENDS = {"hung_up", "transferred", "caller_hung_up", "failed", "steps_max"}
+ENDS = {"hung_up", "transferred", "returned", "caller_hung_up", "failed", "steps_max"}
 HEAD = 'name = "t"\ntitle = "T"\nlanguage = "en"\nstart = "a"\napology = "Sorry."\n'
 BYE = '[node.bye]\nstep = "hangup"\ntext = "Bye."\n'
 

@@ -92,6 +92,27 @@ async def test_when_the_bank_was_asked_and_nobody_can_say_more_it_is_pending_and
     assert len(asked(backstage, "charge")) == 1
 
 
+async def test_a_second_payment_on_the_same_call_knows_nothing_of_the_first():
+    _, first, backstage, _ = await call_of("1")
+    second = ScriptedCall(answered=True, script="1", variables=first.variables)
+    backstage.accepts = False
+    assert await run.run(shipped.flow("secure_payment"), second, backstage, KeptPath()) == "returned"
+    assert second.variables["payment_result"] == "system_problem"
+
+
+async def test_who_hangs_up_while_the_bank_is_asked_leaves_a_payment_that_is_pending():
+    results = set()
+    for at in range(12):
+        end, call, _, _ = await call_of("1", hangs_up_at=at)
+        if end == "caller_hung_up":
+            taken = call.variables.get("payment") not in (None, "")
+            assert call.variables.get("payment_result") in (
+                ("pending", "success") if taken else (None, "system_problem")
+            )
+            results.add(call.variables.get("payment_result"))
+    assert "pending" in results
+
+
 async def test_a_flow_that_fails_twice_does_not_hang_up_on_whoever_waits():
     class Mute(ScriptedCall):
         async def say(self, spoken, *, cut_by_key):

@@ -23,6 +23,7 @@ from tenderline.cli import (
     line,
     mail,
     node,
+    people,
     processes,
     scan,
     settings,
@@ -69,6 +70,7 @@ app.add_typer(flow.app, name="flow")
 app.add_typer(line.app, name="line")
 app.add_typer(calling.app, name="calling")
 app.add_typer(node.app, name="node")
+app.add_typer(people.app, name="people")
 app.add_typer(telephone.app, name="telephone")
 app.add_typer(webhooks.app, name="webhooks")
 

@@ -8,10 +8,13 @@ moment the caller has hung up.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Literal, Protocol
 from uuid import UUID
+
+from babel.numbers import get_currency_precision
 
 from tenderline.core.errors import TenderlineError
 from tenderline.core.money import Money
@@ -27,6 +30,8 @@ CardEnd = Literal["abandoned", "tries_exhausted", "cancelled", "system_problem",
 LeftBecause = Literal[CardEnd, "declined", "hung_up"]
 ChargeResult = Literal["taken", "declined", "unknown", "failed"]
 Settlement = Literal["PENDING", "COMPLETED", "FAILED"]
+Proof = Literal["pin", "postal_code", "caller"]
+"""What shows that an account is a caller's: `caller` is the number that she calls from."""
 Say = Callable[[str, Mapping[str, "Value"]], Spoken]
 """Makes an utterance of a prompt's name and its values."""
 
@@ -46,6 +51,30 @@ class PaymentBegun:
 
     id: str
     reference: str
+
+
+@dataclass(frozen=True, slots=True)
+class Identified:
+    """Whose account it is, and what is owed on it; None when nothing is, or nobody knows."""
+
+    account: str
+    person_id: str
+    name: str | None
+    balance: Money | None
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentTerms:
+    """What holds for every payment by telephone, whatever its flow says. Amounts in whole units of their currency."""
+
+    minimum: int = 1
+    maximum: int = 10_000
+    declines_max: int = 3
+
+    def allow(self, amount: Money) -> bool:
+        """Whether so much may be taken."""
+        unit = 10 ** get_currency_precision(amount.currency)
+        return bool(self.minimum * unit <= amount.minor <= self.maximum * unit)
 
 
 KEYS = frozenset("0123456789*#ABCD")
@@ -114,6 +143,10 @@ class Call(Protocol):
         recording is kept with the sensitive ones."""
         ...
 
+    def unheard(self) -> AbstractContextManager[None]:
+        """While it lasts, nobody else hears the caller, and recordings hold silence."""
+        ...
+
     async def card(self, say: Say) -> CardKeyed | CardEnd:
         """A card is keyed in. Nobody else hears it, no recording holds it, and no digit comes here."""
         ...
@@ -172,9 +205,23 @@ class Backstage(Protocol):
         """The caller wants no contact any more, on any channel. False when nobody can be known by this number."""
         ...
 
+    async def account_of(self, caller: str | None, *, timeout_s: float) -> tuple[str, str | None] | None:
+        """The number and the name of the only account of whoever has this number. Raises `TimeoutError`."""
+        ...
+
+    async def identify(self, call: Call, *, account: str, by: Proof, proof: str, timeout_s: float) -> Identified | None:
+        """Whose account it is, when that is proven. None tells nothing: there is no such account, the proof is wrong,
+        or too many were. Raises `TimeoutError`."""
+        ...
+
+    def payment_terms(self) -> PaymentTerms:
+        """What holds for every payment by telephone."""
+        ...
+
     async def begin_payment(self, call: Call, amount: Money, *, text_announced: bool) -> PaymentBegun | None:
-        """The caller wants to pay so much; None when no gateway takes payments by telephone. `text_announced`: she was
-        told that this number gets a text about it, and went on."""
+        """The caller wants to pay so much; None when no gateway takes payments by telephone, or the terms do not allow
+        it. Who pays is in the variable `person_id`, what for in `account`, where a flow found them out; else she is
+        known by her number. `text_announced`: she was told that this number gets a text about it, and went on."""
         ...
 
     async def charge(self, payment_id: str, card: CardKeyed) -> ChargeResult:

@@ -221,11 +221,14 @@ class _Checker:
                 continue
             for keys, text in texts(step):
                 for one in sorted(text.placeholders, key=str):
-                    if not all(is_sayable(one, value) for value in samples.get(one.variable, ())):
+                    held = (
+                        (step.brings[one.variable],) if one.variable in step.brings else samples.get(one.variable, ())
+                    )
+                    if not all(is_sayable(one, value) for value in held):
                         said = f"the variable {one.variable!r} is set to what cannot be said as {one.kind or 'it is'}"
                         yield self._fault(flow.nodes[name], said, *keys)
             for keys, variable in sorted(set(reads(step))):
-                if _variable(variable) not in holds[name]:
+                if variable not in step.brings and _variable(variable) not in holds[name]:
                     way = dataflow.way_without(flow.start, start, edges, name, _variable(variable))
                     if variable not in somewhere:
                         said = f"the variable {variable!r} is set by no step{_near(variable, somewhere)}"

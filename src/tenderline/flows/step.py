@@ -68,6 +68,8 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     needs: ClassVar[Facts] = NOTHING
     gives: ClassVar[Facts] = NOTHING
     takes_away: ClassVar[Facts] = NOTHING
+    brings: ClassVar[Mapping[str, Value]] = {}
+    """Variables that its texts may name though no step has set them, because it finds them out itself: examples."""
     fixed_exits: ClassVar[tuple[str, ...]] = ("next",)
     derived_exits: ClassVar[str] = ""
     """In words, for the reference, which exits come of the parameters."""

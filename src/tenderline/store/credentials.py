@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import secrets
+import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cache
 
 from argon2 import PasswordHasher
@@ -18,9 +22,18 @@ from argon2.exceptions import InvalidHashError, VerificationError
 SECRET_LENGTH_MAX = 1024
 TOKEN_BYTES = 32
 AT_ONCE_MAX = 2
+NICE = 10
+
+
+def _give_way() -> None:
+    """A voice node hashes PINs while it sends audio every 20 ms: the threads that hash come after those that send."""
+    if sys.platform == "linux":
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+
 
 _hasher = PasswordHasher()  # RFC 9106, second recommended parameters: 64 MiB, 3 passes
-_threads = ThreadPoolExecutor(AT_ONCE_MAX, thread_name_prefix="argon2")
+_threads = ThreadPoolExecutor(AT_ONCE_MAX, thread_name_prefix="argon2", initializer=_give_way)
 
 
 @cache

@@ -199,6 +199,6 @@ async def mark_unusable(connection: Connection, person_id: UUID, contact_point_i
 
 
 async def adopt(connection: Connection, *, from_person: UUID, into_person: UUID) -> None:
-    """Moves payments, cases and references of somebody without an address to the person who she turned out to be."""
-    for name in ("adopt_payments", "adopt_cases", "adopt_pay_pages", "adopt_references"):
+    """Moves all that is hers, of somebody without an address, to the person who she turned out to be."""
+    for name in ("adopt_payments", "adopt_cases", "adopt_pay_pages", "adopt_accounts", "adopt_references"):
         await connection.execute(query("people", name), from_person, into_person)

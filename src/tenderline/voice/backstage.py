@@ -13,12 +13,25 @@ import structlog
 from tenderline.app import Services
 from tenderline.campaigns import calling
 from tenderline.core.money import Money
-from tenderline.flows.call import Call, CardKeyed, ChargeResult, LeftBecause, PaymentBegun, Settlement, Value
+from tenderline.flows.call import (
+    Call,
+    CardKeyed,
+    ChargeResult,
+    Identified,
+    LeftBecause,
+    PaymentBegun,
+    PaymentTerms,
+    Proof,
+    Settlement,
+    Value,
+)
 from tenderline.notify import on_call
 from tenderline.outgoing.asking import Asker
 from tenderline.payments import telephone
 from tenderline.people import by_phone
-from tenderline.store import callers, captures, lines, people
+from tenderline.people import identify as proving
+from tenderline.store import accounts, callers, captures, lines, people
+from tenderline.store.db import Connection
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -127,23 +140,59 @@ class DatabaseBackstage:
         }
         return await self._asker.ask(endpoint, question, timeout_s=timeout_s)
 
+    async def account_of(self, caller: str | None, *, timeout_s: float) -> tuple[str, str | None] | None:
+        """The only account of this number. Raises `TimeoutError`."""
+        if caller is None:
+            return None
+        async with asyncio.timeout(timeout_s), self._looking, self._services.pool.acquire() as connection:
+            return await accounts.of_caller(connection, caller)
+
+    async def identify(self, call: Call, *, account: str, by: Proof, proof: str, timeout_s: float) -> Identified | None:
+        """Judges what was keyed in. Raises `TimeoutError`; the try counts all the same."""
+        pool, caller = self._services.pool, call.caller
+        async with asyncio.timeout(timeout_s):
+            async with self._looking, pool.acquire() as connection:
+                claim = await proving.claimed(connection, account, caller, self._limits())
+            if not await proving.is_proven(claim, by, proof):
+                log.info("not_identified", conversation=str(call.conversation_id), by=by)
+                return None
+            found = claim.candidate
+            assert found is not None, "nothing is proven of nobody"
+            async with self._looking, pool.acquire() as connection:
+                await proving.proven(connection, claim)
+        return Identified(found.number, str(found.person_id), found.name, found.balance)
+
+    def _limits(self) -> proving.Limits:
+        settings = self._services.settings.identification
+        return proving.Limits(
+            of_account=settings.account_tries_max,
+            of_caller=settings.caller_tries_max,
+            of_withheld=settings.withheld_tries_max,
+            window_s=settings.window_h * proving.HOUR_S,
+        )
+
+    def payment_terms(self) -> PaymentTerms:
+        """As they are set."""
+        settings = self._services.settings.capture
+        return PaymentTerms(settings.minimum, settings.maximum, settings.declines_max)
+
     async def begin_payment(self, call: Call, amount: Money, *, text_announced: bool) -> PaymentBegun | None:
-        """Whoever calls is known by the number, or becomes a person of its own."""
+        """Whoever was identified pays; else whoever is known by the number, or becomes a person of its own."""
         services = self._services
+        if not self.payment_terms().allow(amount):
+            log.error("no_payment", why="the amount is outside of capture.minimum and capture.maximum")
+            return None
         async with (
             asyncio.timeout(WRITE_TIMEOUT_S),
             services.pool.acquire() as connection,
             connection.transaction(),
         ):
-            point_id: UUID | None = None
-            if call.caller is not None:
-                person_id, point_id = await people.of_number(connection, call.caller)
-                if text_announced:
-                    await people.lock(connection, person_id)
-                    evidence = f"told of a text about the payment, and went on: conversation {call.conversation_id}"
-                    await by_phone.gave_number(connection, person_id, point_id, evidence=evidence)
-            else:
-                person_id = await people.create(connection, name=None, locale=None)
+            identified = await _identified(connection, call)
+            person_id, point_id = await _payer(connection, call.caller, identified)
+            if text_announced and point_id is not None:
+                await people.lock(connection, person_id)
+                evidence = f"told of a text about the payment, and went on: conversation {call.conversation_id}"
+                await by_phone.gave_number(connection, person_id, point_id, evidence=evidence)
             try:
                 session = await telephone.begin(
                     services,
@@ -159,6 +208,8 @@ class DatabaseBackstage:
             except telephone.NoGatewayError as error:
                 log.error("no_payment", why=error.detail)
                 return None
+            if identified is not None and (account := _text(call.variables.get("account"))) is not None:
+                await accounts.book(connection, session.id, account)
         return PaymentBegun(str(session.id), session.reference)
 
     async def charge(self, payment_id: str, card: CardKeyed) -> ChargeResult:
@@ -201,6 +252,28 @@ class DatabaseBackstage:
         ):
             await by_phone.opt_out(connection, call.caller, evidence=evidence)
         return True
+
+
+async def _identified(connection: Connection, call: Call) -> UUID | None:
+    """The person that the flow found out, when there is such a one."""
+    try:
+        wanted = UUID(str(call.variables.get("person_id") or ""))
+    except ValueError:
+        return None
+    return wanted if await people.find(connection, wanted) is not None else None
+
+
+async def _payer(connection: Connection, caller: str | None, identified: UUID | None) -> tuple[UUID, UUID | None]:
+    """Who pays, and the contact point of the number that calls, as far as it is hers. A number that nobody has becomes
+    hers; somebody else's stays theirs, and gets no receipt of hers."""
+    if caller is None:
+        return identified or await people.create(connection, name=None, locale=None), None
+    if identified is None:
+        return await people.of_number(connection, caller)
+    await people.lock(connection, identified)
+    await people.add_contact_point(connection, identified, people.PHONE, caller)
+    found = await people.find_by_address(connection, people.PHONE, caller)
+    return identified, found[1] if found is not None and found[0] == identified else None
 
 
 def _plain(value: Value) -> object:

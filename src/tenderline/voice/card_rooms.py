@@ -58,6 +58,9 @@ class CardRooms:
             read_back=settings.read_back,
             tries_max=settings.tries_max,
             attended=attended,
+            between_keys_s=settings.between_keys_s,
+            field_s=settings.field_s,
+            postal=settings.postal_code,
         )
         return await pool.take(Begin(policy=policy, gateway=self._target(), language=language))
 

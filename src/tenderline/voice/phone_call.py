@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Iterator
 from typing import Protocol
 from uuid import UUID
 
@@ -181,6 +182,17 @@ class PhoneCall:
     async def record(self, on: bool, *, sensitive: bool = False) -> None:
         """Recording begins or goes on; or is silent, on both sides."""
         await self._scribe.record(on, sensitive=sensitive)
+
+    @contextlib.contextmanager
+    def unheard(self) -> Iterator[None]:
+        """While it lasts, nobody else hears the caller, and recordings hold silence."""
+        leg = self.party.leg
+        was = leg.masked
+        leg.mask(True)
+        try:
+            yield
+        finally:
+            leg.mask(was)
 
     async def card(self, say: Say) -> CardKeyed | CardEnd:
         """A card is keyed in. From before the first word of it on, recordings hold silence and keys go to its room; an

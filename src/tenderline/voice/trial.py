@@ -19,7 +19,18 @@ import msgspec
 from tenderline.core.errors import InvalidInputError
 from tenderline.core.money import Money
 from tenderline.flows import run as flow_run
-from tenderline.flows.call import Call, CallEndedError, CardKeyed, ChargeResult, PaymentBegun, Settlement, Value
+from tenderline.flows.call import (
+    Call,
+    CallEndedError,
+    CardKeyed,
+    ChargeResult,
+    Identified,
+    PaymentBegun,
+    PaymentTerms,
+    Proof,
+    Settlement,
+    Value,
+)
 from tenderline.flows.graph import Flow
 from tenderline.flows.spoken import said
 from tenderline.store.conversations import Purpose, SegmentKind
@@ -127,6 +138,27 @@ class _Stage:
 
     async def opt_out(self, call: Call) -> bool:
         return self._note(f"leave {call.caller} alone")
+
+    async def account_of(self, caller: str | None, *, timeout_s: float) -> tuple[str, str | None] | None:
+        del timeout_s
+        self.asked.append(f"look for the account of {caller}")
+        return None
+
+    async def identify(self, call: Call, *, account: str, by: Proof, proof: str, timeout_s: float) -> Identified | None:
+        del call, proof, timeout_s
+        if not self._note(f"look whether the account {account} is the caller's, by her {by}"):
+            return None
+        known = self._script.known or {}
+        balance, name = known.get("balance"), known.get("name")
+        return Identified(
+            account,
+            person_id=str(UUID(int=0)),
+            name=name if isinstance(name, str) else None,
+            balance=Money(balance, "USD") if isinstance(balance, int) and balance > 0 else None,
+        )
+
+    def payment_terms(self) -> PaymentTerms:
+        return PaymentTerms()
 
     async def begin_payment(self, call: Call, amount: Money, *, text_announced: bool) -> PaymentBegun | None:
         del call, text_announced

@@ -34,7 +34,7 @@ from tenderline.gateways.base import GatewayUnavailableError
 from tenderline.notify import confirmation, receipts
 from tenderline.payments import pay_page, settle, unmatched
 from tenderline.recovery import cases
-from tenderline.store import inbox, outgoing, payments
+from tenderline.store import accounts, inbox, outgoing, payments
 from tenderline.store.jobs import Handler
 from tenderline.worker.read import find_payer
 
@@ -127,11 +127,12 @@ async def look_at_held_cases(services: Services, event: Event) -> None:
 
 
 async def thank_caller(services: Services, event: Event) -> None:
-    """Whoever paid on the telephone gets a receipt, once the money has arrived."""
+    """Whoever paid on the telephone gets a receipt, once the money has arrived; what her account owes is less."""
     assert event.payment_id is not None
     async with services.pool.acquire() as connection, connection.transaction():
         session = await receipts.completed(connection, event.payment_id)
         if session is not None:
+            await accounts.paid(connection, session.id)
             await receipts.plan(services, connection, session)
 
 

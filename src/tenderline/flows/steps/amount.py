@@ -24,7 +24,8 @@ class Amount(Step, frozen=True):
     """Comes to an amount. One that `known` holds (an agent's) is taken without a question; what `balance` holds is
     offered to be paid whole by one key; else it is keyed: whole units, `*` for the decimal point, `#` at the end
     (25*50# is 25.50). The currency is the line's; another one is `invalid`. What is too small or too large has an exit
-    of its own; a balance below `minimum` may be paid whole."""
+    of its own; a balance below `minimum` may be paid whole. What holds for every payment (`capture.minimum`,
+    `capture.maximum`) holds here too."""
 
     text: Text
     variable: Sets = Sets("amount")
@@ -71,15 +72,15 @@ class Amount(Step, frozen=True):
         currency = str(call.variables.get(str(self.currency)) or "")
         known = call.variables.get(self.known) if self.known else None
         if known not in (None, ""):
-            return self._judged(call, known, currency) if isinstance(known, Money) else INVALID
+            return self._judged(call, backstage, known, currency) if isinstance(known, Money) else INVALID
         owed = call.variables.get(self.balance) if self.balance else None
         if isinstance(owed, Money) and owed.minor > 0:
             key = await self._offered(call)
             if key == self.all_key:
-                return self._judged(call, owed, currency, is_all=True)
+                return self._judged(call, backstage, owed, currency, is_all=True)
             if key != self.other_key:
                 return NO_INPUT
-        return await self._asked(call, currency)
+        return await self._asked(call, backstage, currency)
 
     async def _offered(self, call: Call) -> str:
         assert self.balance_text is not None
@@ -91,7 +92,7 @@ class Amount(Step, frozen=True):
             tries_max=self.tries_max,
         )
 
-    async def _asked(self, call: Call, currency: str) -> str:
+    async def _asked(self, call: Call, backstage: Backstage, currency: str) -> str:
         failure = NO_INPUT
         for tried in range(self.tries_max):
             await call.say(spoken(self.text, call), cut_by_key=True)
@@ -99,21 +100,24 @@ class Amount(Step, frozen=True):
             if keyed is not None:
                 amount = money_of(keyed, currency)
                 if amount is not None:
-                    return self._judged(call, amount, currency)
+                    return self._judged(call, backstage, amount, currency)
             failure = NO_INPUT if keyed is None else INVALID
             call.forget_keys()
             if keyed is not None and self.invalid and tried + 1 < self.tries_max:
                 await call.say(spoken(self.invalid, call), cut_by_key=True)
         return failure
 
-    def _judged(self, call: Call, amount: Money, currency: str, *, is_all: bool = False) -> str:
-        """Sets it, when it is within the limits. One that came from elsewhere may be none at all."""
+    def _judged(self, call: Call, backstage: Backstage, amount: Money, currency: str, *, is_all: bool = False) -> str:
+        """Sets it, when it is within its own limits and those of all payments. One that came from elsewhere may be no
+        amount at all."""
         if amount.currency != currency or not 0 < amount.minor <= AMOUNT_MINOR_MAX:
             return INVALID
-        unit = 10 ** get_currency_precision(currency)
-        if not is_all and amount.minor < _limit(call, self.minimum_from, currency, self.minimum * unit):
+        unit, terms = 10 ** get_currency_precision(currency), backstage.payment_terms()
+        least = 0 if is_all else _limit(call, self.minimum_from, currency, self.minimum * unit)
+        most = _limit(call, self.maximum_from, currency, self.maximum * unit)
+        if amount.minor < max(least, terms.minimum * unit):
             return BELOW
-        if amount.minor > _limit(call, self.maximum_from, currency, self.maximum * unit):
+        if amount.minor > min(most, terms.maximum * unit):
             return ABOVE
         call.variables[str(self.variable)] = amount
         return ENTERED

@@ -31,7 +31,12 @@ class Capture(Step, frozen=True):
     text_announced: Annotated[
         bool, Meta(description="The caller was told that her number gets a text about the payment, and went on.")
     ] = False
-    declines_max: Annotated[int, Meta(ge=1, le=DECLINES_MAX, description="Cards that may be declined.")] = 3
+    declines_max: (
+        Annotated[
+            int, Meta(ge=1, le=DECLINES_MAX, description="Cards that may be declined; else capture.declines_max.")
+        ]
+        | None
+    ) = None
     declines_max_from: Annotated[Reads | None, Meta(description="Variable with their number, instead.")] = None
 
     touches: ClassVar[frozenset[Touch]] = frozenset({"caller", "database", "network"})
@@ -71,7 +76,7 @@ class Capture(Step, frozen=True):
             return "system_problem"
         why: LeftBecause | None = "abandoned"
         try:
-            for _ in range(self._declines_max(call)):
+            for _ in range(self._declines_max(call, backstage)):
                 card = await call.card(lambda prompt, values: card_words.spoken(prompt, call.language, values))
                 if not isinstance(card, CardKeyed):
                     why = card
@@ -99,9 +104,9 @@ class Capture(Step, frozen=True):
             if why is not None:
                 await backstage.leave_payment(payment.id, why)
 
-    def _declines_max(self, call: Call) -> int:
+    def _declines_max(self, call: Call, backstage: Backstage) -> int:
         """What was set for this call, when it is a number that makes sense."""
         found = call.variables.get(self.declines_max_from) if self.declines_max_from else None
         if isinstance(found, int) and not isinstance(found, bool) and 1 <= found <= DECLINES_MAX:
             return found
-        return self.declines_max
+        return self.declines_max or backstage.payment_terms().declines_max

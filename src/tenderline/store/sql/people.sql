@@ -66,5 +66,8 @@ UPDATE recovery_case SET person_id = $2 WHERE person_id = $1
 -- name: adopt_pay_pages
 UPDATE pay_page SET person_id = $2 WHERE person_id = $1
 
+-- name: adopt_accounts
+UPDATE account SET person_id = $2 WHERE person_id = $1
+
 -- name: adopt_references
 UPDATE person_reference SET person_id = $2 WHERE person_id = $1
