@@ -19,6 +19,8 @@ INSERT INTO telephone (name, ha1_md5, ha1_sha256, queues) VALUES ($1, $2, $3, $4
 ON CONFLICT (name) DO UPDATE SET ha1_md5 = $2, ha1_sha256 = $3, queues = $4, enabled = true
 
 -- name: disable_telephone
+-- One that is an agent by itself is none any more, either.
+WITH agents AS (UPDATE agent SET enabled = false WHERE telephone = $1 AND automatic)
 UPDATE telephone SET enabled = false WHERE name = $1 AND enabled RETURNING name
 
 -- name: newest_flow
