@@ -115,6 +115,7 @@ async def match(connection: Connection) -> Turn:
 async def look_round(connection: Connection) -> None:
     """What no single event tells: reservations that nobody took up, telephones that did not register again, rings for
     which nobody is logged in, callers whom nobody can serve any more. Call it in a transaction."""
+    await waiting.lock(connection)
     await waiting.return_stale_offers(connection)
     await presence.lapse(connection)
     names = await waiting.queues_in_line(connection)

@@ -224,6 +224,9 @@ async def hint(connection: Connection, node: UUID | None = None) -> None:
 
 async def bury(connection: Connection) -> int:
     """Closes the waiting of nodes that are gone, and frees their agents; how many callers. Call it in a transaction."""
+    if not await connection.fetchval(query("waiting", "has_orphans")):
+        return 0
+    await lock(connection)
     gone = await connection.fetch(query("waiting", "bury"))
     await presence.bury(connection)
     return len(gone)

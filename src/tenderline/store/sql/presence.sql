@@ -129,7 +129,7 @@ WHERE a.id = p.agent_id AND p.agent_id = $1 AND p.conversation_id = $2 AND p.sta
 RETURNING p.agent_id
 
 -- name: free_again
--- Reserved or rung for somebody who is gone: nothing was asked of her.
+-- Whom she was reserved for is gone before they talked: there is nothing to write up.
 UPDATE agent_presence p SET
     state = CASE
         WHEN p.next_state IS NOT NULL THEN p.next_state
@@ -137,7 +137,7 @@ UPDATE agent_presence p SET
     reason = p.next_reason, until = NULL, node_id = NULL, conversation_id = NULL, queue = NULL, next_state = NULL,
     next_reason = NULL
 FROM agent a
-WHERE a.id = p.agent_id AND p.agent_id = $1 AND p.conversation_id = $2 AND p.state IN ('reserved', 'ringing')
+WHERE a.id = p.agent_id AND p.agent_id = $1 AND p.conversation_id = $2 AND p.node_id IS NOT NULL
 RETURNING p.agent_id
 
 -- name: finish
@@ -158,7 +158,7 @@ FROM (
     FROM agent_presence s JOIN agent a ON a.id = s.agent_id LEFT JOIN queue q ON q.name = s.queue
     WHERE s.agent_id = $1
 ) AS f
-WHERE p.agent_id = f.agent_id AND p.conversation_id = $2 AND p.state IN ('on_call', 'ringing', 'reserved', 'distress')
+WHERE p.agent_id = f.agent_id AND p.conversation_id = $2 AND p.node_id IS NOT NULL
 RETURNING p.agent_id
 
 -- name: bury

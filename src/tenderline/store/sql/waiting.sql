@@ -31,21 +31,21 @@ ORDER BY rank_at LIMIT $2
 SELECT DISTINCT queue FROM waiting WHERE state = 'waiting'
 
 -- name: assign
--- The reservation: both rows, or neither. Who changed meanwhile is left out, and looked at again.
+-- The reservation: both rows, or neither. Who is being changed is left out, and looked at again: nothing waits here.
 WITH pair AS (
     SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::int[], $4::bool[]) AS p (waiting_id, agent_id, ring, overflowed)
 ), agents AS (
     SELECT p.agent_id, p.reach_node FROM agent_presence p JOIN pair USING (agent_id)
-    WHERE p.state = 'available' FOR UPDATE OF p
+    WHERE p.state = 'available' FOR UPDATE OF p SKIP LOCKED
 ), callers AS (
-    SELECT w.id FROM waiting w JOIN pair ON pair.waiting_id = w.id WHERE w.state = 'waiting' FOR UPDATE OF w
-), both AS (
+    SELECT w.id FROM waiting w JOIN pair ON pair.waiting_id = w.id WHERE w.state = 'waiting' FOR UPDATE OF w SKIP LOCKED
+), pairs AS (
     SELECT pair.*, agents.reach_node FROM pair JOIN agents USING (agent_id) JOIN callers ON callers.id = pair.waiting_id
 ), offered AS (
     UPDATE waiting w SET state = 'offered', agent_id = b.agent_id, offered_at = clock_timestamp(),
         offers = w.offers + 1, ring = b.ring, overflowed = b.overflowed,
         node_id = CASE WHEN w.kept_at IS NULL THEN w.node_id ELSE b.reach_node END
-    FROM both b WHERE w.id = b.waiting_id
+    FROM pairs b WHERE w.id = b.waiting_id
     RETURNING w.id, w.conversation_id, w.node_id, w.queue, w.agent_id
 ), reserved AS (
     UPDATE agent_presence p SET state = 'reserved', node_id = o.node_id, conversation_id = o.conversation_id,
@@ -106,6 +106,13 @@ WITH stale AS (
 )
 UPDATE agent_presence p SET state = 'available', node_id = NULL, conversation_id = NULL, queue = NULL
 FROM stale WHERE p.agent_id = stale.agent_id RETURNING p.agent_id
+
+-- name: has_orphans
+SELECT EXISTS (
+    SELECT FROM waiting w JOIN voice_node n ON n.id = w.node_id WHERE n.state = 'gone' AND w.state <> 'left'
+) OR EXISTS (
+    SELECT FROM agent_presence p JOIN voice_node n ON n.id IN (p.node_id, p.reach_node) WHERE n.state = 'gone'
+)
 
 -- name: bury
 -- Callers of a node that is gone are gone with it. Places that are kept are no node's, unless one was about to call.
