@@ -336,9 +336,7 @@ async def test_a_queue_in_use_is_not_deleted_and_the_reason_is_told(connection, 
 async def test_a_telephone_that_gets_a_user_is_no_agent_by_itself_any_more(connection, node):
     alone = await lines_up.make_agent(connection, "anna", ["general"], node=node)
     user = await make_user(connection)
-    hers = await agents.make(
-        connection, name="Anna", user_id=user, telephone="anna", of_queues=["general"], by="test"
-    )
+    hers = await agents.make(connection, name="Anna", user_id=user, telephone="anna", of_queues=["general"], by="test")
     assert [one.id for one in await agents.every(connection)] == [hers] != [alone]
     await agents.of_telephone(connection, "anna", ["other"], by="test")
     assert (await agents.get(connection, hers)).queues == ["general"], "her queues are hers, not the telephone's"

@@ -152,6 +152,11 @@ async def add_callback(
     return made
 
 
+async def answer_callback(connection: Connection, callback_id: UUID, attempt_id: UUID) -> None:
+    """This call answers the wish."""
+    await connection.execute(query("lines", "answer_callback"), callback_id, attempt_id)
+
+
 async def callbacks(connection: Connection, limit: int) -> list[Callback]:
     """Those who wait, the most urgent first."""
     return [Callback(**row) for row in await connection.fetch(query("lines", "callbacks"), limit)]

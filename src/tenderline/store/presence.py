@@ -166,6 +166,12 @@ async def finish(connection: Connection, agent_id: UUID, conversation_id: UUID) 
     await connection.execute(query("presence", "finish"), agent_id, conversation_id)
 
 
+async def clear_strays(connection: Connection, node_id: UUID, live: Sequence[UUID], *, older_s: float) -> None:
+    """Agents whom a node holds for calls that it does not carry any more are free."""
+    for row in await connection.fetch(query("presence", "strays"), node_id, list(live), older_s):
+        await free_again(connection, row["agent_id"], row["conversation_id"])
+
+
 async def bury(connection: Connection) -> int:
     """Frees agents of nodes that are gone; how many."""
     return len(await connection.fetch(query("presence", "bury")))

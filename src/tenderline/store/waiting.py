@@ -14,6 +14,7 @@ from tenderline.store.db import Connection, query
 CHANNEL = "routing"
 IN_LINE_MAX = 5_000
 OFFER_STALE_S = 5.0
+STRAY_S = 10.0
 
 Outcome = Literal["talked", "abandoned", "timed_out", "nobody", "called_back", "callback_later", "system"]
 
@@ -203,6 +204,19 @@ async def leave(connection: Connection, id: UUID, outcome: Outcome) -> None:
 async def keep_place(connection: Connection, id: UUID, callback_id: UUID) -> bool:
     """Hangs up and stays in line; False when she is not in line any more, or has no number."""
     return await connection.fetchval(query("waiting", "keep_place"), id, callback_id) is not None
+
+
+async def call_of(connection: Connection, id: UUID, agent_id: UUID, conversation_id: UUID) -> bool:
+    """The call that we make for a place that was kept begins with its agent; False when it is not its turn any more."""
+    return await connection.fetchval(query("waiting", "call_of"), id, agent_id, conversation_id) is not None
+
+
+async def clear_strays(connection: Connection, node_id: UUID, live: Sequence[UUID]) -> None:
+    """What a node holds for calls that it does not carry any more is let go: a task that was ended between two steps
+    leaves nothing behind."""
+    for row in await connection.fetch(query("waiting", "strays"), node_id, list(live), STRAY_S):
+        await leave(connection, row["id"], "abandoned")
+    await presence.clear_strays(connection, node_id, live, older_s=STRAY_S)
 
 
 async def position(connection: Connection, id: UUID) -> int:

@@ -161,6 +161,11 @@ FROM (
 WHERE p.agent_id = f.agent_id AND p.conversation_id = $2 AND p.node_id IS NOT NULL
 RETURNING p.agent_id
 
+-- name: strays
+SELECT agent_id, conversation_id FROM agent_presence
+WHERE node_id = $1 AND state <> 'reserved' AND NOT conversation_id = ANY($2::uuid[])
+  AND since < clock_timestamp() - make_interval(secs => $3)
+
 -- name: bury
 -- Agents on calls of nodes that are gone are free; those who were reached by such a node are not reached any more.
 UPDATE agent_presence p SET

@@ -85,6 +85,22 @@ WHERE id = $1 AND state <> 'left' RETURNING agent_id, conversation_id
 UPDATE waiting SET kept_at = clock_timestamp(), node_id = NULL, callback_id = $2
 WHERE id = $1 AND state = 'waiting' AND caller IS NOT NULL RETURNING id
 
+-- name: call_of
+-- The call that we make for a place that was kept has an id of its own; with it the reservation is taken up.
+WITH named AS (
+    UPDATE waiting SET conversation_id = $3 WHERE id = $1 AND agent_id = $2 AND state = 'offered'
+    RETURNING agent_id
+)
+UPDATE agent_presence p SET conversation_id = $3, state = 'ringing'
+FROM named n WHERE p.agent_id = n.agent_id AND p.state = 'reserved'
+RETURNING p.agent_id
+
+-- name: strays
+-- In line, or talking, on a node that knows nothing of the call any more.
+SELECT id FROM waiting
+WHERE node_id = $1 AND state IN ('waiting', 'connected') AND kept_at IS NULL AND NOT conversation_id = ANY($2::uuid[])
+  AND coalesce(connected_at, entered_at) < clock_timestamp() - make_interval(secs => $3)
+
 -- name: set_ring_min
 UPDATE waiting w SET ring_min = t.ring_min FROM unnest($1::uuid[], $2::int[]) AS t (id, ring_min)
 WHERE w.id = t.id AND w.state = 'waiting' AND w.ring_min < t.ring_min RETURNING w.id
