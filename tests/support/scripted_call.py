@@ -29,6 +29,7 @@ from tenderline.flows.call import (
     Value,
 )
 from tenderline.flows.spoken import Digits, Number, Pause, Sound, Spoken, Words
+from tenderline.routing.queues import NOTHING, Wish
 
 NOW = datetime(2026, 3, 4, 15, 0, tzinfo=UTC)
 """A Wednesday, 10:00 in New York."""
@@ -64,6 +65,7 @@ class ScriptedCall:
     language: str = "en"
     variables: dict[str, Value] = field(default_factory=dict)
     queue_end: QueueEnd = "talked"
+    wishes: list[Wish] = field(default_factory=list)
     talk: Talk = "talked"
     transferred: Transfer = "transferred"
     cards: list[CardKeyed | CardEnd] = field(default_factory=list)
@@ -148,8 +150,18 @@ class ScriptedCall:
         self._act()
         self.heard.append(f"[{len(ulaw)} bytes]")
 
-    async def queue(self, name: str, *, wait_max_s: float, comfort: Spoken | None, comfort_every_s: float) -> QueueEnd:
+    async def queue(
+        self,
+        name: str,
+        *,
+        wait_max_s: float,
+        comfort: Spoken | None,
+        comfort_every_s: float,
+        wish: Wish = NOTHING,
+        keep_place: Spoken | None = None,
+    ) -> QueueEnd:
         self._act()
+        self.wishes.append(wish)
         self.heard.append(f"[queue {name}]")
         return self.queue_end
 

@@ -19,12 +19,13 @@ from babel.numbers import get_currency_precision
 from tenderline.core.errors import TenderlineError
 from tenderline.core.money import Money
 from tenderline.flows.spoken import Spoken
+from tenderline.routing.queues import NOTHING, Wish
 
 Value = str | int | bool | Money | date | datetime | None
 """What a variable of a call may hold. Never a card number: that lives in `cardholder/` only."""
 
 Talk = Literal["talked", "busy", "no_answer", "failed"]
-QueueEnd = Literal["talked", "timed_out", "nobody"]
+QueueEnd = Literal["talked", "timed_out", "nobody", "kept"]
 Transfer = Literal["transferred", "busy", "no_answer", "failed"]
 CardEnd = Literal["abandoned", "tries_exhausted", "cancelled", "system_problem", "card_refused"]
 LeftBecause = Literal[CardEnd, "declined", "hung_up"]
@@ -159,8 +160,18 @@ class Call(Protocol):
         """Plays what `listen` heard."""
         ...
 
-    async def queue(self, name: str, *, wait_max_s: float, comfort: Spoken | None, comfort_every_s: float) -> QueueEnd:
-        """Waits for an agent of that queue and lets the two talk until the agent hangs up."""
+    async def queue(
+        self,
+        name: str,
+        *,
+        wait_max_s: float,
+        comfort: Spoken | None,
+        comfort_every_s: float,
+        wish: Wish = NOTHING,
+        keep_place: Spoken | None = None,
+    ) -> QueueEnd:
+        """Waits for an agent of that queue and lets the two talk until the agent hangs up. `keep_place`: said when the
+        place may be kept; "kept" when the caller pressed 1 then."""
         ...
 
     async def bridge(self, to: str, *, ring_s: float) -> Talk:

@@ -133,6 +133,11 @@ def calls_of(campaigns: Sequence[str]) -> Due:
     return Due("due_calls", (list(campaigns),))
 
 
+def this_call(person_id: UUID, attempt_id: UUID) -> Due:
+    """One call that is planned, if it is due."""
+    return Due("due_this_call", (person_id, attempt_id))
+
+
 async def claim(
     pool: Pool,
     book: RuleBook,

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import msgspec
 
-from tenderline.store import audit
+from tenderline.store import audit, queues
 from tenderline.store.db import Connection, query
 
 
@@ -62,7 +62,9 @@ async def get(connection: Connection, name: str) -> CallingCampaign | None:
 
 
 async def put(connection: Connection, wanted: CallingCampaign, *, by: str) -> None:
-    """The campaign as it is from now on; audited."""
+    """The campaign as it is from now on; audited. Its queue is made if there is none."""
+    if wanted.queue is not None:
+        await queues.ensure(connection, [wanted.queue], by=by)
     await connection.execute(
         query("calling_campaigns", "put"),
         wanted.name,

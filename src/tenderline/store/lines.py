@@ -8,7 +8,7 @@ from datetime import datetime
 from uuid import UUID
 
 from tenderline.core.ids import uuid7
-from tenderline.store import audit
+from tenderline.store import agents, audit
 from tenderline.store.db import Connection, query
 
 
@@ -104,8 +104,9 @@ async def telephones(connection: Connection) -> list[Telephone]:
 async def put_telephone(
     connection: Connection, name: str, *, ha1_md5: str, ha1_sha256: str, queues: list[str], by: str
 ) -> None:
-    """A telephone may register with the password behind these; audited without them."""
+    """A telephone may register with the password behind these, and is an agent of its queues; audited without them."""
     await connection.execute(query("lines", "put_telephone"), name, ha1_md5, ha1_sha256, queues)
+    await agents.of_telephone(connection, name, queues, by=by)
     await audit.append(connection, actor=by, action="telephone_set", subject=name, data={"queues": queues})
 
 
@@ -149,6 +150,11 @@ async def add_callback(
     made = uuid7()
     await connection.execute(query("lines", "add_callback"), made, conversation_id, number, due_at, attempt_id)
     return made
+
+
+async def answer_callback(connection: Connection, callback_id: UUID, attempt_id: UUID) -> None:
+    """This call answers the wish."""
+    await connection.execute(query("lines", "answer_callback"), callback_id, attempt_id)
 
 
 async def callbacks(connection: Connection, limit: int) -> list[Callback]:

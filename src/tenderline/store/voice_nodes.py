@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from tenderline.store import conversations
+from tenderline.store import conversations, waiting
 from tenderline.store.db import Connection, query
 
 LEASE_S = 6.0
@@ -50,12 +50,13 @@ async def leave(connection: Connection, node_id: UUID) -> None:
 
 
 async def bury(connection: Connection) -> int:
-    """Declares nodes without a lease gone, and closes the calls of all that are; how many calls. Call it in a
-    transaction."""
+    """Declares nodes without a lease gone, closes the calls of all that are and frees their agents; how many calls.
+    Call it in a transaction."""
     await connection.fetch(query("voice_nodes", "bury"))
     orphans = await connection.fetch(query("voice_nodes", "orphans"))
     for row in orphans:
         await conversations.ended(connection, row["id"], datetime.now(UTC), by="system", why="the node is gone")
+    await waiting.bury(connection)
     return len(orphans)
 
 

@@ -44,7 +44,7 @@ LEASE_S: Final = 90.0
 NO_AGENT_AGAIN_S: Final = 30.0
 NOT_SENT_AGAIN_S: Final = 60.0
 
-Carry = Callable[[UUID, Coroutine[Any, Any, None]], None]
+Carry = Callable[[UUID, Coroutine[Any, Any, object]], None]
 
 
 class CallingOut:
@@ -59,7 +59,7 @@ class CallingOut:
 
     async def turn(self) -> None:
         """Claims what is due and can be carried now, agents' calls only for agents who are free."""
-        ready = [one for one in self._rig.directory.campaigns if one.enabled and self._can_carry(one)]
+        ready = [one for one in self._rig.directory.campaigns if one.enabled and self.can_carry(one)]
         room = min(self._room(), self._settings.calls_out_max - self._out, max(1, int(self._settings.calls_out_per_s)))
         if not ready or room <= 0 or not await self._probe.is_there():
             return
@@ -69,9 +69,9 @@ class CallingOut:
             if one.queue is not None:
                 by_queue[one.queue].append(one)
         for queue, campaigns in by_queue.items():
-            room -= await self._begin(campaigns, min(room, self._rig.exchange.free_agents(queue)))
+            room -= await self._begin(campaigns, min(room, await self._rig.exchange.free_agents(queue)))
 
-    def _can_carry(self, campaign: CallingCampaign) -> bool:
+    def can_carry(self, campaign: CallingCampaign) -> bool:
         """A flow that is not here yet, or a caller id that was taken off the list, keeps its calls waiting."""
         if campaign.caller_id not in self._settings.caller_ids:
             return False
@@ -97,12 +97,21 @@ class CallingOut:
             self._carry(conversation_id, self._call(conversation_id, leased, by_name[leased.template]))
         return len(claim.leased)
 
-    async def _call(self, conversation_id: UUID, leased: Leased, campaign: CallingCampaign) -> None:
+    async def call_with(
+        self, agent: AgentOnCall, conversation_id: UUID, leased: Leased, campaign: CallingCampaign
+    ) -> bool:
+        """A call for which an agent is on the line already; whether somebody was talked to."""
+        self._out += 1
+        return await self._call(conversation_id, leased, campaign, agent)
+
+    async def _call(
+        self, conversation_id: UUID, leased: Leased, campaign: CallingCampaign, agent: AgentOnCall | None = None
+    ) -> bool:
         """One call from the gate to its end. Whatever happens, its attempt gets a last word."""
         outcome = Outcome(self._rig.services.pool, self._rig.timeline, leased, conversation_id)
         one = _OneCall(self._rig, self._node_id(), conversation_id, leased, campaign, outcome)
         try:
-            await (one.by_machine() if campaign.queue is None else one.by_agent())
+            await (one.by_machine() if campaign.queue is None else one.by_agent(agent))
             if one.went_through:
                 self._probe.seen()
         except Exception:  # one call's fault ends no other call
@@ -110,6 +119,7 @@ class CallingOut:
         finally:
             self._out -= 1
             one.close()
+        return one.talked
 
 
 class _OneCall:
@@ -125,7 +135,7 @@ class _OneCall:
         self._rig, self._node_id, self._id = rig, node_id, conversation_id
         self._leased, self._campaign, self._outcome = leased, campaign, outcome
         self._handed_over = False
-        self.went_through = False
+        self.went_through = self.talked = False
 
     # A recorded voice calls.
 
@@ -244,10 +254,13 @@ class _OneCall:
 
     # An agent calls.
 
-    async def by_agent(self) -> None:
-        """Rings an agent; dials when she is there; lets the two talk until one of them hangs up."""
+    async def by_agent(self, agent: AgentOnCall | None) -> None:
+        """Rings an agent unless one is there; dials when she is; lets the two talk until one of them hangs up."""
         assert self._campaign.queue is not None
-        agent = await self._rig.exchange.take_free_agent(self._campaign.queue, caller=self._leased.address)
+        if agent is None:
+            agent = await self._rig.exchange.take_free_agent(
+                self._campaign.queue, caller=self._leased.address, conversation_id=self._id
+            )
         if agent is None:
             self._outcome.not_placed("no agent was free", again_after_s=NO_AGENT_AGAIN_S)
             return
@@ -290,6 +303,7 @@ class _OneCall:
     async def _talk(self, agent: AgentOnCall, party: Party, scribe: CallScribe) -> tuple[str, str]:
         scribe.answered()
         scribe.segment("agent", agent.name)
+        self.talked = True
         self._outcome.talked(person=True)
         self._outcome.settle("delivered", None)
         agent.party.leg.be_quiet()

@@ -1,122 +1,230 @@
-"""Reaches others for a caller: agents by their telephones, who waits longest first; anybody else by the trunk."""
+"""Reaches others for a caller: the agent whom the database chose, anybody else by the trunk."""
 
 from __future__ import annotations
 
 import asyncio
 import re
-import time
-from collections import deque
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+from uuid import UUID
 
 import structlog
 
 from tenderline.config import VoiceSettings
+from tenderline.routing.queues import NOTHING, Wish
+from tenderline.store import presence
+from tenderline.store.waiting import Offer, Outcome
+from tenderline.voice import placing
 from tenderline.voice.engine import MediaEngine
 from tenderline.voice.party import Party
-from tenderline.voice.placing import Signs, Target, Unplaced, place
-from tenderline.voice.registrar import Binding, Registrar
+from tenderline.voice.placing import Signs, Target, Unplaced
+from tenderline.voice.queueing import Queueing, Ticket
+from tenderline.voice.registrar import Registrar
 from tenderline.voice.sip import Endpoint
-from tenderline.voice.switch import AgentOnCall, NoAgent, Unreached
+from tenderline.voice.switch import AgentOnCall, NoAgent, Place, Unreached
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 AGENT_RING_S = 20.0
-LOOK_EVERY_S = 0.2
-AWAY_S = 30.0
-"""A telephone that did not answer is left alone for this long."""
 
 _UNREACHED: dict[str, Unreached] = {"busy": "busy", "refused": "busy", "no_answer": "no_answer"}
 _E164 = re.compile(r"\+[1-9]\d{6,14}")
 
+Browser = Callable[[UUID, str | None, float], Awaitable[Party | None]]
+"""Rings the browser of this agent, for a caller, so long; her party when she answers."""
 
-@dataclass(slots=True)
-class _Queue:
-    waiting: deque[object] = field(default_factory=deque)
-    away_until: dict[str, float] = field(default_factory=dict)
+
+class _Reachable(Protocol):
+    """Where an agent is reached, as an offer and a reservation tell it."""
+
+    @property
+    def agent_id(self) -> UUID: ...
+    @property
+    def telephone(self) -> str | None: ...
+    @property
+    def reach_kind(self) -> str | None: ...
+    @property
+    def reach_user(self) -> str | None: ...
+    @property
+    def reach_host(self) -> str | None: ...
+    @property
+    def reach_port(self) -> int | None: ...
 
 
 class Exchange:
-    """Of one node: a plain queue, longest waiting first, any free telephone."""
+    """Of one node. Who takes whom the database says (`queueing`); here the telephones are rung."""
 
-    def __init__(self, endpoint: Endpoint, engine: MediaEngine, registrar: Registrar, settings: VoiceSettings) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        engine: MediaEngine,
+        registrar: Registrar,
+        settings: VoiceSettings,
+        queueing: Queueing,
+        node_id: Callable[[], UUID],
+    ) -> None:
         self._endpoint, self._engine, self._registrar, self._settings = endpoint, engine, registrar, settings
-        self._queues: dict[str, _Queue] = {}
+        self._queueing, self._node_id = queueing, node_id
+        self.browser: Browser | None = None
+        self.can_keep_places: Callable[[], bool] = lambda: False
 
-    @property
-    def waiting(self) -> dict[str, int]:
-        """How many callers wait in each queue."""
-        return {name: len(queue.waiting) for name, queue in self._queues.items() if queue.waiting}
-
-    async def agent_for(self, queue: str, *, wait_max_s: float, caller: str | None) -> AgentOnCall | NoAgent:
-        """The agent who answered; "nobody" at once when no telephone of that queue is registered."""
-        line, ticket = self._queues.setdefault(queue, _Queue()), object()
-        line.waiting.append(ticket)
+    async def agent_for(
+        self,
+        queue: str,
+        *,
+        wait_max_s: float,
+        caller: str | None,
+        conversation_id: UUID,
+        wish: Wish = NOTHING,
+        place: Place | None = None,
+    ) -> AgentOnCall | NoAgent:
+        """The agent who answered; "nobody" at once when none is logged in who could ever take the call."""
+        ticket: Ticket | None = None
+        outcome: Outcome | None = "abandoned"
+        offering: asyncio.TimerHandle | None = None
         try:
-            async with asyncio.timeout(wait_max_s):
-                while self._registrar.serving(queue):
-                    binding = self._free(queue, line) if line.waiting[0] is ticket else None
-                    if binding is not None:
-                        # While this one rings, the next in line may ring another telephone.
-                        line.waiting.popleft()
-                        try:
-                            agent = await self._ring_agent(binding, caller)
-                        finally:
-                            line.waiting.appendleft(ticket)
-                        if agent is not None:
-                            return agent
-                        line.away_until[binding.name] = time.monotonic() + AWAY_S
-                        continue
-                    await asyncio.sleep(LOOK_EVERY_S)
-                return "nobody"
+            async with asyncio.timeout(wait_max_s) as limit:
+                ticket = await self._queueing.enter(queue, conversation_id=conversation_id, caller=caller, wish=wish)
+                if ticket is None:
+                    return "nobody"
+                loop, line = asyncio.get_running_loop(), ticket.line
+                if line.wait_max_s is not None and line.wait_max_s < wait_max_s:
+                    limit.reschedule(loop.time() + line.wait_max_s)
+                if place is not None and line.callback_after_s is not None and caller and self.can_keep_places():
+                    offering = loop.call_later(line.callback_after_s, place.offered.set)
+                found = await self._wait(ticket, caller, place)
+                outcome = None
+                return found
         except TimeoutError:
+            outcome = "timed_out"
             return "timed_out"
         finally:
-            line.waiting.remove(ticket)
+            if offering is not None:
+                offering.cancel()
+            is_kept = place is not None and place.wanted.is_set()
+            if ticket is not None and outcome is not None and not is_kept:
+                self._queueing.leave(ticket, outcome)
 
-    def _free(self, queue: str, line: _Queue) -> Binding | None:
-        now = time.monotonic()
-        serving = self._registrar.serving(queue)
-        return next((one for one in serving if not one.busy and line.away_until.get(one.name, 0) <= now), None)
+    async def _wait(self, ticket: Ticket, caller: str | None, place: Place | None) -> AgentOnCall | NoAgent:
+        while True:
+            offer = await self._next(ticket, caller, place)
+            if offer == "kept":
+                return "kept"
+            if isinstance(offer, str):
+                self._queueing.forget(ticket)
+                return "nobody"
+            agent = await self.ring_offer(offer) if await self._queueing.take_up(offer) else None
+            if agent is not None:
+                self._queueing.forget(ticket)
+                return agent
+            ticket.is_rung = False
+            self._queueing.wake()
 
-    async def _ring_agent(self, binding: Binding, caller: str | None) -> AgentOnCall | None:
-        self._registrar.take(binding)
-        party: Party | None = None
+    async def _next(self, ticket: Ticket, caller: str | None, place: Place | None) -> Offer | str:
+        """What comes first: an offer, the end, or the wish to keep the place."""
+        if place is None or caller is None:
+            return await ticket.next()
+        coming, wanted = asyncio.ensure_future(ticket.next()), asyncio.ensure_future(place.wanted.wait())
         try:
-            target = Target(binding.user, binding.source, caller or "anonymous")
-            found = await self._call(target, ring_s=AGENT_RING_S, keys_offered=False)
-            party = None if isinstance(found, str) else found
+            await asyncio.wait((coming, wanted), return_when=asyncio.FIRST_COMPLETED)
+            if coming.done():
+                return coming.result()
+            if await self._queueing.keep_place(ticket, caller):
+                return "kept"
+            place.wanted.clear()  # it is her turn: the agent is on the way
+            return await coming
+        finally:
+            for one in (coming, wanted):
+                one.cancel()
+            await asyncio.gather(coming, wanted, return_exceptions=True)
+
+    async def ring_offer(self, offer: Offer) -> AgentOnCall | None:
+        """Rings the agent whose reservation was taken up for this one in line; None when she did not answer, and is
+        away now."""
+        party = await self._ring(offer, offer.caller, min(offer.ring_s, AGENT_RING_S * 3))
+        if party is None:
+            await self._queueing.give_back(offer, "no answer")
+            return None
+        is_hers = False
+        try:
+            is_hers = await self._queueing.connect(offer)
+        finally:
+            if not is_hers:
+                self._hung_up(offer, party)
+        if not is_hers:
+            return None
+
+        def release() -> None:
+            self._hung_up(offer, party)
+            self._queueing.settle(offer.id, "talked")
+
+        return AgentOnCall(offer.agent, party, release, offer.agent_id, offer.overflowed)
+
+    async def take_free_agent(self, queue: str, *, caller: str | None, conversation_id: UUID) -> AgentOnCall | None:
+        """Rings one free agent of that queue, for a call that we make; None when none is free or answers."""
+        await self._queueing.registered()
+        reserved = await self._queueing.persist(
+            lambda connection: presence.reserve_for_call(connection, queue, self._node_id(), conversation_id)
+        )
+        if reserved is None:
+            return None
+        agent_id = reserved.agent_id
+        party: Party | None = None
+        why: str | None = None
+        try:
+            party = await self._ring(reserved, caller, AGENT_RING_S)
+            why = "no answer"
         finally:
             if party is None:
-                self._registrar.free(binding)
+                self._queueing.after_call(agent_id, conversation_id, why=why)
         if party is None:
             return None
         answered = party
 
         def release() -> None:
-            answered.close()
-            self._registrar.free(binding)
+            self._hung_up(reserved, answered)
+            self._queueing.after_call(agent_id, conversation_id, talked=True)
 
-        return AgentOnCall(binding.name, answered, release)
+        is_hers = False
+        try:
+            is_hers = await self._queueing.persist(
+                lambda connection: presence.talks(connection, agent_id, conversation_id)
+            )
+        finally:
+            if not is_hers:
+                release()
+        return AgentOnCall(reserved.name, answered, release, agent_id) if is_hers else None
 
-    async def take_free_agent(self, queue: str, *, caller: str | None) -> AgentOnCall | None:
-        """Rings one free telephone of that queue, for a call that we make; None when none is free or answers."""
-        line = self._queues.setdefault(queue, _Queue())
-        binding = None if line.waiting else self._free(queue, line)
-        if binding is None:
+    async def free_agents(self, queue: str) -> int:
+        """How many agents of that queue could take a call that we make: none while callers wait in it."""
+        await self._queueing.registered()
+        return await self._queueing.free_for_calls(queue)
+
+    async def _ring(self, to: _Reachable, caller: str | None, ring_s: float) -> Party | None:
+        """Her party when she answers; whatever happens else, nothing is left of the call."""
+        if to.reach_kind == "browser":
+            return await self.browser(to.agent_id, caller, ring_s) if self.browser is not None else None
+        if to.reach_host is None or to.reach_port is None or to.reach_user is None:
             return None
-        agent = await self._ring_agent(binding, caller)
-        if agent is None:
-            line.away_until[binding.name] = time.monotonic() + AWAY_S
-        return agent
+        self._mark(to, True)
+        party: Party | None = None
+        try:
+            target = Target(to.reach_user, (to.reach_host, to.reach_port), caller or "anonymous")
+            found = await self._call(target, ring_s=ring_s, keys_offered=False)
+            party = None if isinstance(found, str) else found
+        finally:
+            if party is None:
+                self._mark(to, False)
+        return party
 
-    def free_agents(self, queue: str) -> int:
-        """How many telephones of that queue could take a call that we make: none while callers wait in it."""
-        line = self._queues.setdefault(queue, _Queue())
-        if line.waiting:
-            return 0
-        now = time.monotonic()
-        serving = self._registrar.serving(queue)
-        return sum(not one.busy and line.away_until.get(one.name, 0) <= now for one in serving)
+    def _hung_up(self, to: _Reachable, party: Party) -> None:
+        party.close()
+        self._mark(to, False)
+
+    def _mark(self, to: _Reachable, busy: bool) -> None:
+        binding = self._registrar.bindings.get(to.telephone or "")
+        if binding is not None:
+            (self._registrar.take if busy else self._registrar.free)(binding)
 
     async def reach(self, to: str, *, ring_s: float, caller: str | None) -> Party | Unreached:
         """A number by the trunk, or `sip:NAME` of a telephone that is registered here. Nothing else: no open relay."""
@@ -156,7 +264,9 @@ class Exchange:
             user=settings.trunk_user,
             password=password.get_secret_value() if password is not None else None,
         )
-        return await place(self._endpoint, self._engine, target, ring_s=ring_s, keys_offered=keys_offered, signs=signs)
+        return await placing.place(
+            self._endpoint, self._engine, target, ring_s=ring_s, keys_offered=keys_offered, signs=signs
+        )
 
     def uri_of(self, to: str) -> str:
         """The SIP URI that a transfer names."""
@@ -168,5 +278,5 @@ class Exchange:
         return f"sip:{to}@{self._settings.trunk_host or self._endpoint.host}"
 
     async def _call(self, target: Target, *, ring_s: float, keys_offered: bool) -> Party | Unreached:
-        found = await place(self._endpoint, self._engine, target, ring_s=ring_s, keys_offered=keys_offered)
+        found = await placing.place(self._endpoint, self._engine, target, ring_s=ring_s, keys_offered=keys_offered)
         return _UNREACHED.get(found.why, "failed") if isinstance(found, Unplaced) else found

@@ -35,10 +35,12 @@ from tenderline.voice.dialog import Dialog
 from tenderline.voice.directory import REFRESH_EVERY_S, Directory, Route
 from tenderline.voice.engine import MediaEngine
 from tenderline.voice.exchange import Exchange
+from tenderline.voice.kept_places import KeptPlaces
 from tenderline.voice.leg import NoFreePortError
 from tenderline.voice.party import Party
 from tenderline.voice.probe import TrunkProbe
 from tenderline.voice.prompts.pack import Prompts
+from tenderline.voice.queueing import Queueing
 from tenderline.voice.registrar import Registrar
 from tenderline.voice.registration import Registration
 from tenderline.voice.rig import Rig
@@ -83,13 +85,14 @@ class VoiceNode:
         self._writer = ThreadPoolExecutor(1, "recordings")
         self._backstage = DatabaseBackstage(services)
         self._cards = CardRooms(services, self.prompts) if services.settings.capture.enabled else None
-        self._calls: dict[UUID, asyncio.Task[None]] = {}
+        self._calls: dict[UUID, asyncio.Task[object]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._draining = False
         self.is_closed = False
         self._registration: Registration | None = None
         self.endpoint: Endpoint
         self.exchange: Exchange
+        self.queueing: Queueing
         self.rig: Rig
         self._calling_out: CallingOut | None = None
 
@@ -109,7 +112,11 @@ class VoiceNode:
             on_call=self._on_call,
             registrar=self.registrar,
         )
-        self.exchange = Exchange(self.endpoint, self.engine, self.registrar, self._settings)
+        self.queueing = Queueing(self._services.pool, self.registrar, self.timeline, lambda: self.id)
+        self.queueing.live = lambda: list(self._calls)
+        self.exchange = Exchange(
+            self.endpoint, self.engine, self.registrar, self._settings, self.queueing, lambda: self.id
+        )
         self.rig = Rig(
             services=self._services,
             engine=self.engine,
@@ -129,6 +136,7 @@ class VoiceNode:
         async with self._services.pool.acquire() as connection:
             await voice_nodes.register(connection, self.id, address, self._settings.calls_max)
         self.timeline.start()
+        self.queueing.start()
         self._register_at_trunk()
         self._commands = Commands(self._services.pool, lambda: self.id, self.rig.live.get)
         self._commands.start()
@@ -147,6 +155,14 @@ class VoiceNode:
                 probe=TrunkProbe(self.endpoint, (self._settings.trunk_host, self._settings.trunk_port)),
             )
             self._tasks.append(loop.create_task(self._every(CALL_OUT_EVERY_S, self._calling_out.turn)))
+            kept = KeptPlaces(
+                self.rig,
+                self.queueing,
+                self._calling_out,
+                carry=self._keep,
+                has_room=lambda: not self._draining and self.calls < self._settings.calls_max,
+            )
+            self.exchange.can_keep_places, self.queueing.on_kept = kept.can_be_kept, kept.call
         log.info("voice ready", sip=address, node=str(self.id))
 
     def _register_at_trunk(self) -> None:
@@ -174,6 +190,7 @@ class VoiceNode:
         if self._registration is not None:
             self._registration.stop()
         await self.endpoint.close()
+        await self.queueing.close()
         await self.timeline.close()
         await self._backstage.close()
         if self._cards is not None:
@@ -243,7 +260,7 @@ class VoiceNode:
         conversation_id = uuid7()
         self._keep(conversation_id, self._carry(conversation_id, party, route, called))
 
-    def _keep(self, conversation_id: UUID, call: Coroutine[Any, Any, None]) -> None:
+    def _keep(self, conversation_id: UUID, call: Coroutine[Any, Any, object]) -> None:
         """Runs a call; while it lasts it counts, and draining waits for it."""
         task = asyncio.get_running_loop().create_task(call)
         self._calls[conversation_id] = task

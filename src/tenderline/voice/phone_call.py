@@ -14,9 +14,11 @@ from tenderline.core.errors import TenderlineError
 from tenderline.core.ids import uuid7
 from tenderline.flows.call import CallEndedError, CardEnd, CardKeyed, QueueEnd, Say, Talk, Transfer, Value
 from tenderline.flows.spoken import Spoken
+from tenderline.routing.queues import NOTHING, Wish
 from tenderline.store.conversations import Purpose, SegmentKind
 from tenderline.voice import card_entry, codec, secure_payment
 from tenderline.voice.card_entry import Attended, Cards, framed
+from tenderline.voice.in_line import InLine
 from tenderline.voice.orders import Order, Orders
 from tenderline.voice.packet import PCMU
 from tenderline.voice.pair import Pair
@@ -254,21 +256,35 @@ class PhoneCall:
         """Plays what was listened to."""
         await self._play(framed(ulaw), cut_by_key=False)
 
-    async def queue(self, name: str, *, wait_max_s: float, comfort: Spoken | None, comfort_every_s: float) -> QueueEnd:
+    async def queue(
+        self,
+        name: str,
+        *,
+        wait_max_s: float,
+        comfort: Spoken | None,
+        comfort_every_s: float,
+        wish: Wish = NOTHING,
+        keep_place: Spoken | None = None,
+    ) -> QueueEnd:
         """Waits for an agent of that queue and lets the two talk until the agent hangs up."""
         self._there()
         self._scribe.segment("queue", name)
         frames = await self._prompter.prepare(comfort) if comfort is not None else []
-        comforting = asyncio.ensure_future(self._comfort(frames, comfort_every_s))
+        offer = await self._prompter.prepare(keep_place) if keep_place is not None else []
+        line = InLine(self.party, frames, offer, every_s=comfort_every_s)
         try:
             agent = await self.party.while_there(
-                self._switch.agent_for(name, wait_max_s=wait_max_s, caller=self._caller)
+                self._switch.agent_for(
+                    name,
+                    wait_max_s=wait_max_s,
+                    caller=self._caller,
+                    conversation_id=self._conversation_id,
+                    wish=wish,
+                    place=line.place,
+                )
             )
         finally:
-            comforting.cancel()
-            with contextlib.suppress(asyncio.CancelledError, CallEndedError):
-                await comforting
-            self.party.leg.be_quiet()
+            await line.close()
         if isinstance(agent, str):
             self._scribe.segment("ivr")
             return agent
@@ -282,12 +298,6 @@ class PhoneCall:
             self._scribe.leave(joined)
             self._scribe.segment("ivr")
         return "talked"
-
-    async def _comfort(self, frames: list[bytes], every_s: float) -> None:
-        while frames:
-            self.party.leg.enqueue(frames)
-            await self.party.leg.played()
-            await asyncio.sleep(max(1.0, every_s))
 
     async def bridge(self, to: str, *, ring_s: float) -> Talk:
         """Calls a number or a SIP address and lets the two talk; ends when the other side hangs up."""

@@ -1,11 +1,11 @@
-"""Telephones of agents: who may register, where each is reached, and who takes the next call of a queue."""
+"""Telephones of agents: who may register, and where each is reached."""
 
 from __future__ import annotations
 
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import structlog
 
@@ -38,7 +38,6 @@ class Binding:
     call_id: str
     sequence: int
     busy: bool = False
-    free_since_s: float = field(default_factory=time.monotonic)
 
 
 class Registrar:
@@ -53,15 +52,21 @@ class Registrar:
         algorithms: tuple[str, ...] = ALGORITHMS,
     ) -> None:
         self._realm = digest.Realm(REALM, key, algorithms=algorithms)
-        self._limits, self._clock = limits, clock
+        self._limits, self.clock = limits, clock
         self._known: dict[str, Telephone] = {}
         self.bindings: dict[str, Binding] = {}
+        self.on_change: Callable[[], None] | None = None
 
     def know(self, telephones: list[Telephone]) -> None:
         """The telephones that may register now; those that may not any more are forgotten at once."""
         self._known = {one.name: one for one in telephones if one.enabled}
         for name in [name for name in self.bindings if name not in self._known]:
             del self.bindings[name]
+            self._changed()
+
+    def _changed(self) -> None:
+        if self.on_change is not None:
+            self.on_change()
 
     def register(self, request: Message, source: tuple[str, int]) -> tuple[int, str, Headers]:
         """Answers a REGISTER (RFC 3261, 10.3), authenticated by digest."""
@@ -97,6 +102,7 @@ class Registrar:
             return 200, "OK", self._contact_of(name)
         if contacts[0] == "*" or asked == 0:
             self.bindings.pop(name, None)
+            self._changed()
             return 200, "OK", ()
         if 0 < asked < EXPIRES_S_MIN:
             return 423, "Interval Too Brief", (("Min-Expires", str(EXPIRES_S_MIN)),)
@@ -110,40 +116,29 @@ class Registrar:
             user=found[1] or name,
             source=source,
             contact=contacts[0],
-            expires_at=self._clock() + lasting_s,
+            expires_at=self.clock() + lasting_s,
             call_id=request.first("call-id") or "",
             sequence=int((request.first("cseq") or "0").split()[0]),
             busy=before.busy if before is not None else False,
-            free_since_s=before.free_since_s if before is not None else self._clock(),
         )
+        self._changed()
         return 200, "OK", self._contact_of(name)
 
     def _contact_of(self, name: str) -> Headers:
         binding = self.bindings.get(name)
-        if binding is None or binding.expires_at <= self._clock():
+        if binding is None or binding.expires_at <= self.clock():
             return ()
         bare = re.sub(r";\s*expires=\d+", "", binding.contact)
-        return (("Contact", f"{bare};expires={int(binding.expires_at - self._clock())}"),)
-
-    def serving(self, queue: str) -> list[Binding]:
-        """Telephones of that queue that are registered, those free for longest first; busy ones too."""
-        now = self._clock()
-        found = [
-            binding
-            for binding in self.bindings.values()
-            if binding.expires_at > now and queue in self._known[binding.name].queues
-        ]
-        return sorted(found, key=lambda one: one.free_since_s)
+        return (("Contact", f"{bare};expires={int(binding.expires_at - self.clock())}"),)
 
     def take(self, binding: Binding) -> None:
-        """It rings or talks: no other call goes there."""
+        """It rings or talks by a queue."""
         binding.busy = True
 
     def free(self, binding: Binding) -> None:
-        """It may take the next call, after those who are free for longer."""
-        current = self.bindings.get(binding.name, binding)
-        for one in (binding, current):
-            one.busy, one.free_since_s = False, self._clock()
+        """It does no more."""
+        for one in (binding, self.bindings.get(binding.name, binding)):
+            one.busy = False
 
 
 def _expires(request: Message, contact: str) -> int:

@@ -33,6 +33,7 @@ from tenderline.flows.call import (
 )
 from tenderline.flows.graph import Flow
 from tenderline.flows.spoken import said
+from tenderline.routing.queues import NOTHING, Wish
 from tenderline.store.conversations import Purpose, SegmentKind
 from tenderline.voice.dialog import Dialog
 from tenderline.voice.engine import MediaEngine
@@ -42,7 +43,7 @@ from tenderline.voice.prompts import synthesis
 from tenderline.voice.prompts.pack import Prompts
 from tenderline.voice.sip import Endpoint
 from tenderline.voice.sip_limits import SourceLimits
-from tenderline.voice.switch import AgentOnCall, NoAgent, Unreached
+from tenderline.voice.switch import AgentOnCall, NoAgent, Place, Unreached
 from tenderline.voice.timeline import Entry
 from tenderline.voice.trial_phone import CallFailedError, TrialPhone
 
@@ -214,8 +215,17 @@ class _Books:
 class _NobodyElse:
     """There is nobody but the caller here."""
 
-    async def agent_for(self, queue: str, *, wait_max_s: float, caller: str | None) -> AgentOnCall | NoAgent:
-        del queue, wait_max_s, caller
+    async def agent_for(
+        self,
+        queue: str,
+        *,
+        wait_max_s: float,
+        caller: str | None,
+        conversation_id: UUID,
+        wish: Wish = NOTHING,
+        place: Place | None = None,
+    ) -> AgentOnCall | NoAgent:
+        del queue, wait_max_s, caller, conversation_id, wish, place
         return "nobody"
 
     async def reach(self, to: str, *, ring_s: float, caller: str | None) -> Party | Unreached:

@@ -30,6 +30,14 @@ WHERE state = 'planned' AND channel IN ('voice_live', 'voice_artificial') AND du
 ORDER BY due_at LIMIT $1
 FOR UPDATE SKIP LOCKED
 
+-- name: due_this_call
+SELECT id, person_id, case_id, channel, purpose, contact_point_id, template, not_after, tries, why, created_at,
+    subject, own_act_at, said
+FROM attempt
+WHERE state = 'planned' AND due_at <= now() AND person_id = $2 AND id = $3
+LIMIT $1
+FOR UPDATE SKIP LOCKED
+
 -- name: due_late_calls
 -- Calls that no voice node took in their time: the gate refuses them, and says so.
 SELECT id, person_id, case_id, channel, purpose, contact_point_id, template, not_after, tries, why, created_at,

@@ -19,6 +19,8 @@ INSERT INTO telephone (name, ha1_md5, ha1_sha256, queues) VALUES ($1, $2, $3, $4
 ON CONFLICT (name) DO UPDATE SET ha1_md5 = $2, ha1_sha256 = $3, queues = $4, enabled = true
 
 -- name: disable_telephone
+-- One that is an agent by itself is none any more, either.
+WITH agents AS (UPDATE agent SET enabled = false WHERE telephone = $1 AND automatic)
 UPDATE telephone SET enabled = false WHERE name = $1 AND enabled RETURNING name
 
 -- name: newest_flow
@@ -41,6 +43,10 @@ SELECT pg_advisory_xact_lock(hashtextextended('flow:' || $1, 0))
 -- name: add_callback
 INSERT INTO callback (id, person_id, conversation_id, number, due_at, attempt_id)
 SELECT $1, (SELECT person_id FROM contact_point WHERE kind = 'phone' AND value = $3), $2, $3, $4, $5
+
+-- name: answer_callback
+UPDATE callback c SET attempt_id = $2, person_id = coalesce(c.person_id, a.person_id)
+FROM attempt a WHERE c.id = $1 AND a.id = $2
 
 -- name: callbacks
 -- One is over when its call was spoken; one that did not get through stays, with the reason.

@@ -1,0 +1,164 @@
+-- name: lock
+-- One match at a time in the whole installation: rings join queues, so there is no lock of one queue that would do.
+SELECT extract(epoch FROM clock_timestamp())::float8 AS now_s FROM pg_advisory_xact_lock(7381200418)
+
+-- name: now
+SELECT extract(epoch FROM clock_timestamp())::float8
+
+-- name: enter
+INSERT INTO waiting (id, conversation_id, node_id, queue, caller, rank_at, priority, tier, skills, preferred_agent,
+    preferred_until, ring_min)
+SELECT $1, $2, $3, q.name, $5, clock_timestamp() - make_interval(secs => $6), $7, $8, $9::text[], $10,
+    clock_timestamp() + make_interval(secs => q.last_agent_wait_s), $11
+FROM queue q WHERE q.name = $4 FOR KEY SHARE OF q
+RETURNING extract(epoch FROM entered_at)::float8 AS entered_s
+
+-- name: last_agent
+-- Who talked to this caller last in this queue, when she could be reached now.
+SELECT w.agent_id FROM waiting w
+JOIN agent_presence p ON p.agent_id = w.agent_id AND p.state <> 'offline' AND p.reach_until > clock_timestamp()
+JOIN agent_queue q ON q.agent_id = w.agent_id AND q.queue = $2
+WHERE w.caller = $1 AND w.queue = $2 AND w.connected_at IS NOT NULL ORDER BY w.connected_at DESC LIMIT 1
+
+-- name: in_line
+SELECT id, queue, node_id, skills, ring_min, returned, preferred_agent,
+    extract(epoch FROM entered_at)::float8 AS entered_s, extract(epoch FROM rank_at)::float8 AS rank_s,
+    coalesce(extract(epoch FROM preferred_until), 0)::float8 AS preferred_until_s
+FROM waiting WHERE state = 'waiting' AND queue = ANY($1::text[])
+ORDER BY rank_at LIMIT $2
+
+-- name: queues_in_line
+SELECT DISTINCT queue FROM waiting WHERE state = 'waiting'
+
+-- name: assign
+-- The reservation: both rows, or neither. Who is being changed is left out, and looked at again: nothing waits here.
+WITH pair AS (
+    SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::int[], $4::bool[]) AS p (waiting_id, agent_id, ring, overflowed)
+), agents AS (
+    SELECT p.agent_id, p.reach_node FROM agent_presence p JOIN pair USING (agent_id)
+    WHERE p.state = 'available' FOR UPDATE OF p SKIP LOCKED
+), callers AS (
+    SELECT w.id FROM waiting w JOIN pair ON pair.waiting_id = w.id WHERE w.state = 'waiting' FOR UPDATE OF w SKIP LOCKED
+), pairs AS (
+    SELECT pair.*, agents.reach_node FROM pair JOIN agents USING (agent_id) JOIN callers ON callers.id = pair.waiting_id
+), offered AS (
+    UPDATE waiting w SET state = 'offered', agent_id = b.agent_id, offered_at = clock_timestamp(),
+        offers = w.offers + 1, ring = b.ring, overflowed = b.overflowed,
+        node_id = CASE WHEN w.kept_at IS NULL THEN w.node_id ELSE b.reach_node END
+    FROM pairs b WHERE w.id = b.waiting_id
+    RETURNING w.id, w.conversation_id, w.node_id, w.queue, w.agent_id
+), reserved AS (
+    UPDATE agent_presence p SET state = 'reserved', node_id = o.node_id, conversation_id = o.conversation_id,
+        queue = o.queue, reason = NULL, until = NULL
+    FROM offered o WHERE p.agent_id = o.agent_id RETURNING p.agent_id
+)
+SELECT o.id, o.node_id FROM offered o JOIN reserved USING (agent_id)
+
+-- name: offers
+-- What this node has to ring now.
+SELECT w.id, w.conversation_id, w.queue, w.agent_id, a.name AS agent, a.telephone, w.caller, w.tier, w.overflowed,
+    w.ring, w.kept_at, w.callback_id, p.reach_kind, p.reach_node, p.reach_user, p.reach_host, p.reach_port,
+    extract(epoch FROM clock_timestamp() - w.entered_at)::float8 AS waited_s, coalesce(q.ring_s, 20)::float8 AS ring_s
+FROM waiting w JOIN agent_presence p ON p.agent_id = w.agent_id JOIN agent a ON a.id = w.agent_id
+LEFT JOIN queue q ON q.name = w.queue
+WHERE w.node_id = $1 AND w.state = 'offered' AND p.state = 'reserved'
+
+-- name: still_there
+-- Of those who wait on this node, the ones that the database knows: a missing one was taken out by others.
+SELECT id, state, outcome FROM waiting WHERE id = ANY($1::uuid[])
+
+-- name: connect
+UPDATE waiting SET state = 'connected', connected_at = clock_timestamp()
+WHERE id = $1 AND agent_id = $2 AND state = 'offered' RETURNING id
+
+-- name: give_back
+-- To the head of the line: it was this caller's turn.
+UPDATE waiting SET state = 'waiting', returned = true, agent_id = NULL,
+    node_id = CASE WHEN kept_at IS NULL THEN node_id END
+WHERE id = $1 AND agent_id = $2 AND state = 'offered' RETURNING id
+
+-- name: leave
+UPDATE waiting SET state = 'left', outcome = $2, left_at = clock_timestamp()
+WHERE id = $1 AND state <> 'left' RETURNING agent_id, conversation_id
+
+-- name: keep_place
+UPDATE waiting SET kept_at = clock_timestamp(), node_id = NULL, callback_id = $2
+WHERE id = $1 AND state = 'waiting' AND caller IS NOT NULL RETURNING id
+
+-- name: call_of
+-- The call that we make for a place that was kept has an id of its own; with it the reservation is taken up.
+WITH named AS (
+    UPDATE waiting SET conversation_id = $3 WHERE id = $1 AND agent_id = $2 AND state = 'offered'
+    RETURNING agent_id
+)
+UPDATE agent_presence p SET conversation_id = $3, state = 'ringing'
+FROM named n WHERE p.agent_id = n.agent_id AND p.state = 'reserved'
+RETURNING p.agent_id
+
+-- name: strays
+-- In line, or talking, on a node that knows nothing of the call any more.
+SELECT id FROM waiting
+WHERE node_id = $1 AND state IN ('waiting', 'connected') AND kept_at IS NULL AND NOT conversation_id = ANY($2::uuid[])
+  AND coalesce(connected_at, entered_at) < clock_timestamp() - make_interval(secs => $3)
+
+-- name: set_ring_min
+UPDATE waiting w SET ring_min = t.ring_min FROM unnest($1::uuid[], $2::int[]) AS t (id, ring_min)
+WHERE w.id = t.id AND w.state = 'waiting' AND w.ring_min < t.ring_min RETURNING w.id
+
+-- name: nobody_there
+UPDATE waiting SET state = 'left', outcome = 'nobody', left_at = clock_timestamp()
+WHERE id = ANY($1::uuid[]) AND state = 'waiting' AND kept_at IS NULL RETURNING id, node_id
+
+-- name: stale_offers
+-- Reserved, and its node did not begin to ring in time: both are as before.
+WITH stale AS (
+    SELECT w.id, w.agent_id FROM waiting w JOIN agent_presence p ON p.agent_id = w.agent_id
+    WHERE w.state = 'offered' AND w.offered_at < clock_timestamp() - make_interval(secs => $1) AND p.state = 'reserved'
+    FOR UPDATE OF w, p SKIP LOCKED
+), back AS (
+    UPDATE waiting w SET state = 'waiting', returned = true, agent_id = NULL,
+        node_id = CASE WHEN w.kept_at IS NULL THEN w.node_id END
+    FROM stale WHERE w.id = stale.id
+)
+UPDATE agent_presence p SET state = 'available', node_id = NULL, conversation_id = NULL, queue = NULL
+FROM stale WHERE p.agent_id = stale.agent_id RETURNING p.agent_id
+
+-- name: has_orphans
+SELECT EXISTS (
+    SELECT FROM waiting w JOIN voice_node n ON n.id = w.node_id WHERE n.state = 'gone' AND w.state <> 'left'
+) OR EXISTS (
+    SELECT FROM agent_presence p JOIN voice_node n ON n.id IN (p.node_id, p.reach_node) WHERE n.state = 'gone'
+)
+
+-- name: bury
+-- Callers of a node that is gone are gone with it. Places that are kept are no node's, unless one was about to call.
+UPDATE waiting w SET
+    state = CASE WHEN w.kept_at IS NOT NULL AND w.state = 'offered' THEN 'waiting' ELSE 'left' END,
+    outcome = CASE WHEN w.kept_at IS NOT NULL AND w.state = 'offered' THEN NULL ELSE 'node_gone' END,
+    left_at = CASE WHEN w.kept_at IS NOT NULL AND w.state = 'offered' THEN NULL ELSE clock_timestamp() END,
+    returned = w.returned OR w.kept_at IS NOT NULL,
+    node_id = CASE WHEN w.kept_at IS NOT NULL AND w.state = 'offered' THEN NULL ELSE w.node_id END,
+    agent_id = CASE WHEN w.kept_at IS NOT NULL AND w.state = 'offered' THEN NULL ELSE w.agent_id END
+FROM voice_node n WHERE n.id = w.node_id AND n.state = 'gone' AND w.state <> 'left'
+RETURNING w.id
+
+-- name: position
+SELECT count(*)::int + 1 AS position FROM waiting o, waiting w
+WHERE w.id = $1 AND o.queue = w.queue AND o.state = 'waiting' AND o.id <> w.id
+  AND (o.returned, o.rank_at) IS DISTINCT FROM (w.returned, w.rank_at)
+  AND (o.returned AND NOT w.returned OR o.returned = w.returned AND o.rank_at < w.rank_at)
+
+-- name: pace
+-- How long an agent of a queue is busy with a call, and how many agents there are, for an estimate.
+SELECT
+    (SELECT avg(extract(epoch FROM left_at - connected_at))::float8 FROM (
+        SELECT left_at, connected_at FROM waiting
+        WHERE queue = $1 AND connected_at > now() - interval '1 day' AND outcome = 'talked'
+        ORDER BY connected_at DESC LIMIT 50) AS last) AS talk_s,
+    (SELECT wrap_up_s FROM queue WHERE name = $1)::float8 AS wrap_up_s,
+    (SELECT count(*)::int FROM agent_queue q JOIN agent_presence p ON p.agent_id = q.agent_id
+     WHERE q.queue = $1 AND p.state NOT IN ('offline', 'away', 'distress') AND p.reach_until > clock_timestamp()) AS agents,
+    (SELECT count(*)::int FROM waiting WHERE queue = $1 AND state = 'waiting') AS waiting
+
+-- name: hint
+SELECT pg_notify('routing', $1)
