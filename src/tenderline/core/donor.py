@@ -1,4 +1,4 @@
-"""What a CRM knows of whoever calls: the few things that a flow, the routing and the agent's screen need, and no more."""
+"""What a CRM knows of whoever calls: the few things that a flow, the routing and the agent's screen need."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ class CrmRefusedError(ProviderError):
     code = "crm_refused"
 
 
-class LookupFailed(ProviderError):  # noqa: N818  # the word of the document: a look-up that failed is no defect
+class LookupFailed(ProviderError):
     """The CRM could not tell who calls; the call goes on as that of an unknown donor."""
 
     code = "donor_lookup_failure"
