@@ -26,7 +26,7 @@ COUNT_MAX: Final = 1_000_000
 PHONES_MAX: Final = 20
 _LANGUAGE: Final = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*")
 
-Amount = Decimal | int | float | str | None
+Amount = int | float | str | None
 Count = Annotated[int, msgspec.Meta(ge=0, le=COUNT_MAX)] | None
 
 
