@@ -66,8 +66,15 @@ class CrmSettings(Section):
     pause_s: float = Field(
         default=30.0, gt=0, le=600, description="For how long; the same when the slowest 5% are over the budget."
     )
+    kept_days: int = Field(
+        default=90, ge=1, le=3_650, description="What was known of callers is kept with their calls for so long."
+    )
     write_back: bool = Field(
         default=True, description="Whether gifts, refunds, opt-outs and dispositions are written into the CRM."
+    )
+    write_gifts: Literal["telephone", "all"] = Field(
+        default="telephone",
+        description="Which: those taken by telephone, or all; the others your gateway may tell the CRM already.",
     )
 
 

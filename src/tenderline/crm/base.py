@@ -129,7 +129,9 @@ class Crm(Protocol):
         ...
 
     async def write(self, entry: Written) -> None:
-        """Writes it, once for each key. Raises `CrmUnavailableError` or `CrmRefusedError`."""
+        """Writes it, once for each key. Whom the CRM does not know becomes known by a gift, and by nothing else.
+
+        Raises `CrmUnavailableError` or `CrmRefusedError`."""
         ...
 
     async def check(self) -> str:

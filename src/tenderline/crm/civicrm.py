@@ -143,8 +143,9 @@ class CiviCrm:
     async def write(self, entry: Written) -> None:
         """See `Crm.write`."""
         try:
-            contact_id = await self._contact(entry.whom)
-            await self._write(entry, contact_id)
+            contact_id = await self._contact(entry.whom, may_make=isinstance(entry, Gift))
+            if contact_id is not None:
+                await self._write(entry, contact_id)
         except LookupFailed as failed:
             raise as_write_error(failed) from None
 
@@ -181,12 +182,12 @@ class CiviCrm:
                 }
                 await self._call("Activity", "save", {"records": [activity], "match": ["subject"]})
 
-    async def _contact(self, whom: Whom) -> int:
-        """Who has the number; somebody new when it is nobody's."""
+    async def _contact(self, whom: Whom, *, may_make: bool) -> int | None:
+        """Who has the number; somebody new when it is nobody's and she gave."""
         if whom.crm_id is None:
             found = await self.find(whom.phone)
             if found is None:
-                return await self._new_contact(whom)
+                return await self._new_contact(whom) if may_make else None
             crm_id = found.crm_id
         else:
             crm_id = whom.crm_id

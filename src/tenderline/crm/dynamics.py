@@ -128,7 +128,9 @@ class Dynamics:
     async def write(self, entry: Written) -> None:
         """See `Crm.write`."""
         try:
-            contact_id = await self._contact(entry.whom)
+            contact_id = await self._contact(entry.whom, may_make=isinstance(entry, Gift))
+            if contact_id is None:
+                return
             match entry:
                 case Gift():
                     await self._upsert("msnfp_transactions", entry.key, _gift(entry, contact_id))
@@ -148,12 +150,14 @@ class Dynamics:
         except LookupFailed as failed:
             raise as_write_error(failed) from None
 
-    async def _contact(self, whom: Whom) -> UUID:
-        """Who has the number; somebody new when it is nobody's."""
+    async def _contact(self, whom: Whom, *, may_make: bool) -> UUID | None:
+        """Who has the number; somebody new when it is nobody's and she gave."""
         crm_id = whom.crm_id
         if crm_id is None:
             found = await self.find(whom.phone)
             if found is None:
+                if not may_make:
+                    return None
                 made = uuid5(_SPACE, str(whom.person_id))
                 person: dict[str, object] = {"lastname": whom.name or whom.phone, "telephone1": whom.phone}
                 await self._upsert(

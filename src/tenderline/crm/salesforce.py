@@ -134,7 +134,9 @@ class Salesforce:
     async def write(self, entry: Written) -> None:
         """See `Crm.write`."""
         try:
-            contact_id = await self._contact(entry.whom)
+            contact_id = await self._contact(entry.whom, may_make=isinstance(entry, Gift))
+            if contact_id is None:
+                return
             match entry:
                 case Gift():
                     await self._upsert("Opportunity", str(entry.key), self._opportunity(entry, contact_id))
@@ -165,13 +167,15 @@ class Salesforce:
             "npsp__Primary_Contact__c": contact_id,
         }
 
-    async def _contact(self, whom: Whom) -> str:
-        """Who has the number; somebody new when it is nobody's."""
+    async def _contact(self, whom: Whom, *, may_make: bool) -> str | None:
+        """Who has the number; somebody new when it is nobody's and she gave."""
         if whom.crm_id is not None:
             return whom.crm_id
         found = await self.find(whom.phone)
         if found is not None:
             return found.crm_id
+        if not may_make:
+            return None
         new: dict[str, object] = {"LastName": whom.name or whom.phone, "Phone": whom.phone}
         fields = {**new, **({"Email": whom.email} if whom.email else {})}
         return (await self._upsert("Contact", str(whom.person_id), fields)).read(_Saved, WHO).id
