@@ -29,7 +29,7 @@ from tenderline_sandbox.settings import SandboxSettings
 
 @pytest.fixture
 async def crm():
-    yield DonorCrm(SandboxSettings())
+    return DonorCrm(SandboxSettings())
 
 
 @pytest.fixture

@@ -75,9 +75,7 @@ async def event_of(kind, pool, debtor):
             return kind(person_id=debtor.person_id, channel="sms", address=debtor.address)
         case kinds.PersonOptedOut:
             return kind(person_id=debtor.person_id, channel="sms", text="STOP")
-        case kinds.PersonOptedIn:
-            return kind(person_id=debtor.person_id, channel="sms")
-        case kinds.ReplyUnclear:
+        case kinds.PersonOptedIn | kinds.ReplyUnclear:
             return kind(person_id=debtor.person_id, channel="sms")
         case kinds.ZoneCorrected:
             return kind(person_id=debtor.person_id, zone="America/Denver")

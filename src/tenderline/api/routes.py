@@ -11,7 +11,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, OAuthFlow, OAuthFlows, SecurityScheme
 from litestar.types import ControllerRouterHandler, ExceptionHandlersMap
 
-from tenderline.api import calling, cases, contacts, dnc, errors, health, oauth, outgoing, telephony
+from tenderline.api import calling, cases, contacts, dnc, donors, errors, health, oauth, outgoing, telephony
 from tenderline.api.auth import TokenGate
 from tenderline.store.oauth import SCOPES
 
@@ -66,6 +66,10 @@ telephony_routes = Router(
         telephony.delete_line,
         telephony.list_conversations,
         telephony.get_conversation,
+        donors.get_segments,
+        donors.put_segments,
+        donors.try_segments,
+        donors.get_donor,
         calling.list_campaigns,
         calling.put_campaign,
         calling.plan_call,

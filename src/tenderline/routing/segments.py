@@ -76,6 +76,8 @@ class Segments:
     default: str
     rules: tuple[tuple[SegmentRule, Condition], ...]
     thresholds: Mapping[str, int]
+    amounts: frozenset[str]
+    """Which of the thresholds are amounts."""
     rates: Mapping[str, Decimal]
     version: int | None = None
     """None: as shipped."""
@@ -119,7 +121,7 @@ def parse(text: str, *, version: int | None = None) -> Segments:
         raise InvalidSegmentsError(f"The name {clash[0]!r} means two things; choose another one for the threshold.")
     rules = tuple((rule, _condition(rule, thresholds)) for rule in read.segment)
     rates = {code: _rate(code, rate) for code, rate in read.rates.items()}
-    return Segments(currency, read.default, rules, thresholds, rates, version)
+    return Segments(currency, read.default, rules, thresholds, frozenset(amounts), rates, version)
 
 
 def _condition(rule: SegmentRule, thresholds: Mapping[str, int]) -> Condition:
