@@ -50,6 +50,10 @@ class DatabaseBackstage:
         """The instant, in UTC."""
         return datetime.now(UTC)
 
+    def call_arrived(self, conversation_id: UUID, caller: str | None, called: str, look_up_by: str) -> None:
+        """Begins to look the caller up, before anything is answered or said. Returns at once."""
+        self.look_ups.begin(conversation_id, caller, called, look_up_by)
+
     async def look_up(self, call: Call, *, timeout_s: float) -> Mapping[str, Value] | None:
         """What our own database and the CRM know by the number. `TimeoutError`: nobody could tell in time."""
         known = await self.look_ups.known(call.conversation_id, call.caller, call.called, timeout_s=timeout_s)
