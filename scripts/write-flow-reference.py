@@ -7,7 +7,7 @@ import msgspec
 from msgspec import inspect
 
 from tenderline.flows import steps
-from tenderline.flows.condition import Condition
+from tenderline.core.condition import Condition
 from tenderline.flows.phrase import KINDS, Text
 from tenderline.flows.run import STEPS_MAX
 from tenderline.flows.step import Step, parameters_of

@@ -13,6 +13,12 @@ from pathlib import Path
 from tenderline.compliance import ruleset
 from tenderline.config import Settings
 from tenderline.core.errors import ConfigurationError
+from tenderline.crm.base import Crm
+from tenderline.crm.civicrm import CiviCrm
+from tenderline.crm.dynamics import Dynamics
+from tenderline.crm.rest import Rest
+from tenderline.crm.salesforce import Salesforce
+from tenderline.crm.sql import Sql
 from tenderline.gateways.base import Gateway
 from tenderline.gateways.generic import Generic
 from tenderline.gateways.stripe import Stripe
@@ -41,6 +47,7 @@ class Services:
     messengers: dict[Channel, Messenger]
     inbound: dict[str, InboundSource]
     secret_key: bytes = field(repr=False)
+    crm: Crm | None = None
 
     def key_for(self, purpose: str) -> bytes:
         """A key of its own for each purpose, so that a link for one can never pass as a link for another."""
@@ -109,6 +116,24 @@ def messengers(settings: Settings) -> tuple[dict[Channel, Messenger], dict[str, 
     return by_channel, inbound
 
 
+def crm(settings: Settings) -> Crm | None:
+    """The CRM that is configured; None when only our own database is asked."""
+    currency, region = settings.crm.currency, settings.compliance.default_region
+    match settings.crm.kind:
+        case "rest":
+            return Rest(settings.crm_rest, currency=currency, region=region)
+        case "sql":
+            return Sql(settings.crm_sql, currency=currency, region=region)
+        case "civicrm":
+            return CiviCrm(settings.civicrm, currency=currency, region=region)
+        case "salesforce":
+            return Salesforce(settings.salesforce, currency=currency, region=region)
+        case "dynamics":
+            return Dynamics(settings.dynamics, currency=currency, region=region)
+        case "none":
+            return None
+
+
 @asynccontextmanager
 async def open_services(settings: Settings, database_url: str) -> AsyncIterator[Services]:
     """Everything a process needs, closed again at its end."""
@@ -120,5 +145,8 @@ async def open_services(settings: Settings, database_url: str) -> AsyncIterator[
             stack.push_async_callback(gateway.close)
         for messenger in by_channel.values():
             stack.push_async_callback(messenger.close)
+        known_by = crm(settings)
+        if known_by is not None:
+            stack.push_async_callback(known_by.close)
         book = RuleBook(ruleset.shipped(*settings.compliance.presets))
-        yield Services(settings, pool, book, by_gateway, by_channel, inbound, secret_key(settings))
+        yield Services(settings, pool, book, by_gateway, by_channel, inbound, secret_key(settings), known_by)

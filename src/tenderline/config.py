@@ -16,6 +16,12 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from tenderline.config_crm import CiviCrmSettings as CiviCrmSettings
+from tenderline.config_crm import CrmRestSettings as CrmRestSettings
+from tenderline.config_crm import CrmSettings as CrmSettings
+from tenderline.config_crm import CrmSqlSettings as CrmSqlSettings
+from tenderline.config_crm import DynamicsSettings as DynamicsSettings
+from tenderline.config_crm import SalesforceSettings as SalesforceSettings
 from tenderline.config_sections import ApiSettings as ApiSettings
 from tenderline.config_sections import AuditSettings as AuditSettings
 from tenderline.config_sections import CaptureSettings as CaptureSettings
@@ -82,6 +88,12 @@ class Settings(BaseSettings):
     voice: VoiceSettings = VoiceSettings()
     capture: CaptureSettings = CaptureSettings()
     identification: IdentificationSettings = IdentificationSettings()
+    crm: CrmSettings = CrmSettings()
+    crm_rest: CrmRestSettings = CrmRestSettings()
+    crm_sql: CrmSqlSettings = CrmSqlSettings()
+    civicrm: CiviCrmSettings = CiviCrmSettings()
+    salesforce: SalesforceSettings = SalesforceSettings()
+    dynamics: DynamicsSettings = DynamicsSettings()
     audit: AuditSettings = AuditSettings()
     scan: ScanSettings = ScanSettings()
 

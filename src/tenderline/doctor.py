@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from tenderline.app import gateways, messengers
+from tenderline.app import crm, gateways, messengers
 from tenderline.config import Settings
 from tenderline.core.clock import utc_now
 from tenderline.core.errors import TenderlineError
@@ -44,6 +44,11 @@ async def examine(settings: Settings) -> list[Finding]:
     for channel, key in (("sms", "twilio.account_sid"), ("email", "smtp.host")):
         if channel not in {one.value for one in by_channel}:
             findings.append(Finding(channel, "off", f"no provider for {channel} is configured", f"set {key}"))
+    known_by = crm(settings)
+    if known_by is None:
+        findings.append(Finding("crm", "off", "no CRM is configured: callers are looked up here only", "set crm.kind"))
+    else:
+        parts.append(known_by)
     for part in parts:
         findings.append(await _ask(part.name, part.check))
         await part.close()

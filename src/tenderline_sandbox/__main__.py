@@ -46,6 +46,8 @@ def settings_of(arguments: Sequence[str]) -> SandboxSettings:
     add("--api-key", default=defaults.api_key, help="the bank's API key")
     add("--webhook-secret", default=defaults.webhook_secret, help="what the bank signs its webhooks with")
     add("--stripe-webhook-path", default=defaults.stripe_webhook_path, help="where the product takes them")
+    add("--crm-client-id", default=defaults.crm_client_id, help="who may ask the donor CRM")
+    add("--crm-client-secret", default=defaults.crm_client_secret, help="and the secret")
     chosen = vars(parser.parse_args(arguments))
     chosen["carrier_numbers"] = tuple(chosen["carrier_numbers"] or defaults.carrier_numbers)
     try:
@@ -70,6 +72,7 @@ async def run(settings: SandboxSettings) -> None:
             "smtp_certificate_path": str(certificate) if certificate else None,
             "account_sid": settings.account_sid,
             "carrier_numbers": settings.carrier_numbers,
+            "crm_client_id": settings.crm_client_id,
         }
         print(json.dumps(ready), flush=True)
         await stopped.wait()

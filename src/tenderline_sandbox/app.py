@@ -17,6 +17,8 @@ from tenderline_sandbox.bank import Bank
 from tenderline_sandbox.carrier import Carrier
 from tenderline_sandbox.carrier_api import CarrierApi
 from tenderline_sandbox.control import EXPLAINED_ERRORS, Control
+from tenderline_sandbox.crm import CrmError, DonorCrm
+from tenderline_sandbox.crm_pages import CrmPages
 from tenderline_sandbox.faults import FaultError, FaultSwitches
 from tenderline_sandbox.generic_bank import GenericBank
 from tenderline_sandbox.mailbox import Mailbox, MissingMailError
@@ -47,6 +49,7 @@ class Sandbox:
         self.mailbox: Mailbox
         self.bank: Bank
         self.generic: GenericBank
+        self.crm = DonorCrm(settings)
         self._bank_faults: FaultSwitches
         self._generic_faults: FaultSwitches
         self._smtp: SmtpServer
@@ -124,7 +127,7 @@ class Sandbox:
         await self.stop()
 
     async def _serve(self, stack: AsyncExitStack) -> None:
-        pages = Pages(self.carrier, self.mailbox, self.faults)
+        pages = Pages(self.carrier, self.mailbox, self.faults, {"crm": self.crm.changes})
         app = web.Application(middlewares=[_same_machine, _explained], client_max_size=REQUEST_BYTES_MAX)
         app.on_response_prepare.append(_protect)
         app.router.add_get("/", _index)
@@ -134,6 +137,8 @@ class Sandbox:
         app.add_routes(pages.routes())
         app.add_routes(self.bank.routes())
         app.add_routes(self.generic.routes())
+        app.add_routes(self.crm.routes())
+        app.add_routes(CrmPages(self.crm).routes())
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_GRACE_S)
         stack.push_async_callback(runner.cleanup)
         stack.callback(pages.close)
@@ -167,7 +172,7 @@ async def _explained(request: web.Request, handler: Handler) -> web.StreamRespon
     """Says what was wrong: as JSON to programs, as a page to people."""
     try:
         return await handler(request)
-    except (*EXPLAINED_ERRORS, FaultError) as error:
+    except (*EXPLAINED_ERRORS, CrmError, FaultError) as error:
         status, text = (404 if isinstance(error, MissingMailError) else 422), str(error)
     except web.HTTPError as error:
         if error.content_type == "application/json" or "text/html" not in request.headers.get("Accept", ""):

@@ -76,11 +76,17 @@ class InboxRow:
 class Pages:
     """Handlers of the HTML pages."""
 
-    def __init__(self, carrier: Carrier, mailbox: Mailbox, faults: Mapping[str, FaultSwitches]) -> None:
+    def __init__(
+        self,
+        carrier: Carrier,
+        mailbox: Mailbox,
+        faults: Mapping[str, FaultSwitches],
+        others: Mapping[str, Changes],
+    ) -> None:
         self._carrier = carrier
         self._mailbox = mailbox
         self._faults = faults
-        self._topics: dict[str, Changes] = {"carrier": carrier.changes, "mailbox": mailbox.changes}
+        self._topics: dict[str, Changes] = {"carrier": carrier.changes, "mailbox": mailbox.changes, **others}
         self._streams = 0
         self._closing = False
 

@@ -39,6 +39,9 @@ class SandboxSettings:
     webhook_secret: str = field(default="whsec_sandbox", repr=False)
     stripe_webhook_path: str = "/webhooks/stripe"
 
+    crm_client_id: str = "tenderline"
+    crm_client_secret: str = field(default="sandbox-crm-secret", repr=False)
+
     def __post_init__(self) -> None:
         if (self.smtp_username is None) != (self.smtp_password is None):
             raise ValueError("smtp_username and smtp_password go together: set both, or neither.")

@@ -75,12 +75,12 @@ async def event_of(kind, pool, debtor):
             return kind(person_id=debtor.person_id, channel="sms", address=debtor.address)
         case kinds.PersonOptedOut:
             return kind(person_id=debtor.person_id, channel="sms", text="STOP")
-        case kinds.PersonOptedIn:
-            return kind(person_id=debtor.person_id, channel="sms")
-        case kinds.ReplyUnclear:
+        case kinds.PersonOptedIn | kinds.ReplyUnclear:
             return kind(person_id=debtor.person_id, channel="sms")
         case kinds.ZoneCorrected:
             return kind(person_id=debtor.person_id, zone="America/Denver")
+        case kinds.CallDisposed:
+            return kind(conversation_id=str(debtor.person_id), code="promise_to_pay")
         case kinds.AddressCorrected:
             return kind(person_id=debtor.person_id)
     raise AssertionError(f"say here what a {kind.__name__} looks like")

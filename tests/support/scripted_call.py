@@ -202,8 +202,8 @@ class ScriptedBackstage:
     def now(self) -> datetime:
         return self.at
 
-    async def look_up(self, caller: str | None, *, timeout_s: float) -> Mapping[str, Value] | None:
-        self.asked.append(("look_up", caller))
+    async def look_up(self, call: ScriptedCall, *, timeout_s: float) -> Mapping[str, Value] | None:
+        self.asked.append(("look_up", call.caller))
         if self.is_slow:
             raise TimeoutError
         return self.known

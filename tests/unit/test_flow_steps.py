@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.scripted_call import NOW, ScriptedBackstage, ScriptedCall
+from tenderline.core.condition import Condition, InvalidConditionError
 from tenderline.core.money import Money
 from tenderline.flows import step, steps, variables
-from tenderline.flows.condition import Condition, InvalidConditionError
 from tenderline.flows.graph import Node
 from tenderline.flows.phrase import InvalidTextError, Text, UnspeakableError
 from tenderline.flows.run import CALLER_HUNG_UP

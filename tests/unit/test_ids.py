@@ -2,7 +2,7 @@
 
 import time
 
-from tenderline.core.ids import uuid7
+from tenderline.core.ids import made_at, uuid7
 
 
 def test_ids_made_one_after_the_other_sort_that_way():
@@ -16,3 +16,4 @@ def test_an_id_is_of_version_seven_and_tells_its_millisecond():
     one = uuid7()
     assert (one.version, one.variant) == (7, "specified in RFC 4122")
     assert 0 <= (one.int >> 80) - before_ms < 60_000
+    assert 0 <= made_at(one).timestamp() - before_ms / 1000 < 60

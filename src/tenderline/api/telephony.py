@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 import msgspec
@@ -34,7 +34,8 @@ class _Json(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class LineSettings(_Json, frozen=True, forbid_unknown_fields=True):
-    """Where a number leads. `record` records from the first second: then the flow must announce it."""
+    """Where a number leads. `record` records from the first second: then the flow must announce it.
+    `lookUpBy`: which number the CRM is asked about, the caller's (ANI), this one (DNIS), or none."""
 
     campaign: Words
     flow: Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9_]{0,39}$")]
@@ -42,6 +43,7 @@ class LineSettings(_Json, frozen=True, forbid_unknown_fields=True):
     currency: Annotated[str, msgspec.Meta(pattern="^[A-Z]{3}$")] = "USD"
     fund: Words | None = None
     record: bool = False
+    look_up_by: Literal["ANI", "DNIS", "none"] = "ANI"
 
 
 class LineEntity(_Json, frozen=True):
@@ -54,6 +56,7 @@ class LineEntity(_Json, frozen=True):
     currency: str
     fund: str | None
     record: bool
+    look_up_by: str
     updated_at: datetime
 
 
@@ -136,6 +139,7 @@ def _line(one: Line) -> LineEntity:
         currency=one.currency,
         fund=one.fund,
         record=one.record,
+        look_up_by=one.look_up_by,
         updated_at=one.updated_at,
     )
 
@@ -188,6 +192,7 @@ async def put_line(request: Request[Any, Any, Any], number: FromPath[str], data:
             fund=data.fund,
             record=data.record,
             by=f"client:{grant_of(request).client_id}",
+            look_up_by=data.look_up_by,
         )
         return next(_line(one) for one in await lines.all_lines(connection) if one.number == checked)
 

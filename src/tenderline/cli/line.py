@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -66,6 +66,9 @@ def put(
     currency: Annotated[str, typer.Option(help="ISO 4217.")] = "USD",
     fund: Annotated[str | None, typer.Option(help="Where gifts of this line go.")] = None,
     record: Annotated[bool, typer.Option(help="Record from the beginning; the flow must announce it.")] = False,
+    look_up_by: Annotated[
+        Literal["ANI", "DNIS", "none"], typer.Option(help="The number that the CRM is asked about: hers, or this one.")
+    ] = "ANI",
 ) -> None:
     """Make a line, or change it; calls that last keep their flow."""
 
@@ -85,6 +88,7 @@ def put(
                 fund=fund,
                 record=record,
                 by=frame.actor(),
+                look_up_by=look_up_by,
             )
         typer.echo(f"{number} leads to {flow}.")
 

@@ -282,6 +282,16 @@ class AddressCorrected(Event, frozen=True):
     summary = "Postal address corrected by the payer"
 
 
+class CallDisposed(Event, frozen=True):
+    """Whoever was on a call said how it ended: promise_to_pay, call_back, wrong_number …"""
+
+    summary = "Call ended as {code}"
+    conversation_id: str
+    code: str
+    note: str = ""
+    at: str = ""
+
+
 class WebhookEndpointDisabled(Event, frozen=True):
     """Another system is told nothing more: by an operator's word, or because it took nothing for days."""
 
@@ -324,6 +334,7 @@ AnyEvent = (
     | ChannelAccepted
     | ZoneCorrected
     | AddressCorrected
+    | CallDisposed
     | WebhookEndpointDisabled
 )
 

@@ -1,1 +1,1 @@
-"""One file for each CRM: how a caller is looked up. Empty until donor routing lands."""
+"""One file for each CRM, behind `base.py`: who a caller is, and what is written back."""

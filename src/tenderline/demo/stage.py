@@ -138,6 +138,7 @@ class _Shared:
     auth_token: str = field(default_factory=lambda: secrets.token_hex(16))
     api_key: str = field(default_factory=lambda: f"sk_test_{secrets.token_hex(12)}")
     webhook_secret: str = field(default_factory=lambda: f"whsec_{secrets.token_hex(16)}")
+    crm_secret: str = field(default_factory=lambda: secrets.token_hex(16))
 
 
 def _environment(
@@ -162,6 +163,10 @@ def _environment(
         "SMTP__PORT": str(sandbox["smtp_port"]),
         "SMTP__CA_FILE": sandbox["smtp_certificate_path"],
         "SMTP__FROM_ADDRESS": "giving@riverside.example",
+        "CRM__KIND": "rest",
+        "CRM_REST__URL": f"{sandbox['url']}/crm",
+        "CRM_REST__CLIENT_ID": sandbox["crm_client_id"],
+        "CRM_REST__CLIENT_SECRET": shared.crm_secret,
         "COMPLIANCE__DEFAULT_ZONE": zone,
         "RECOVERY__MERGE_HOLD_S": "1",
         "WORKER__TICK_S": "0.5",
@@ -178,7 +183,8 @@ async def _sandbox(product_url: str, shared: _Shared) -> AsyncIterator[dict[str,
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tenderline_sandbox", "--port", "0", "--smtp-port", "0", "--smtp-starttls",
         "--product-url", product_url, "--account-sid", shared.account_sid, "--auth-token", shared.auth_token,
-        "--api-key", shared.api_key, "--webhook-secret", shared.webhook_secret, stdout=asyncio.subprocess.PIPE,
+        "--api-key", shared.api_key, "--webhook-secret", shared.webhook_secret,
+        "--crm-client-secret", shared.crm_secret, stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
     assert process.stdout is not None
     try:

@@ -8,7 +8,8 @@ from typing import Final
 from uuid import UUID
 
 from tenderline.core.clock import utc_now
-from tenderline.desk import payments
+from tenderline.desk import donors, payments
+from tenderline.desk.donors import DonorView
 from tenderline.desk.payments import PaymentLine
 from tenderline.store import calling_campaigns, conversations, lines, recordings, voice_nodes
 from tenderline.store.calling_campaigns import CallAhead
@@ -105,6 +106,7 @@ class CallView:
     steps: tuple[Step, ...]
     tapes: tuple[Tape, ...]
     payments: tuple[PaymentLine, ...]
+    donor: DonorView | None
     flow_text: str | None
     """The text of the version of the flow that the call took; None for one that is shipped, or for no flow."""
 
@@ -153,6 +155,7 @@ async def read_call(connection: Connection, conversation_id: UUID) -> CallView |
         steps=tuple(await conversations.steps(connection, conversation_id)),
         tapes=tuple(_tape(one) for one in await recordings.of(connection, conversation_id)),
         payments=await payments.read(connection, conversation_id=conversation_id),
+        donor=await donors.read(connection, conversation_id),
         flow_text=version.content if version else None,
     )
 

@@ -194,7 +194,7 @@ class Backstage(Protocol):
         """The instant, in UTC."""
         ...
 
-    async def look_up(self, caller: str | None, *, timeout_s: float) -> Mapping[str, Value] | None:
+    async def look_up(self, call: Call, *, timeout_s: float) -> Mapping[str, Value] | None:
         """What is known about whoever calls; None when nobody is. Raises `TimeoutError`."""
         ...
 

@@ -13,9 +13,9 @@ from typing import Annotated, Any, ClassVar, Literal
 import msgspec
 from msgspec import Meta
 
+from tenderline.core.condition import Condition
 from tenderline.core.errors import TenderlineError
 from tenderline.flows.call import Backstage, Call, Value
-from tenderline.flows.condition import Condition
 from tenderline.flows.graph import Flow, Node
 from tenderline.flows.phrase import InvalidTextError, Text, text_of
 from tenderline.flows.spoken import Spoken

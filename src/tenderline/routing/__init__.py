@@ -1,1 +1,1 @@
-"""Donor segments, queues and overflow. Empty until donor routing lands."""
+"""Who calls, which segment that is, and (with queues) who answers."""

@@ -25,6 +25,8 @@ class Line:
     record: bool
     updated_at: datetime
     updated_by: str
+    look_up_by: str = "ANI"
+    """By which number the CRM is asked who calls: ANI (hers), DNIS (this one), or none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +83,14 @@ async def put_line(
     fund: str | None,
     record: bool,
     by: str,
+    look_up_by: str = "ANI",
 ) -> None:
     """A line as it is from now on; audited."""
-    await connection.execute(query("lines", "put"), number, campaign, flow, language, currency, fund, record, by)
+    await connection.execute(
+        query("lines", "put"), number, campaign, flow, language, currency, fund, record, by, look_up_by
+    )
     data = {"campaign": campaign, "flow": flow, "language": language, "currency": currency, "fund": fund}
+    data["look_up_by"] = look_up_by
     await audit.append(connection, actor=by, action="line_set", subject=number, data={**data, "record": record})
 
 

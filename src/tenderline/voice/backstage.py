@@ -13,6 +13,7 @@ import structlog
 from tenderline.app import Services
 from tenderline.campaigns import calling
 from tenderline.core.money import Money
+from tenderline.crm.base import Failure
 from tenderline.flows.call import (
     Call,
     CardKeyed,
@@ -30,7 +31,8 @@ from tenderline.outgoing.asking import Asker
 from tenderline.payments import telephone
 from tenderline.people import by_phone
 from tenderline.people import identify as proving
-from tenderline.store import accounts, callers, captures, lines, people
+from tenderline.routing.lookup import Known, LookUps
+from tenderline.store import accounts, captures, lines, people
 from tenderline.store.db import Connection
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -58,25 +60,26 @@ class DatabaseBackstage:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._asker = Asker(services)
-        # Look-ups that hang must leave connections to the node's lease and its books.
+        self.look_ups = LookUps(services)
+        # Questions that hang must leave connections to the node's lease and its books.
         self._looking = asyncio.Semaphore(LOOK_UPS_AT_ONCE_MAX)
 
     def now(self) -> datetime:
         """The instant, in UTC."""
         return datetime.now(UTC)
 
-    async def look_up(self, caller: str | None, *, timeout_s: float) -> Mapping[str, Value] | None:
-        """What is known by the number. Raises `TimeoutError`."""
-        if caller is None:
-            return None
-        async with asyncio.timeout(timeout_s), self._looking, self._services.pool.acquire() as connection:
-            known = await callers.known(connection, caller)
-        if known is None:
-            return None
-        balance = None
-        if known.amount_minor is not None and known.currency is not None:
-            balance = Money(known.amount_minor, known.currency)
-        return {"person_id": str(known.id), "name": known.name, "locale": known.locale, "balance": balance}
+    def call_arrived(self, conversation_id: UUID, caller: str | None, called: str, look_up_by: str) -> None:
+        """Begins to look the caller up, before anything is answered or said. Returns at once."""
+        self.look_ups.begin(conversation_id, caller, called, look_up_by)
+
+    async def look_up(self, call: Call, *, timeout_s: float) -> Mapping[str, Value] | None:
+        """What our own database and the CRM know by the number. `TimeoutError`: nobody could tell in time."""
+        known = await self.look_ups.known(call.conversation_id, call.caller, call.called, timeout_s=timeout_s)
+        if known.is_known:
+            return _told(known)
+        if known.own_failed or (known.failed is not None and known.failed.reason is Failure.TIMED_OUT):
+            raise TimeoutError
+        return None
 
     async def call_back(self, call: Call, *, number: str | None, due_at: datetime | None) -> bool:
         """Notes a callback; False without a number."""
@@ -238,6 +241,7 @@ class DatabaseBackstage:
 
     async def close(self) -> None:
         """Closes what is open to others."""
+        await self.look_ups.close()
         await self._asker.close()
 
     async def opt_out(self, call: Call) -> bool:
@@ -279,6 +283,35 @@ async def _payer(connection: Connection, caller: str | None, identified: UUID | 
 def _plain(value: Value) -> object:
     """A value as JSON has it; money as its amount in minor units with its currency."""
     return {"amountMinor": value.minor, "currency": value.currency} if isinstance(value, Money) else value
+
+
+def _told(known: Known) -> Mapping[str, Value]:
+    """As variables of a call. What was all given back is nothing to speak of."""
+    own, donor = known.own, known.donor
+    told: dict[str, Value] = {"segment": known.segmented.name}
+    if own is not None:
+        told |= {"person_id": str(own.id), "name": own.name, "locale": own.locale, "balance": own.balance}
+    if donor is not None:
+        last = donor.last_gift
+        told |= {
+            "name": donor.name,
+            "locale": (own.locale if own is not None else None) or donor.language,
+            "donor_id": donor.crm_id or None,
+            "tier": donor.tier,
+            "lifetime_value": _above_zero(donor.lifetime_value),
+            "last_gift": _above_zero(last.amount) if last is not None else None,
+            "last_gift_on": last.on if last is not None else None,
+            "gift_count": donor.gift_count,
+            "gifts_last_year": donor.gifts_last_year,
+            "recurring": donor.is_recurring,
+            "urgency_score": donor.urgency_score,
+            "preferred_agent": donor.preferred_agent,
+        }
+    return told
+
+
+def _above_zero(money: Money | None) -> Money | None:
+    return money if money is not None and money.minor > 0 else None
 
 
 def _text(value: Value) -> str | None:

@@ -296,6 +296,7 @@ class VoiceNode:
     async def _carry(self, conversation_id: UUID, party: Party, route: Route, called: str) -> None:
         """One call from ring to end. Whatever happens, the line is hung up, the ports are free, the books closed."""
         caller, scribe = self._books(conversation_id, party, route)
+        self._backstage.call_arrived(conversation_id, caller, route.line.number, route.line.look_up_by)
         call = self.rig.phone_call(
             party,
             scribe,

@@ -118,9 +118,9 @@ class _Stage:
         at = self._script.at
         return datetime.now(UTC) if at is None else at if at.tzinfo else at.replace(tzinfo=UTC)
 
-    async def look_up(self, caller: str | None, *, timeout_s: float) -> Mapping[str, Value] | None:
+    async def look_up(self, call: Call, *, timeout_s: float) -> Mapping[str, Value] | None:
         del timeout_s
-        self.asked.append(f"look up {caller}")
+        self.asked.append(f"look up {call.caller}")
         return self._script.known
 
     async def call_back(self, call: Call, *, number: str | None, due_at: datetime | None) -> bool:

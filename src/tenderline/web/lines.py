@@ -73,6 +73,9 @@ async def put(request: AnyRequest) -> Redirect:
     if not re.fullmatch(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*", language):
         raise InvalidInputError("Write the language as en or es.")
     currency = Money.parse(1, _text(form, "currency", 3)).currency
+    look_up_by = _text(form, "look_up_by", 4) or "ANI"
+    if look_up_by not in ("ANI", "DNIS", "none"):
+        raise InvalidInputError("Callers are looked up by ANI (their number), by DNIS (this number), or by none.")
     async with services_of(request).pool.acquire() as connection, connection.transaction():
         await fitness.require_for_line(connection, flow)
         await lines.put_line(
@@ -85,6 +88,7 @@ async def put(request: AnyRequest) -> Redirect:
             fund=_text(form, "fund", 60) or None,
             record=form.get("record") == "yes",
             by=session_of(request).user.email,
+            look_up_by=look_up_by,
         )
     return Redirect(path=PATH, status_code=303)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import partial
+from uuid import UUID
 
 import msgspec
 
@@ -16,6 +17,7 @@ from tenderline.core import events as kinds
 from tenderline.core.errors import NotFoundError
 from tenderline.core.events import (
     AddressCorrected,
+    CallDisposed,
     Event,
     PayerContactMissing,
     PaymentActionRequired,
@@ -34,6 +36,7 @@ from tenderline.gateways.base import GatewayUnavailableError
 from tenderline.notify import confirmation, receipts
 from tenderline.payments import pay_page, settle, unmatched
 from tenderline.recovery import cases
+from tenderline.routing import write_back
 from tenderline.store import accounts, inbox, outgoing, payments
 from tenderline.store.jobs import Handler
 from tenderline.worker.read import find_payer
@@ -157,6 +160,34 @@ async def end_pay_page(services: Services, event: Event) -> None:
     await pay_page.end(services, event.payment_id)
 
 
+async def tell_crm_of_gift(services: Services, event: Event) -> None:
+    """Money that arrived is written into the CRM; under its own key, so that a repetition changes nothing there."""
+    assert event.payment_id is not None
+    await write_back.gift(services, event.payment_id)
+
+
+async def tell_crm_of_refund(services: Services, event: Event) -> None:
+    """Money that was given back is no gift in the CRM either."""
+    assert isinstance(event, PaymentStopped)
+    assert event.payment_id is not None
+    if event.why == "refunded":
+        await write_back.gift(services, event.payment_id)
+
+
+async def tell_crm_of_opt_out(services: Services, event: Event) -> None:
+    """The CRM's own mailings shall be silent too."""
+    assert isinstance(event, PersonOptedOut)
+    assert event.person_id is not None
+    await write_back.opt_out(services, event.person_id, channel=event.channel, said_at=event.said_at)
+
+
+async def tell_crm_of_call(services: Services, event: Event) -> None:
+    """How a call ended is written into the CRM."""
+    assert isinstance(event, CallDisposed)
+    at = write_back.instant(event.at)
+    await write_back.disposition(services, UUID(event.conversation_id), code=event.code, note=event.note, at=at)
+
+
 async def tell_others(services: Services, event: Event) -> None:
     """Other systems that asked for it are told what somebody said about being contacted."""
     assert event.person_id is not None
@@ -167,13 +198,14 @@ async def tell_others(services: Services, event: Event) -> None:
 REACTIONS: dict[type[Event], tuple[Reaction, ...]] = {
     PaymentFailed: (open_case,),
     PaymentActionRequired: (open_case,),
-    PaymentSucceeded: (close_case, end_pay_page, thank_caller, match_money),
-    PaymentStopped: (close_case, end_pay_page),
+    PaymentSucceeded: (close_case, end_pay_page, thank_caller, match_money, tell_crm_of_gift),
+    PaymentStopped: (close_case, end_pay_page, tell_crm_of_refund),
     PaymentRefunded: (tell_of_refund,),
     PayerContactMissing: (ask_gateway_for_payer,),
     PaymentLookupWanted: (look_payment_up,),
     ReplyUnclear: (hold_cases,),
-    PersonOptedOut: (take_back_contacts, confirm_opt_out, tell_others),
+    PersonOptedOut: (take_back_contacts, confirm_opt_out, tell_others, tell_crm_of_opt_out),
+    CallDisposed: (tell_crm_of_call,),
     PersonOptedIn: (tell_others,),
     ZoneCorrected: (look_at_held_cases,),
     AddressCorrected: (look_at_held_cases,),

@@ -15,7 +15,7 @@ from tenderline.notify import delivery
 from tenderline.outgoing.delivery import Deliveries
 from tenderline.payments import refunds, telephone, unmatched
 from tenderline.recovery import cases
-from tenderline.store import answered_requests, attempts, audit, captures, events, inbox, outcomes, outgoing
+from tenderline.store import answered_requests, attempts, audit, captures, donors, events, inbox, outcomes, outgoing
 from tenderline.store import refunds as store_refunds
 from tenderline.store.jobs import JobRunner, back_off_s
 from tenderline.worker import reactions
@@ -31,6 +31,7 @@ DOUBT_AFTER_S = 90.0
 """Longer than a charge may take: whoever makes it has ended, or is dead."""
 UNSETTLED_AFTER_S = 180.0
 RECONCILED_MAX = 50
+FORGOTTEN_MAX = 5_000
 LISTEN_CHECK_S = 5.0
 LOOP_BACK_OFF_MAX_S = 30.0
 STOP_TIMEOUT_S = 30.0
@@ -190,6 +191,7 @@ class Worker:
         async with self._services.pool.acquire() as connection:
             await outgoing.sweep(connection)
             await answered_requests.sweep(connection)
+            await donors.forget(connection, older_than_days=services.settings.crm.kept_days, limit=FORGOTTEN_MAX)
         await inbox.give_up_waiting(self._services.pool, after_s=LOOKUP_WAIT_MAX_S)
         return 0
 

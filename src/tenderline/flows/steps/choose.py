@@ -6,8 +6,8 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
+from tenderline.core.condition import Condition
 from tenderline.flows.call import Backstage, Call
-from tenderline.flows.condition import Condition
 from tenderline.flows.step import Step
 from tenderline.flows.variables import of
 

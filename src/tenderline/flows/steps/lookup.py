@@ -12,7 +12,10 @@ from tenderline.flows.variables import Sets
 
 
 class Lookup(Step, frozen=True):
-    """Looks the caller up by number. Of what is known, the variables named here are taken over; they may be null."""
+    """Looks the caller up by number, in our own database and in the CRM. Of what is known, the variables named here
+    are taken over; they may be null. There are person_id, name, locale, balance, donor_id, tier, segment,
+    lifetime_value, last_gift, last_gift_on, gift_count, gifts_last_year, recurring, urgency_score and preferred_agent.
+    """
 
     variables: Annotated[tuple[Sets, ...], Meta(min_length=1, max_length=20)]
     timeout_s: Answer = 2
@@ -27,7 +30,7 @@ class Lookup(Step, frozen=True):
     async def run(self, call: Call, backstage: Backstage) -> str:
         """Asks."""
         try:
-            known = await backstage.look_up(call.caller, timeout_s=self.timeout_s)
+            known = await backstage.look_up(call, timeout_s=self.timeout_s)
         except TimeoutError:
             return "timed_out"
         if known is None:

@@ -8,9 +8,9 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
+from tenderline.core.condition import Condition, UnansweredError
 from tenderline.core.money import InvalidMoneyError, Money
 from tenderline.flows.call import Backstage, Call, Value
-from tenderline.flows.condition import Condition, UnansweredError
 from tenderline.flows.step import Step, keep
 from tenderline.flows.variables import VALUE_CHARACTERS_MAX, Sets, of
 

@@ -1,12 +1,12 @@
 -- name: all
-SELECT number, campaign, flow, language, currency, fund, record, updated_at, updated_by
+SELECT number, campaign, flow, language, currency, fund, record, updated_at, updated_by, look_up_by
 FROM telephone_line ORDER BY number
 
 -- name: put
-INSERT INTO telephone_line (number, campaign, flow, language, currency, fund, record, updated_by)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+INSERT INTO telephone_line (number, campaign, flow, language, currency, fund, record, updated_by, look_up_by)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 ON CONFLICT (number) DO UPDATE SET campaign = $2, flow = $3, language = $4, currency = $5, fund = $6, record = $7,
-    updated_by = $8, updated_at = now()
+    updated_by = $8, look_up_by = $9, updated_at = now()
 
 -- name: remove
 DELETE FROM telephone_line WHERE number = $1 RETURNING number

@@ -1,4 +1,4 @@
-"""Questions about a call's variables, in CEL: small, safe, and checked before use.
+"""Questions about the variables of a call or of a donor, in CEL: small, safe, and checked before use.
 
 CEL has no loops but those over a list or a map, and these are not harmless inside one another: each level multiplies,
 and a dozen fit into 500 characters. One is allowed.
@@ -15,7 +15,8 @@ from datetime import UTC, date, datetime, time
 from typing import Any
 
 from tenderline.core.money import Money
-from tenderline.flows.call import Value
+
+Value = str | int | bool | Money | date | datetime | list[str] | None
 
 EXPRESSION_CHARACTERS_MAX = 500
 LOOPS_MAX = 1

@@ -1,0 +1,143 @@
+"""What the product asks of a CRM. Adding one is a file beside this one that answers it.
+
+A look-up has two answers, a donor or nobody, and one failure with a reason that may be shown. Writing is repeated after
+a failure, so each entry has a key of ours: whatever is written twice under one key is there once.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Final, Literal, Protocol
+from uuid import UUID
+
+import msgspec
+
+from tenderline.core.donor import Donor
+from tenderline.core.errors import ProviderError
+from tenderline.core.money import Money
+
+ANSWER_BYTES_MAX: Final = 256 * 1024
+"""A donor is a few hundred bytes. More is a mistake, or somebody else's page."""
+
+LookUpBy = Literal["ANI", "DNIS"]
+"""By the number that calls, or by the number that was called (a CRM may be indexed by campaign number)."""
+
+
+class Failure(StrEnum):
+    """Why a look-up brought nothing; the words of `donor_lookup_failure`."""
+
+    UNREACHABLE = "unreachable"
+    TIMED_OUT = "timed_out"
+    ACCESS_REFUSED = "access_refused"
+    BUSY = "busy"
+    SERVER_ERROR = "server_error"
+    REDIRECTED = "redirected"
+    TOO_LARGE = "too_large"
+    CUT_OFF = "cut_off"
+    NO_JSON = "no_json"
+    WRONG_SHAPE = "wrong_shape"
+    ANOTHER_PERSON = "another_person"
+    SKIPPED = "skipped"
+    """Not asked at all: the CRM is too slow or away just now."""
+
+
+class CrmUnavailableError(ProviderError):
+    """The CRM did not answer; it is asked again with growing pauses."""
+
+    code = "crm_unavailable"
+
+
+class CrmRefusedError(ProviderError):
+    """The CRM refused the request; the log names what and why."""
+
+    code = "crm_refused"
+
+
+class LookupFailed(ProviderError):
+    """The CRM could not tell who calls; the call goes on as that of an unknown donor."""
+
+    code = "donor_lookup_failure"
+
+    def __init__(self, reason: Failure, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+class Whom(msgspec.Struct, frozen=True, kw_only=True):
+    """Whom an entry is about. The CRM is asked for the number when `crm_id` is not known."""
+
+    person_id: UUID
+    phone: str
+    crm_id: str | None = None
+    name: str | None = None
+    email: str | None = None
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """The root of what is written back. `key` is ours, and never changes over retries."""
+
+    key: UUID
+    whom: Whom
+    at: datetime
+
+
+class Gift(Entry, frozen=True, kw_only=True):
+    """Money that arrived, or that was given back (`refunded`: the same key as when it arrived)."""
+
+    amount: Money
+    reference: str
+    fund: str | None = None
+    campaign: str | None = None
+    refunded: bool = False
+
+
+class OptOut(Entry, frozen=True, kw_only=True):
+    """Somebody wants no contact on any channel any more."""
+
+    channel: str
+
+
+class Disposition(Entry, frozen=True, kw_only=True):
+    """How a call ended, in the words of the desk: promise_to_pay, call_back, …"""
+
+    code: str
+    note: str = ""
+    conversation_id: UUID | None = None
+
+
+class Note(Entry, frozen=True, kw_only=True):
+    """Something to be read by people."""
+
+    text: str
+
+
+Written = Gift | OptOut | Disposition | Note
+
+
+class Crm(Protocol):
+    """One CRM."""
+
+    name: str
+    looks_up_by: frozenset[LookUpBy]
+    writes: bool
+    """Whether anything can be written: a database is only read."""
+
+    async def find(self, number: str, *, by: LookUpBy = "ANI") -> Donor | None:
+        """Who has this number (E.164); None when the CRM knows nobody. Raises `LookupFailed`, and nothing else,
+        whatever the other side does."""
+        ...
+
+    async def write(self, entry: Written) -> None:
+        """Writes it, once for each key. Whom the CRM does not know becomes known by a gift, and by nothing else.
+
+        Raises `CrmUnavailableError` or `CrmRefusedError`."""
+        ...
+
+    async def check(self) -> str:
+        """For the doctor: one line saying what answered; raises with what to do about it."""
+        ...
+
+    async def close(self) -> None:
+        """Closes connections."""
+        ...

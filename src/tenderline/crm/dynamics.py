@@ -1,0 +1,198 @@
+"""Microsoft Dynamics 365 by the Dataverse Web API (v9.2), with the columns of Fundraising and Engagement on contacts.
+
+Numbers are compared as texts there, so the usual spellings are asked for together. Writing is an upsert: a PATCH to a
+row of our own id makes the row, or changes it. Sources: Microsoft's pages on the Web API (query data, upsert, client
+credentials) and the public source of Fundraising and Engagement for the names of its columns.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+from uuid import UUID, uuid5
+
+import msgspec
+from yarl import URL
+
+from tenderline.config_crm import DynamicsSettings
+from tenderline.core.donor import Donor
+from tenderline.core.errors import ConfigurationError
+from tenderline.crm import record
+from tenderline.crm.base import (
+    CrmRefusedError,
+    Disposition,
+    Failure,
+    Gift,
+    LookUpBy,
+    LookupFailed,
+    OptOut,
+    Whom,
+    Written,
+)
+from tenderline.crm.record import Amount, Record
+from tenderline.crm.tokens import Tokens
+from tenderline.crm.web import Web, as_write_error
+
+WHO: Final = "Dynamics"
+CONTACTS_MAX: Final = 10
+COMPLETED: Final = 844060000
+REFUNDED: Final = 844060004
+"""Values of `statuscode` on a gift there."""
+_PHONES: Final = ("telephone1", "telephone2", "mobilephone")
+_COLUMNS: Final = (
+    *("contactid", "fullname", "emailaddress1", *_PHONES),
+    *("msnfp_sum_lifetimetransactions", "msnfp_count_lifetimetransactions", "msnfp_lasttransactiondate"),
+)
+_SPACE: Final = UUID("5d2ff5a4-5f0e-4b8b-9f51-0a8d3c7c8f10")
+
+
+class _Contact(msgspec.Struct):
+    contactid: str
+    fullname: str | None = None
+    emailaddress1: str | None = None
+    telephone1: str | None = None
+    telephone2: str | None = None
+    mobilephone: str | None = None
+    msnfp_sum_lifetimetransactions: Amount = None
+    msnfp_count_lifetimetransactions: int | None = None
+    msnfp_lasttransactiondate: str | None = None
+
+
+class _Found(msgspec.Struct):
+    value: list[_Contact]
+
+
+class Dynamics:
+    """One environment."""
+
+    name = "dynamics"
+    looks_up_by: frozenset[LookUpBy] = frozenset({"ANI"})
+    writes = True
+
+    def __init__(self, settings: DynamicsSettings, *, currency: str, region: str | None) -> None:
+        known = settings.url and settings.tenant_id and settings.client_id
+        if not known or settings.client_secret is None:
+            raise ConfigurationError(
+                "crm.kind is dynamics: set url, tenant_id, client_id and client_secret under [dynamics]."
+            )
+        self._settings, self._currency, self._region = settings, currency, region
+        self._root = f"{settings.url}/api/data/v9.2"
+        self._web = Web(WHO)
+        self._tokens = Tokens(
+            self._web,
+            f"{settings.login_url}/{settings.tenant_id}/oauth2/v2.0/token",
+            client_id=settings.client_id or "",
+            client_secret=settings.client_secret,
+            sent="form",
+            extra={"scope": f"{settings.url}/.default"},
+        )
+        self._headers = {"OData-MaxVersion": "4.0", "OData-Version": "4.0"}
+
+    async def find(self, number: str, *, by: LookUpBy = "ANI") -> Donor | None:
+        """See `Crm.find`."""
+        del by
+        spelled = [one.replace("'", "''") for one in record.spellings(number)]
+        query = {
+            "$select": ",".join(_COLUMNS),
+            "$filter": " or ".join(f"{phone} eq '{one}'" for phone in _PHONES for one in spelled),
+            "$top": str(CONTACTS_MAX),
+        }
+        url = str(URL(f"{self._root}/contacts").with_query(query))
+        answer = await self._tokens.ask("GET", url, headers=self._headers)
+        if answer.status == 404:
+            raise LookupFailed(Failure.WRONG_SHAPE, f"{WHO} has no contacts at dynamics.url.")
+        found: list[Donor] = []
+        others: LookupFailed | None = None
+        for one in answer.read(_Found, WHO).value[:CONTACTS_MAX]:
+            try:
+                record.require_number([one.telephone1, one.telephone2, one.mobilephone], number, self._region, WHO)
+            except LookupFailed as failed:
+                others = failed
+                continue
+            found.append(self._donor(one, number))
+        if not found and others is not None:
+            raise others
+        return record.choose(found)
+
+    def _donor(self, one: _Contact, number: str) -> Donor:
+        told = Record(
+            donor_id=one.contactid,
+            name=one.fullname,
+            phone=number,
+            email=one.emailaddress1,
+            lifetime_value=one.msnfp_sum_lifetimetransactions,
+            donation_count=one.msnfp_count_lifetimetransactions,
+            last_donation_date=one.msnfp_lasttransactiondate,
+        )
+        return record.donor(told, WHO, self._currency)
+
+    async def write(self, entry: Written) -> None:
+        """See `Crm.write`."""
+        try:
+            contact_id = await self._contact(entry.whom, may_make=isinstance(entry, Gift))
+            if contact_id is None:
+                return
+            match entry:
+                case Gift():
+                    await self._upsert("msnfp_transactions", entry.key, _gift(entry, contact_id))
+                case OptOut():
+                    silent = {"donotphone": True, "donotemail": True, "donotbulkemail": True}
+                    await self._upsert("contacts", contact_id, silent)
+                case _:
+                    said = (entry.code, entry.note) if isinstance(entry, Disposition) else ("note", entry.text)
+                    call = {
+                        "subject": f"Call: {said[0]}",
+                        "description": said[1],
+                        "directioncode": False,
+                        "actualend": entry.at.isoformat(),
+                        "regardingobjectid_contact@odata.bind": f"/contacts({contact_id})",
+                    }
+                    await self._upsert("phonecalls", entry.key, call)
+        except LookupFailed as failed:
+            raise as_write_error(failed) from None
+
+    async def _contact(self, whom: Whom, *, may_make: bool) -> UUID | None:
+        """Who has the number; somebody new when it is nobody's and she gave."""
+        crm_id = whom.crm_id
+        if crm_id is None:
+            found = await self.find(whom.phone)
+            if found is None:
+                if not may_make:
+                    return None
+                made = uuid5(_SPACE, str(whom.person_id))
+                person: dict[str, object] = {"lastname": whom.name or whom.phone, "telephone1": whom.phone}
+                await self._upsert(
+                    "contacts", made, {**person, **({"emailaddress1": whom.email} if whom.email else {})}
+                )
+                return made
+            crm_id = found.crm_id
+        try:
+            return UUID(crm_id)
+        except ValueError:
+            raise CrmRefusedError(f"{WHO} has GUIDs for ids, and {crm_id[:40]!r} is none.") from None
+
+    async def _upsert(self, table: str, id: UUID, columns: dict[str, Any]) -> None:
+        answer = await self._tokens.ask("PATCH", f"{self._root}/{table}({id})", json=columns, headers=self._headers)
+        if answer.status == 404:
+            raise CrmRefusedError(f"{WHO} has no table {table}, or no such row.")
+
+    async def check(self) -> str:
+        """See `Crm.check`."""
+        await self.find("+12025550100")
+        return f"{self._settings.url} answers queries"
+
+    async def close(self) -> None:
+        """See `Crm.close`."""
+        await self._tokens.close()
+        await self._web.close()
+
+
+def _gift(entry: Gift, contact_id: UUID) -> dict[str, Any]:
+    about = " ".join(filter(None, ("Telephone gift", entry.campaign, entry.fund)))
+    return {
+        "msnfp_name": about[:100],
+        "msnfp_amount": float(record.written(entry.amount)),
+        "msnfp_bookdate": f"{entry.at:%Y-%m-%d}",
+        "msnfp_transactionidentifier": entry.reference,
+        "statuscode": REFUNDED if entry.refunded else COMPLETED,
+        "msnfp_customerid_contact@odata.bind": f"/contacts({contact_id})",
+    }

@@ -1,0 +1,205 @@
+"""Salesforce with the Nonprofit Success Pack: donors are contacts, gifts are opportunities, sums are NPSP's rollups.
+
+The number is looked for with a parameterized search (SOSL) in telephone fields, which finds it however it is written.
+Writing is an upsert by an external id field that holds our key, so a repetition changes nothing. NPSP's own "last gift"
+is wrong for two gifts on one day until its rollups run (NPSP issue 454); we take what it says.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+from urllib.parse import quote
+
+import msgspec
+
+from tenderline.config_crm import SalesforceSettings
+from tenderline.core.donor import Donor
+from tenderline.core.errors import ConfigurationError
+from tenderline.crm import record
+from tenderline.crm.base import (
+    CrmRefusedError,
+    Disposition,
+    Failure,
+    Gift,
+    LookUpBy,
+    LookupFailed,
+    OptOut,
+    Whom,
+    Written,
+)
+from tenderline.crm.record import Amount, Record
+from tenderline.crm.tokens import Tokens
+from tenderline.crm.web import Answer, Web, as_write_error
+
+WHO: Final = "Salesforce"
+CONTACTS_MAX: Final = 10
+_PHONES: Final = ("Phone", "MobilePhone", "HomePhone", "OtherPhone")
+FIELDS: Final = (
+    *("Id", "Name", "Email", *_PHONES),
+    *("npo02__TotalOppAmount__c", "npo02__LastOppAmount__c", "npo02__LastCloseDate__c", "npo02__LargestAmount__c"),
+    *("npo02__NumberOfClosedOpps__c", "npo02__OppsClosedLastNDays__c"),
+)
+
+
+class _Contact(msgspec.Struct):
+    id: str = msgspec.field(name="Id")
+    name: str | None = msgspec.field(default=None, name="Name")
+    email: str | None = msgspec.field(default=None, name="Email")
+    phone: str | None = msgspec.field(default=None, name="Phone")
+    mobile: str | None = msgspec.field(default=None, name="MobilePhone")
+    home: str | None = msgspec.field(default=None, name="HomePhone")
+    other: str | None = msgspec.field(default=None, name="OtherPhone")
+    total: Amount = msgspec.field(default=None, name="npo02__TotalOppAmount__c")
+    last: Amount = msgspec.field(default=None, name="npo02__LastOppAmount__c")
+    last_on: str | None = msgspec.field(default=None, name="npo02__LastCloseDate__c")
+    largest: Amount = msgspec.field(default=None, name="npo02__LargestAmount__c")
+    gifts: float | None = msgspec.field(default=None, name="npo02__NumberOfClosedOpps__c")
+    recent: float | None = msgspec.field(default=None, name="npo02__OppsClosedLastNDays__c")
+
+
+class _Found(msgspec.Struct):
+    records: list[_Contact] = msgspec.field(name="searchRecords")
+
+
+class _Saved(msgspec.Struct):
+    id: str
+
+
+class Salesforce:
+    """One org."""
+
+    name = "salesforce"
+    looks_up_by: frozenset[LookUpBy] = frozenset({"ANI"})
+    writes = True
+
+    def __init__(self, settings: SalesforceSettings, *, currency: str, region: str | None) -> None:
+        if settings.url is None or not settings.client_id or settings.client_secret is None:
+            raise ConfigurationError(
+                "crm.kind is salesforce: set salesforce.url, salesforce.client_id and salesforce.client_secret."
+            )
+        self._settings, self._currency, self._region = settings, currency, region
+        self._root = f"{settings.url}/services/data/{settings.api_version}"
+        self._web = Web(WHO)
+        self._tokens = Tokens(
+            self._web,
+            f"{settings.url}/services/oauth2/token",
+            client_id=settings.client_id,
+            client_secret=settings.client_secret,
+            sent="form",
+        )
+
+    async def find(self, number: str, *, by: LookUpBy = "ANI") -> Donor | None:
+        """See `Crm.find`."""
+        del by
+        question = {
+            "q": record.spellings(number)[-1],
+            "in": "PHONE",
+            "sobjects": [{"name": "Contact", "fields": list(FIELDS), "limit": CONTACTS_MAX}],
+        }
+        answer = await self._tokens.ask("POST", f"{self._root}/parameterizedSearch", json=question)
+        self._require(answer)
+        found: list[Donor] = []
+        others: LookupFailed | None = None
+        for one in answer.read(_Found, WHO).records[:CONTACTS_MAX]:
+            try:
+                phones = [one.phone, one.mobile, one.home, one.other]
+                record.require_number(phones, number, self._region, WHO)
+            except LookupFailed as failed:
+                others = failed
+                continue
+            found.append(self._donor(one, number))
+        if not found and others is not None:
+            raise others
+        return record.choose(found)
+
+    def _require(self, answer: Answer) -> None:
+        if answer.status == 404:
+            raise LookupFailed(Failure.WRONG_SHAPE, f"{WHO} has no such resource; check salesforce.api_version.")
+
+    def _donor(self, one: _Contact, number: str) -> Donor:
+        told = Record(
+            donor_id=one.id,
+            name=one.name,
+            phone=number,
+            email=one.email,
+            lifetime_value=one.total,
+            last_donation_date=one.last_on,
+            last_donation_amount=one.last,
+            largest_donation=one.largest,
+            donation_count=_count(one.gifts),
+            donations_last_12_months=_count(one.recent),
+        )
+        return record.donor(told, WHO, self._currency)
+
+    async def write(self, entry: Written) -> None:
+        """See `Crm.write`."""
+        try:
+            contact_id = await self._contact(entry.whom, may_make=isinstance(entry, Gift))
+            if contact_id is None:
+                return
+            match entry:
+                case Gift():
+                    await self._upsert("Opportunity", str(entry.key), self._opportunity(entry, contact_id))
+                case OptOut():
+                    silent = {"DoNotCall": True, "HasOptedOutOfEmail": True, "npsp__Do_Not_Contact__c": True}
+                    await self._send(f"{self._root}/sobjects/Contact/{quote(contact_id, safe='')}", silent)
+                case _:
+                    said = (entry.code, entry.note) if isinstance(entry, Disposition) else ("note", entry.text)
+                    task = {
+                        "WhoId": contact_id,
+                        "Subject": f"Call: {said[0]}",
+                        "Description": said[1],
+                        "Status": "Completed",
+                        "TaskSubtype": "Call",
+                        "ActivityDate": f"{entry.at:%Y-%m-%d}",
+                    }
+                    await self._upsert("Task", str(entry.key), task)
+        except LookupFailed as failed:
+            raise as_write_error(failed) from None
+
+    def _opportunity(self, entry: Gift, contact_id: str) -> dict[str, object]:
+        about = " ".join(filter(None, ("Telephone gift", entry.campaign, entry.fund, entry.reference)))
+        return {
+            "Name": about[:120],
+            "Amount": float(record.written(entry.amount)),
+            "CloseDate": f"{entry.at:%Y-%m-%d}",
+            "StageName": self._settings.refunded_stage if entry.refunded else "Closed Won",
+            "npsp__Primary_Contact__c": contact_id,
+        }
+
+    async def _contact(self, whom: Whom, *, may_make: bool) -> str | None:
+        """Who has the number; somebody new when it is nobody's and she gave."""
+        if whom.crm_id is not None:
+            return whom.crm_id
+        found = await self.find(whom.phone)
+        if found is not None:
+            return found.crm_id
+        if not may_make:
+            return None
+        new: dict[str, object] = {"LastName": whom.name or whom.phone, "Phone": whom.phone}
+        fields = {**new, **({"Email": whom.email} if whom.email else {})}
+        return (await self._upsert("Contact", str(whom.person_id), fields)).read(_Saved, WHO).id
+
+    async def _upsert(self, kind: str, key: str, fields: dict[str, Any]) -> Answer:
+        return await self._send(f"{self._root}/sobjects/{kind}/{self._settings.key_field}/{key}", fields)
+
+    async def _send(self, url: str, fields: dict[str, Any]) -> Answer:
+        answer = await self._tokens.ask("PATCH", url, json=fields)
+        if answer.status == 404:
+            raise CrmRefusedError(f"{WHO} has no such record or field; see that {self._settings.key_field} exists.")
+        return answer
+
+    async def check(self) -> str:
+        """See `Crm.check`."""
+        await self.find("+12025550100")
+        return f"{self._settings.url} answers searches"
+
+    async def close(self) -> None:
+        """See `Crm.close`."""
+        await self._tokens.close()
+        await self._web.close()
+
+
+def _count(told: float | None) -> int | None:
+    """NPSP keeps counts as numbers with decimals."""
+    return None if told is None else max(0, int(told))

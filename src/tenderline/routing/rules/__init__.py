@@ -1,0 +1,1 @@
+"""The rules of segments as they come with the product."""

@@ -1,0 +1,201 @@
+"""Look-ups beside the call: the budget, what comes late, what goes wrong, and what we know ourselves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from support import services as made_services
+from support.world import make_debtor
+from tenderline.config import CrmRestSettings
+from tenderline.core.ids import uuid7
+from tenderline.core.money import Money
+from tenderline.crm.rest import Rest
+from tenderline.routing.lookup import LookUps
+from tenderline.store import donors, people
+from tenderline_sandbox.crm import PATH, DonorCrm
+from tenderline_sandbox.settings import SandboxSettings
+
+KNOWN, STRANGER, LINE = "+12025550161", "+12025550199", "+18005550123"
+
+
+class Town:
+    """A CRM whose answer to look-ups can be held back until a test lets it go."""
+
+    def __init__(self) -> None:
+        self.crm = DonorCrm(SandboxSettings())
+        self.let_go = asyncio.Event()
+        self.let_go.set()
+
+    async def start(self, stack: AsyncExitStack) -> str:
+        @web.middleware
+        async def hold(request: web.Request, handler: Any) -> web.StreamResponse:
+            if request.path.endswith("/lookup"):
+                await self.let_go.wait()
+            return await handler(request)
+
+        app = web.Application(middlewares=[hold])
+        app.add_routes(self.crm.routes())
+        server = await stack.enter_async_context(TestServer(app))
+        return f"http://127.0.0.1:{server.port}{PATH}"
+
+
+@pytest.fixture
+async def stack() -> AsyncIterator[AsyncExitStack]:
+    async with AsyncExitStack() as opened:
+        yield opened
+
+
+async def begin(stack: AsyncExitStack, pool: Any, **flags: Any) -> tuple[Town, LookUps]:
+    town = Town()
+    url = await town.start(stack)
+    services = made_services.make(pool, **{"crm__kind": "none", **flags})
+    settings = CrmRestSettings(url=url, client_id="tenderline", client_secret="sandbox-crm-secret")
+    crm = Rest(settings, currency="USD", region="US")
+    object.__setattr__(services, "crm", crm)
+    stack.push_async_callback(crm.close)
+    look_ups = LookUps(services)
+    stack.push_async_callback(look_ups.close)
+    return town, look_ups
+
+
+async def row_until(pool: Any, conversation_id: Any, *states: str) -> donors.Snapshot:
+    async with asyncio.timeout(20):
+        while True:
+            async with pool.acquire() as connection:
+                found = await donors.get(connection, conversation_id)
+            if found is not None and found.state in states:
+                return found
+            await asyncio.sleep(0.02)
+
+
+async def test_a_donor_is_known_with_her_segment_and_the_screen_shows_it(stack, pool):
+    _, look_ups = await begin(stack, pool)
+    call = uuid7()
+    known = await look_ups.known(call, KNOWN, LINE, timeout_s=10)
+    assert known.donor is not None
+    assert known.donor.lifetime_value == Money(1_250_000, "USD")
+    assert known.segmented.name == "High_Value_Donor"
+    row = await row_until(pool, call, "found")
+    assert (row.crm, row.segment, row.is_late) == ("rest", "High_Value_Donor", False)
+    assert row.donor == known.donor
+    assert row.took_ms is not None
+
+
+async def test_a_late_answer_leaves_the_call_alone_and_still_reaches_the_screen(stack, pool):
+    town, look_ups = await begin(stack, pool, crm__budget_s=0.2)
+    town.let_go.clear()
+    call = uuid7()
+    known = await look_ups.known(call, KNOWN, LINE, timeout_s=10)
+    assert known.donor is None
+    assert known.failed is not None
+    assert known.segmented.name == "Acquisition_New"
+    row = await row_until(pool, call, "late")
+    assert row.reason == "timed_out"
+    town.let_go.set()
+    row = await row_until(pool, call, "found")
+    assert row.is_late
+    assert row.donor is not None
+    assert row.segment == "High_Value_Donor"
+    again = await look_ups.known(call, KNOWN, LINE, timeout_s=10)
+    assert again.donor is not None, "a later step of the flow knows it too"
+    counted = {one["name"]: one["value"] for one in await pool.fetch("SELECT name, value FROM counter")}
+    assert counted["donor_lookup_failure"] == 1
+    assert counted["donor_lookup_failure.timed_out"] == 1
+
+
+async def test_an_answer_that_never_comes_is_given_up(stack, pool):
+    town, look_ups = await begin(stack, pool, crm__budget_s=0.1, crm__late_wait_s=0.3)
+    town.let_go.clear()
+    call = uuid7()
+    await look_ups.known(call, KNOWN, LINE, timeout_s=10)
+    assert (await row_until(pool, call, "failed")).is_late
+    town.let_go.set()
+
+
+@pytest.mark.parametrize("mood", ["html", "huge", "wrong_types", "another", "cut", "down"])
+async def test_a_crm_that_misbehaves_makes_an_unknown_donor_with_a_reason(stack, pool, mood):
+    town, look_ups = await begin(stack, pool)
+    town.crm.set_mood(mood)
+    call = uuid7()
+    known = await look_ups.known(call, KNOWN, LINE, timeout_s=10)
+    assert not known.is_known
+    assert known.failed is not None
+    row = await row_until(pool, call, "failed")
+    assert row.detail
+    async with pool.acquire() as connection:
+        health = await donors.health(connection, within_s=60)
+        assert health.failed == 1
+        assert await donors.reasons(connection, within_s=60) == {row.reason: 1}
+
+
+async def test_a_crm_that_keeps_failing_is_left_alone_and_our_own_database_answers(stack, pool):
+    town, look_ups = await begin(stack, pool, crm__failures_max=3)
+    debtor = await make_debtor(pool, attempts_due=0)
+    town.crm.set_mood("down")
+    for _ in range(3):
+        await look_ups.known(uuid7(), KNOWN, LINE, timeout_s=10)
+    asked = len(town.crm.asked)
+    call = uuid7()
+    known = await look_ups.known(call, debtor.address, LINE, timeout_s=10)
+    assert known.own is not None
+    assert known.own.balance is not None
+    assert (await row_until(pool, call, "skipped")).reason == "skipped"
+    assert len(town.crm.asked) == asked
+
+
+async def test_what_the_crm_does_not_tell_is_filled_in_from_our_own(stack, pool):
+    _, look_ups = await begin(stack, pool)
+    async with pool.acquire() as connection, connection.transaction():
+        person_id, _ = await people.of_number(connection, "+12025550164")
+        await people.learn(connection, person_id, name="H. L.", locale="sv-SE")
+        await people.add_contact_point(connection, person_id, people.EMAIL, "hannah@example.org")
+    known = await look_ups.known(uuid7(), "+12025550164", LINE, timeout_s=10)
+    assert known.donor is not None
+    assert known.donor.name == "Hannah Lindqvist"
+    assert known.donor.email == "hannah@example.org"
+    assert known.own is not None
+    assert known.own.id == person_id
+
+
+async def test_an_anonymous_caller_is_looked_up_nowhere_and_a_line_may_ask_by_its_own_number(stack, pool):
+    town, look_ups = await begin(stack, pool)
+    known = await look_ups.known(uuid7(), None, LINE, timeout_s=10)
+    assert not known.is_known
+    assert town.crm.asked == []
+    look_ups.begin(call := uuid7(), None, LINE, "DNIS")
+    await look_ups.known(call, None, LINE, timeout_s=10)
+    assert town.crm.asked == [{"identifier_type": "DNIS", "identifier_value": LINE}]
+    look_ups.begin(call := uuid7(), KNOWN, LINE, "none")
+    await look_ups.known(call, KNOWN, LINE, timeout_s=10)
+    assert len(town.crm.asked) == 1
+
+
+async def test_two_calls_of_one_donor_are_two_look_ups_and_a_second_step_asks_nobody(stack, pool):
+    town, look_ups = await begin(stack, pool)
+    first, second = uuid7(), uuid7()
+    found = await asyncio.gather(
+        *(look_ups.known(call, KNOWN, LINE, timeout_s=10) for call in (first, second, first, second))
+    )
+    assert {one.segmented.name for one in found} == {"High_Value_Donor"}
+    assert len(town.crm.asked) == 2
+
+
+async def test_a_step_with_less_patience_than_the_budget_gets_what_is_known_by_then(stack, pool):
+    town, look_ups = await begin(stack, pool, crm__budget_s=5)
+    town.let_go.clear()
+    debtor = await make_debtor(pool, attempts_due=0)
+    call = uuid7()
+    look_ups.begin(call, debtor.address, LINE, "ANI")
+    async with pool.acquire() as connection:
+        assert await donors.own(connection, debtor.address) is not None
+    known = await look_ups.known(call, debtor.address, LINE, timeout_s=1)
+    assert known.own is not None
+    assert known.failed is not None
+    town.let_go.set()

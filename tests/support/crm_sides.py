@@ -1,0 +1,449 @@
+"""The other side of each kind of CRM: small servers that speak the vendor's published interface, with moods.
+
+Each knows the same donors. What is written lands in `entries` under its own key, so that a repetition shows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from abc import ABC, abstractmethod
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from pydantic import SecretStr
+
+from tenderline.config import CiviCrmSettings, CrmRestSettings, CrmSqlSettings, DynamicsSettings, SalesforceSettings
+from tenderline.crm.base import Crm
+from tenderline.crm.civicrm import CiviCrm
+from tenderline.crm.dynamics import Dynamics
+from tenderline.crm.rest import Rest
+from tenderline.crm.salesforce import Salesforce
+from tenderline.crm.sql import Sql
+from tenderline_sandbox.crm import DonorCrm, KnownDonor
+from tenderline_sandbox.settings import SandboxSettings
+
+SECRET = "contract-secret-0123456789"
+HUGE = 5 * 1024 * 1024
+KNOWN = "+12025550161"
+UNKNOWN = "+12025550199"
+OTHER = "+12025550162"
+NAME = "Eleanor Whitfield"
+LIFETIME_MINOR = 1_250_000
+WITH = {"currency": "USD", "region": "US"}
+
+
+@dataclass
+class Side(ABC):
+    """The other side of one kind of CRM."""
+
+    mood: str = "good"
+    entries: dict[str, dict[str, Any]] = field(default_factory=dict)
+    tokens_given: int = 0
+    asked: int = 0
+    can_write: bool = True
+    has_tokens: bool = True
+    moods: tuple[str, ...] = ("html", "huge", "wrong_types", "another", "cut", "down", "redirect", "no_token")
+
+    @abstractmethod
+    async def start(self, stack: AsyncExitStack) -> None: ...
+
+    @abstractmethod
+    def crm(self, *, url: str | None = None, secret: str = SECRET) -> Crm: ...
+
+    def set_mood(self, mood: str) -> None:
+        self.mood = mood
+
+    async def _bad(self, request: web.Request, wrong: object) -> web.StreamResponse | None:
+        match self.mood:
+            case "html":
+                return web.Response(text="<!doctype html><h1>Down</h1>", content_type="text/html")
+            case "huge":
+                answer = web.StreamResponse()  # chunked: its length is not told
+                await answer.prepare(request)
+                try:
+                    for _ in range(HUGE // 65_536):
+                        await answer.write(b" " * 65_536)
+                except ConnectionError:
+                    return answer
+                return answer
+            case "wrong_types":
+                return web.json_response(wrong)
+            case "down":
+                return web.json_response({"error": "down"}, status=503)
+            case "redirect":
+                return web.Response(status=302, headers={"Location": "http://127.0.0.1:1/elsewhere"})
+            case "cut":
+                answer = web.StreamResponse(headers={"Content-Length": "500"})
+                await answer.prepare(request)
+                await answer.write(b'{"values": [')
+                assert request.transport is not None
+                request.transport.abort()
+                return answer
+        return None
+
+
+async def _serve(stack: AsyncExitStack, routes: list[web.RouteDef]) -> str:
+    app = web.Application(client_max_size=1024 * 1024)
+    app.add_routes(routes)
+    server = await stack.enter_async_context(TestServer(app))
+    return f"http://127.0.0.1:{server.port}"
+
+
+@dataclass
+class RestSide(Side):
+    async def start(self, stack: AsyncExitStack) -> None:
+        self.server = DonorCrm(SandboxSettings(crm_client_secret=SECRET))
+        self.url = f"{await _serve(stack, self.server.routes())}/crm"
+        self.entries = self.server.entries
+
+    def crm(self, *, url: str | None = None, secret: str = SECRET) -> Crm:
+        settings = CrmRestSettings(url=url or self.url, client_id="tenderline", client_secret=SecretStr(secret))
+        return Rest(settings, **WITH)
+
+    def set_mood(self, mood: str) -> None:
+        self.server.set_mood(mood)
+
+    @property  # type: ignore[override]
+    def tokens_given(self) -> int:
+        return self.server.tokens_given if hasattr(self, "server") else 0
+
+    @tokens_given.setter
+    def tokens_given(self, value: int) -> None: ...
+
+
+@dataclass
+class CiviSide(Side):
+    """APIv4: POST /civicrm/ajax/api4/Entity/action, form field `params`, header X-Civi-Auth."""
+
+    has_tokens: bool = False
+    contacts: dict[int, dict[str, Any]] = field(default_factory=dict)
+
+    async def start(self, stack: AsyncExitStack) -> None:
+        self.contacts = {
+            7: {
+                "name": NAME,
+                "phone": "(202) 555-0161",
+                "gifts": [("2026-09-01", "2500.00"), ("2024-01-05", "10000.00")],
+            },
+            8: {"name": "Samuel Ortiz", "phone": "202-555-0162", "gifts": []},
+        }
+        self.url = await _serve(stack, [web.post("/civicrm/ajax/api4/{entity}/{action}", self._call)])
+
+    def crm(self, *, url: str | None = None, secret: str = SECRET) -> Crm:
+        return CiviCrm(CiviCrmSettings(url=url or self.url, api_key=SecretStr(secret)), **WITH)
+
+    async def _call(self, request: web.Request) -> web.StreamResponse:
+        self.asked += 1
+        if request.headers.get("X-Civi-Auth") != f"Bearer {SECRET}" or self.mood == "no_token":
+            return web.json_response({"error_message": "Failed to authenticate"}, status=401)
+        assert request.headers["X-Requested-With"] == "XMLHttpRequest", "AuthX asks for it"
+        bad = await self._bad(request, {"values": [{"contact_id": "seven", "phone": 1}]})
+        if bad is not None:
+            return bad
+        params = json.loads((await request.post())["params"])  # type: ignore[arg-type]
+        entity, action = request.match_info["entity"], request.match_info["action"]
+        answer = getattr(self, f"_{entity}_{action}".lower())(params)
+        return web.json_response({"values": answer, "count": len(answer)})
+
+    def _phone_get(self, params: dict[str, Any]) -> list[dict[str, Any]]:
+        field_, operator, digits = params["where"][0]
+        assert (field_, operator) == ("phone_numeric", "IN")
+        assert set(params["chain"]) == {"sums", "recent", "last"}
+        found = []
+        for id, one in self.contacts.items():
+            if re.sub(r"\D", "", one["phone"]) in digits or (self.mood == "another" and id == 8):
+                if self.mood == "another" and id != 8:
+                    continue
+                amounts = sorted(one["gifts"], reverse=True)
+                total = sum(float(amount) for _, amount in amounts)
+                sums = [{"currency": "USD", "total": f"{total:.2f}", "gifts": len(amounts), "largest": "10000.00"}]
+                last = [{"currency": "USD", "total_amount": amount, "receive_date": f"{day} 10:00:00"}
+                        for day, amount in amounts[:1]]  # fmt: skip
+                found.append(
+                    {
+                        "contact_id": id,
+                        "phone": one["phone"],
+                        "contact_id.display_name": one["name"],
+                        "contact_id.preferred_language": "en_US",
+                        "sums": sums if amounts else [],
+                        "recent": [{"currency": "USD", "gifts": 1}] if amounts else [],
+                        "last": last,
+                    }
+                )
+        return found
+
+    def _contact_save(self, params: dict[str, Any]) -> list[dict[str, Any]]:
+        assert params["match"] == ["external_identifier"]
+        (one,) = params["records"]
+        self.entries[f"contact {one['external_identifier']}"] = {
+            **one,
+            "phone": params["chain"]["phone"][2]["records"][0]["phone"],
+        }
+        (phone,) = params["chain"]["phone"][2]["records"]
+        self.contacts[9] = {"name": one["last_name"], "phone": phone["phone"], "gifts": []}
+        return [{"id": 9, **one}]
+
+    def _contact_update(self, params: dict[str, Any]) -> list[dict[str, Any]]:
+        assert params["where"][0][:2] == ["id", "="]
+        self.entries["opt out"] = params["values"]
+        return [{"id": params["where"][0][2]}]
+
+    def _contribution_save(self, params: dict[str, Any]) -> list[dict[str, Any]]:
+        assert params["match"] == ["trxn_id"]
+        (one,) = params["records"]
+        key = f"gift {one['trxn_id']}"
+        self.entries[key] = {**self.entries.get(key, {}), **one, "amount": one["total_amount"]}
+        self.entries[key]["refunded"] = one["contribution_status_id:name"] == "Refunded"
+        return [one]
+
+    def _activity_save(self, params: dict[str, Any]) -> list[dict[str, Any]]:
+        assert params["match"] == ["subject"]
+        (one,) = params["records"]
+        self.entries[f"activity {one['subject']}"] = one
+        return [one]
+
+
+@dataclass
+class _Bearer(Side):
+    """Sides with OAuth client credentials in the form."""
+
+    token: str = ""
+
+    async def _give_token(self, request: web.Request) -> web.StreamResponse:
+        form = await request.post()
+        if self.mood in ("html", "huge", "cut", "down", "redirect") and not self.token:
+            bad = await self._bad(request, {})
+            assert bad is not None
+            return bad
+        if (form["grant_type"], form["client_id"], form["client_secret"]) != ("client_credentials", "app", SECRET):
+            return web.json_response({"error": "invalid_client"}, status=401)
+        self._check_form(dict(form))
+        self.tokens_given += 1
+        self.token = f"token-{self.tokens_given}"
+        await asyncio.sleep(0)
+        return web.json_response({"access_token": self.token, "token_type": "Bearer", **self._life()})
+
+    def _check_form(self, form: dict[str, Any]) -> None: ...
+
+    def _life(self) -> dict[str, Any]:
+        return {}
+
+    def _is_known(self, request: web.Request) -> bool:
+        self.asked += 1
+        return request.headers.get("Authorization") == f"Bearer {self.token}" and self.mood != "no_token"
+
+
+@dataclass
+class SalesforceSide(_Bearer):
+    contacts: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    async def start(self, stack: AsyncExitStack) -> None:
+        sums = {
+            "npo02__TotalOppAmount__c": 12500.0,
+            "npo02__LastOppAmount__c": 2500.0,
+            "npo02__LargestAmount__c": 4000.0,
+        }
+        counts = {"npo02__NumberOfClosedOpps__c": 2.0, "npo02__OppsClosedLastNDays__c": 1.0}
+        self.contacts = {
+            "003A": {
+                "Name": NAME,
+                "Phone": "(202) 555-0161",
+                "npo02__LastCloseDate__c": "2026-09-01",
+                **sums,
+                **counts,
+            },
+            "003B": {"Name": "Samuel Ortiz", "MobilePhone": "202.555.0162"},
+        }
+        base = "/services/data/v62.0"
+        self.url = await _serve(
+            stack,
+            [
+                web.post("/services/oauth2/token", self._give_token),
+                web.post(f"{base}/parameterizedSearch", self._search),
+                web.patch(f"{base}/sobjects/{{kind}}/{{field}}/{{key}}", self._upsert),
+                web.patch(f"{base}/sobjects/Contact/{{id}}", self._update),
+            ],
+        )
+
+    def crm(self, *, url: str | None = None, secret: str = SECRET) -> Crm:
+        settings = SalesforceSettings(url=url or self.url, client_id="app", client_secret=SecretStr(secret))
+        return Salesforce(settings, **WITH)
+
+    async def _search(self, request: web.Request) -> web.StreamResponse:
+        if not self._is_known(request):
+            return web.json_response([{"errorCode": "INVALID_SESSION_ID", "message": "expired"}], status=401)
+        bad = await self._bad(request, {"searchRecords": [{"Id": 7, "Name": []}]})
+        if bad is not None:
+            return bad
+        asked = await request.json()
+        assert asked["in"] == "PHONE"
+        assert asked["sobjects"][0]["name"] == "Contact"
+        digits = re.sub(r"\D", "", asked["q"])
+        found = []
+        for id, one in self.contacts.items():
+            phones = [re.sub(r"\D", "", str(one.get(name, ""))) for name in ("Phone", "MobilePhone", "HomePhone")]
+            hit = id == "003B" if self.mood == "another" else any(phone.endswith(digits) for phone in phones)
+            if hit:
+                empty = dict.fromkeys(asked["sobjects"][0]["fields"])
+                found.append({"attributes": {"type": "Contact"}, **empty, **one, "Id": id})
+        return web.json_response({"searchRecords": found})
+
+    async def _upsert(self, request: web.Request) -> web.StreamResponse:
+        if not self._is_known(request):
+            return web.json_response([{"errorCode": "INVALID_SESSION_ID"}], status=401)
+        bad = await self._bad(request, {"id": 1})
+        if bad is not None:
+            return bad
+        kind, key = request.match_info["kind"], request.match_info["key"]
+        assert request.match_info["field"] == "Tenderline_Key__c"
+        given, name = await request.json(), f"{kind} {key}"
+        is_new = name not in self.entries
+        if kind == "Contact":
+            self.contacts["003N"] = {"Name": given["LastName"], "Phone": given["Phone"]}
+        elif kind == "Opportunity":
+            name = f"gift {key}"
+            given |= {"amount": f"{given['Amount']:.2f}", "refunded": given["StageName"] == "Closed Lost"}
+        else:
+            name = f"activity {key}"
+        self.entries[name] = given
+        made = {"id": "003N" if kind == "Contact" else "006N", "success": True, "errors": [], "created": is_new}
+        return web.json_response(made, status=201 if is_new else 200)
+
+    async def _update(self, request: web.Request) -> web.StreamResponse:
+        if not self._is_known(request):
+            return web.json_response([{"errorCode": "INVALID_SESSION_ID"}], status=401)
+        self.entries["opt out"] = await request.json()
+        return web.Response(status=204)
+
+
+@dataclass
+class DynamicsSide(_Bearer):
+    contacts: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    async def start(self, stack: AsyncExitStack) -> None:
+        a, b = str(UUID(int=7)), str(UUID(int=8))
+        gave = {"msnfp_sum_lifetimetransactions": 12500.0, "msnfp_count_lifetimetransactions": 2}
+        when = {"msnfp_lasttransactiondate": "2026-09-01T00:00:00Z"}
+        self.contacts = {
+            a: {"fullname": NAME, "telephone1": "+1 202-555-0161", **gave, **when},
+            b: {"fullname": "Samuel Ortiz", "mobilephone": "202-555-0162"},
+        }
+        base = "/api/data/v9.2"
+        self.url = await _serve(
+            stack,
+            [
+                web.post("/tenant.example/oauth2/v2.0/token", self._give_token),
+                web.get(f"{base}/contacts", self._query),
+                web.patch(f"{base}/{{row}}", self._upsert),
+            ],
+        )
+
+    def crm(self, *, url: str | None = None, secret: str = SECRET) -> Crm:
+        settings = DynamicsSettings(
+            url=url or self.url, login_url=url or self.url, tenant_id="tenant.example", client_id="app",
+            client_secret=SecretStr(secret),
+        )  # fmt: skip
+        return Dynamics(settings, **WITH)
+
+    def _check_form(self, form: dict[str, Any]) -> None:
+        assert form["scope"].endswith("/.default")
+
+    def _life(self) -> dict[str, Any]:
+        return {"expires_in": 3599}
+
+    async def _query(self, request: web.Request) -> web.StreamResponse:
+        if not self._is_known(request):
+            return web.json_response({"error": {"code": "0x80040204"}}, status=401)
+        bad = await self._bad(request, {"value": [{"contactid": 7}]})
+        if bad is not None:
+            return bad
+        wanted = re.findall(r"(\w+) eq '((?:[^']|'')*)'", request.query["$filter"])
+        found = []
+        for id, one in self.contacts.items():
+            hit = any(one.get(column) == value for column, value in wanted)
+            if (one["fullname"] != NAME) if self.mood == "another" else hit:
+                empty = dict.fromkeys(request.query["$select"].split(","))
+                found.append({"@odata.etag": 'W/"1"', **empty, **one, "contactid": id})
+        return web.json_response({"@odata.context": "…", "value": found})
+
+    async def _upsert(self, request: web.Request) -> web.StreamResponse:
+        if not self._is_known(request):
+            return web.json_response({"error": {}}, status=401)
+        bad = await self._bad(request, {})
+        if bad is not None:
+            return bad
+        matched = re.fullmatch(r"(\w+)\(([0-9a-f-]{36})\)", request.match_info["row"])
+        assert matched is not None
+        table, key, given = matched[1], matched[2], await request.json()
+        if table == "contacts" and "donotphone" in given:
+            self.entries["opt out"] = given
+        elif table == "contacts":
+            self.entries[f"contact {key}"] = given
+            self.contacts[key] = {"fullname": given["lastname"], "telephone1": given["telephone1"]}
+        elif table == "msnfp_transactions":
+            given |= {"amount": f"{given['msnfp_amount']:.2f}", "refunded": given["statuscode"] == 844060004}
+            self.entries[f"gift {key}"] = given
+        else:
+            assert table == "phonecalls"
+            self.entries[f"activity {key}"] = given
+        return web.Response(status=204)
+
+
+@dataclass
+class SqlSide(Side):
+    """A database of the run's own server."""
+
+    can_write: bool = False
+    has_tokens: bool = False
+    moods: tuple[str, ...] = ("huge", "wrong_types", "another")
+    database_url: str = ""
+
+    async def start(self, stack: AsyncExitStack) -> None:
+        self.url = self.database_url
+        connection = await asyncpg.connect(self.url)
+        await connection.execute(
+            """CREATE TABLE mood (mood text); INSERT INTO mood VALUES ('good');
+            CREATE TABLE donors (id int, name text, phone text, digits text, lifetime numeric, given_on date, n int);
+            INSERT INTO donors VALUES
+                (7, 'Eleanor Whitfield', '(202) 555-0161', '12025550161', 12500.00, '2026-09-01', 2),
+                (8, 'Samuel Ortiz', '+1 202 555 0162', '12025550162', 0, NULL, 0)"""
+        )
+        await connection.close()
+
+    QUERY = """
+        SELECT id AS donor_id, phone, lifetime AS lifetime_value, given_on AS last_donation_date,
+            CASE WHEN mood = 'wrong_types' THEN -1 ELSE n END AS donation_count, 'x:y' AS "a:b", now()::date AS today,
+            CASE WHEN mood = 'huge' THEN repeat('x', 5000000) ELSE name END AS name
+        FROM donors, mood -- :nobody
+        WHERE digits = :digits OR (mood = 'another' AND id = 8 AND :digits <> '')
+    """
+
+    def crm(self, *, url: str | None = None, secret: str = SECRET) -> Crm:
+        del secret
+        if url is not None:
+            url = url.replace("http://", "postgresql://nobody@")
+        return Sql(CrmSqlSettings(url=SecretStr(url or self.url), query=self.QUERY), **WITH)
+
+    async def set_mood_there(self, mood: str) -> None:
+        connection = await asyncpg.connect(self.url)
+        await connection.execute("UPDATE mood SET mood = $1", mood)
+        if mood == "another":
+            await connection.execute("DELETE FROM donors WHERE id = 7")
+        await connection.close()
+
+
+SIDES: dict[str, type[Side]] = {
+    "rest": RestSide,
+    "civicrm": CiviSide,
+    "salesforce": SalesforceSide,
+    "dynamics": DynamicsSide,
+    "sql": SqlSide,
+}
+__all__ = ["KNOWN", "NAME", "OTHER", "SIDES", "UNKNOWN", "KnownDonor", "Side"]
