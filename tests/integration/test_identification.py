@@ -18,10 +18,11 @@ from support import services, world
 from tenderline.config import StripeSettings
 from tenderline.core.events import PaymentSucceeded
 from tenderline.core.money import Money
-from tenderline.flows import fitness
+from tenderline.flows import fitness, shipped
+from tenderline.flows.check import checked
 from tenderline.gateways.stripe import Stripe
 from tenderline.people import accounts_import
-from tenderline.store import accounts, captures, credentials
+from tenderline.store import accounts, captures, credentials, lines
 from tenderline.voice.backstage import DatabaseBackstage
 from tenderline.worker import reactions
 
@@ -258,14 +259,14 @@ async def test_a_file_is_read_again_without_a_change_and_a_pin_left_out_stays(po
 
 async def test_lines_that_are_wrong_are_told_by_number_and_reason_and_nothing_of_them(pool):
     await world.make_person(pool)
-    lines = [
+    wrong = [
         "12,1111,,,,,,", "12345,11,,,,,,", "12345,1111,K1A,,,,,", "12345,1111,,,12,,,", "12345,1111,,,,nobody,,",
         "12345,1111,,,,,1.005,USD", "12345,1111,,,,,-1,USD", "12345,1111,,,,,nan,USD", "12345,1111,,,,,1e99,USD",
         "12345,1111,,,,,5,XXQ", "12345,1111", "12345,1111,,,,,,,", "4242" * 4 + ",1111,,,,,,",
     ]  # fmt: skip
-    report, rejected = await read_in(pool, HEAD + "\n".join(lines) + "\n")
-    assert (report.rejected, report.new) == (len(lines), 0)
-    assert [line for line, _ in rejected] == list(range(2, 2 + len(lines)))
+    report, rejected = await read_in(pool, HEAD + "\n".join(wrong) + "\n")
+    assert (report.rejected, report.new) == (len(wrong), 0)
+    assert [line for line, _ in rejected] == list(range(2, 2 + len(wrong)))
     assert not any("1111" in why or "4242" in why for _, why in rejected)
     assert await pool.fetchval("SELECT count(*) FROM account") == 0
 
@@ -308,3 +309,26 @@ async def test_a_line_leads_to_no_flow_that_returns(pool):
                 await refused
         with pytest.raises(fitness.UnknownFlowError):
             await fitness.require_for_line(connection, "nothing")
+
+
+async def test_a_flow_that_a_line_leads_to_is_not_replaced_by_one_that_returns(pool):
+    returns = checked("x.toml", shipped.text("secure_payment").replace('"secure_payment"', '"donation"', 1))
+    async with pool.acquire() as connection, connection.transaction():
+        await fitness.require_to_replace(connection, returns)
+        await lines.put_line(
+            connection,
+            number="+18005550123",
+            campaign="c",
+            flow="donation",
+            language="en",
+            currency="USD",
+            fund=None,
+            record=False,
+            by="test",
+        )
+        await fitness.require_to_replace(connection, shipped.flow("donation"))
+        with pytest.raises(fitness.ReturnsError, match="18005550123"):
+            await fitness.require_to_replace(connection, returns)
+    fitness.require_to_be_called(returns)
+    with pytest.raises(fitness.DoesNotReturnError):
+        fitness.require_to_be_called(shipped.flow("donation"))
