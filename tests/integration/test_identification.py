@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
+from collections import Counter
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from random import Random
 from uuid import UUID, uuid4
 
 import pytest
@@ -21,7 +23,7 @@ from tenderline.core.money import Money
 from tenderline.flows import fitness, shipped
 from tenderline.flows.check import checked
 from tenderline.gateways.stripe import Stripe
-from tenderline.people import accounts_import
+from tenderline.people import accounts_import, identify
 from tenderline.store import accounts, captures, credentials, lines
 from tenderline.voice.backstage import DatabaseBackstage
 from tenderline.worker import reactions
@@ -332,3 +334,27 @@ async def test_a_flow_that_a_line_leads_to_is_not_replaced_by_one_that_returns(p
     fitness.require_to_be_called(returns)
     with pytest.raises(fitness.DoesNotReturnError):
         fitness.require_to_be_called(shipped.flow("donation"))
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_whatever_is_tried_by_whom_nobody_has_more_tries_than_allowed(pool, seed):
+    """Against a model of counters: a try is judged only while both its account and its caller have tries left."""
+    await read_in(pool, HEAD + "".join(f"{number},,60601,,,,,\n" for number in ("10001", "10002", "10003")))
+    limits, chance = identify.Limits(of_account=3, of_caller=6, of_withheld=9, window_s=3600), Random(seed)
+    by_account, by_caller = Counter(), Counter()
+    judged = 0
+    async with pool.acquire() as connection:
+        for _ in range(150):
+            account = chance.choice(["10001", "10002", "10003", "90001"])
+            caller = chance.choice(["+12125550101", "+12125550102", "+12125550103", None])
+            claim = await identify.claimed(connection, account, caller, limits)
+            by_account[account] += 1
+            by_caller[caller] += 1
+            is_open = by_account[account] <= 3 and by_caller[caller] <= (6 if caller else 9)
+            assert (claim.candidate is not None) == (is_open and account != "90001")
+            judged += claim.candidate is not None
+            if claim.candidate is not None and chance.random() < 0.3:
+                await identify.proven(connection, claim)
+                by_account[account] = 0
+                by_caller[caller] -= 1
+    assert 0 < judged < 150
