@@ -180,12 +180,15 @@ async def test_a_payment_is_booked_to_whose_account_it_is_and_not_to_whose_telep
         call = OnTheLine(number, variables={"person_id": found.person_id, "account": found.account})
         session_id = await begin(backstage, call)
         plain = await begin(backstage, OnTheLine(number))
+        strange = {"person_id": str(phone_owner), "account": found.account}
+        others = await begin(backstage, OnTheLine(number, variables=strange))
     async with pool.acquire() as connection:
         session = await captures.get(connection, session_id)
         assert (session.person_id, session.contact_point_id) == (UUID(found.person_id), None)
         assert (await captures.get(connection, plain)).person_id == phone_owner
     assert await pool.fetchval("SELECT account FROM capture_session WHERE id = $1", session_id) == "12345"
-    assert await pool.fetchval("SELECT account FROM capture_session WHERE id = $1", plain) is None
+    for nobodys in (plain, others):
+        assert await pool.fetchval("SELECT account FROM capture_session WHERE id = $1", nobodys) is None
 
 
 async def test_a_number_that_nobody_has_becomes_hers_who_was_identified(pool):
