@@ -67,7 +67,8 @@ text = { en = "Goodbye.", es = "Adiós." }
 | `apology` | said before hanging up when there is no such node |
 
 Every exit of a step is wired in `exits`; where the only exit is `next`, `next = "menu"` does it. A call ends after
-{steps_max} steps at the latest.
+{steps_max} steps at the latest. A flow ends the call on every way, or gives the caller back on every way (`return`):
+then it is called by an agent on a call that lasts, and no line leads to it.
 
 **Texts** have placeholders: `{{name}}` is said as what the variable holds, `{{name:kind}}` as {kinds}. A brace that is
 meant is written twice. A variable that holds nothing is left out.

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
+from collections import Counter
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from random import Random
 from uuid import UUID, uuid4
 
 import pytest
@@ -18,10 +20,11 @@ from support import services, world
 from tenderline.config import StripeSettings
 from tenderline.core.events import PaymentSucceeded
 from tenderline.core.money import Money
-from tenderline.flows import fitness
+from tenderline.flows import fitness, shipped
+from tenderline.flows.check import checked
 from tenderline.gateways.stripe import Stripe
-from tenderline.people import accounts_import
-from tenderline.store import accounts, captures, credentials
+from tenderline.people import accounts_import, identify
+from tenderline.store import accounts, captures, credentials, lines
 from tenderline.voice.backstage import DatabaseBackstage
 from tenderline.worker import reactions
 
@@ -177,12 +180,15 @@ async def test_a_payment_is_booked_to_whose_account_it_is_and_not_to_whose_telep
         call = OnTheLine(number, variables={"person_id": found.person_id, "account": found.account})
         session_id = await begin(backstage, call)
         plain = await begin(backstage, OnTheLine(number))
+        strange = {"person_id": str(phone_owner), "account": found.account}
+        others = await begin(backstage, OnTheLine(number, variables=strange))
     async with pool.acquire() as connection:
         session = await captures.get(connection, session_id)
         assert (session.person_id, session.contact_point_id) == (UUID(found.person_id), None)
         assert (await captures.get(connection, plain)).person_id == phone_owner
     assert await pool.fetchval("SELECT account FROM capture_session WHERE id = $1", session_id) == "12345"
-    assert await pool.fetchval("SELECT account FROM capture_session WHERE id = $1", plain) is None
+    for nobodys in (plain, others):
+        assert await pool.fetchval("SELECT account FROM capture_session WHERE id = $1", nobodys) is None
 
 
 async def test_a_number_that_nobody_has_becomes_hers_who_was_identified(pool):
@@ -258,14 +264,14 @@ async def test_a_file_is_read_again_without_a_change_and_a_pin_left_out_stays(po
 
 async def test_lines_that_are_wrong_are_told_by_number_and_reason_and_nothing_of_them(pool):
     await world.make_person(pool)
-    lines = [
+    wrong = [
         "12,1111,,,,,,", "12345,11,,,,,,", "12345,1111,K1A,,,,,", "12345,1111,,,12,,,", "12345,1111,,,,nobody,,",
         "12345,1111,,,,,1.005,USD", "12345,1111,,,,,-1,USD", "12345,1111,,,,,nan,USD", "12345,1111,,,,,1e99,USD",
         "12345,1111,,,,,5,XXQ", "12345,1111", "12345,1111,,,,,,,", "4242" * 4 + ",1111,,,,,,",
     ]  # fmt: skip
-    report, rejected = await read_in(pool, HEAD + "\n".join(lines) + "\n")
-    assert (report.rejected, report.new) == (len(lines), 0)
-    assert [line for line, _ in rejected] == list(range(2, 2 + len(lines)))
+    report, rejected = await read_in(pool, HEAD + "\n".join(wrong) + "\n")
+    assert (report.rejected, report.new) == (len(wrong), 0)
+    assert [line for line, _ in rejected] == list(range(2, 2 + len(wrong)))
     assert not any("1111" in why or "4242" in why for _, why in rejected)
     assert await pool.fetchval("SELECT count(*) FROM account") == 0
 
@@ -308,3 +314,50 @@ async def test_a_line_leads_to_no_flow_that_returns(pool):
                 await refused
         with pytest.raises(fitness.UnknownFlowError):
             await fitness.require_for_line(connection, "nothing")
+
+
+async def test_a_flow_that_a_line_leads_to_is_not_replaced_by_one_that_returns(pool):
+    returns = checked("x.toml", shipped.text("secure_payment").replace('"secure_payment"', '"donation"', 1))
+    async with pool.acquire() as connection, connection.transaction():
+        await fitness.require_to_replace(connection, returns)
+        await lines.put_line(
+            connection,
+            number="+18005550123",
+            campaign="c",
+            flow="donation",
+            language="en",
+            currency="USD",
+            fund=None,
+            record=False,
+            by="test",
+        )
+        await fitness.require_to_replace(connection, shipped.flow("donation"))
+        with pytest.raises(fitness.ReturnsError, match="18005550123"):
+            await fitness.require_to_replace(connection, returns)
+    fitness.require_to_be_called(returns)
+    with pytest.raises(fitness.DoesNotReturnError):
+        fitness.require_to_be_called(shipped.flow("donation"))
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_whatever_is_tried_by_whom_nobody_has_more_tries_than_allowed(pool, seed):
+    """Against a model of counters: a try is judged only while both its account and its caller have tries left."""
+    await read_in(pool, HEAD + "".join(f"{number},,60601,,,,,\n" for number in ("10001", "10002", "10003")))
+    limits, chance = identify.Limits(of_account=3, of_caller=6, of_withheld=9, window_s=3600), Random(seed)
+    by_account, by_caller = Counter(), Counter()
+    judged = 0
+    async with pool.acquire() as connection:
+        for _ in range(150):
+            account = chance.choice(["10001", "10002", "10003", "90001"])
+            caller = chance.choice(["+12125550101", "+12125550102", "+12125550103", None])
+            claim = await identify.claimed(connection, account, caller, limits)
+            by_account[account] += 1
+            by_caller[caller] += 1
+            is_open = by_account[account] <= 3 and by_caller[caller] <= (6 if caller else 9)
+            assert (claim.candidate is not None) == (is_open and account != "90001")
+            judged += claim.candidate is not None
+            if claim.candidate is not None and chance.random() < 0.3:
+                await identify.proven(connection, claim)
+                by_account[account] = 0
+                by_caller[caller] -= 1
+    assert 0 < judged < 150

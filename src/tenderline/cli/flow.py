@@ -105,9 +105,11 @@ def put(file: Annotated[Path, typer.Argument(help="TOML.", show_default=False)])
     name = flow.name
 
     async def do(services: Services) -> None:
+        from tenderline.flows import fitness
         from tenderline.store import lines
 
         async with services.pool.acquire() as connection, connection.transaction():
+            await fitness.require_to_replace(connection, flow)
             version = await lines.put_flow(connection, name, text, by=frame.actor())
         typer.echo(f"{name} has version {version} now.")
 

@@ -11,7 +11,7 @@ from typing import Final
 from tenderline.core.errors import InvalidInputError
 from tenderline.flows import check, shipped
 from tenderline.flows.graph import Flow
-from tenderline.store import lines
+from tenderline.store import calling_campaigns, lines
 from tenderline.store.db import Connection
 
 SERVICING: Final = "servicing"
@@ -59,6 +59,18 @@ async def require_for_line(connection: Connection, name: str) -> None:
     """Of a flow that a number leads to. Raises `UnknownFlowError`, `InvalidFlowError` or `ReturnsError`."""
     if check.returns(await _found(connection, name)):
         raise ReturnsError(f"The flow {name!r} cannot be used here: {ReturnsError.__doc__}")
+
+
+async def require_to_replace(connection: Connection, flow: Flow) -> None:
+    """Of a flow that is put in under its name: what leads there must go on. Raises `InvalidFlowError` or
+    `ReturnsError`."""
+    if not check.returns(flow):
+        return
+    led = [one.number for one in await lines.all_lines(connection) if one.flow == flow.name]
+    campaigns = await calling_campaigns.every(connection)
+    led += [one.name for one in campaigns if flow.name in (one.flow, one.machine_flow)]
+    if led:
+        raise ReturnsError(f"{', '.join(led)} leads to {flow.name!r}. {ReturnsError.__doc__}")
 
 
 def require_to_be_called(flow: Flow) -> None:

@@ -134,7 +134,7 @@ async def take_try_back(connection: Connection, subject: str) -> None:
 
 
 async def book(connection: Connection, session_id: UUID, number: str) -> None:
-    """The payment is for this account."""
+    """The payment is for this account, if it is the payer's."""
     await connection.execute(query("accounts", "book"), session_id, number)
 
 

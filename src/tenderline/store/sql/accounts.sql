@@ -51,7 +51,9 @@ DELETE FROM identification_try WHERE subject IN (
 )
 
 -- name: book
-UPDATE capture_session SET account = $2 WHERE id = $1
+-- Only where it is the account of whoever pays.
+UPDATE capture_session s SET account = a.number FROM account a
+WHERE s.id = $1 AND a.number = $2 AND a.person_id = s.person_id
 
 -- name: paid
 -- In the transaction that marks the session as completed, which happens once.
