@@ -33,6 +33,10 @@ class Sizes:
     """How long every look-up takes."""
     starts: int
     """Starts of the command line in one repeat."""
+    agents: int
+    callers_in_line: int
+    matches: int
+    """Agents who become free one after the other."""
 
     @property
     def is_full(self) -> bool:
@@ -58,6 +62,9 @@ FULL = Sizes(
     slow_calls=20,
     slow_s=5.0,
     starts=5,
+    agents=1_000,
+    callers_in_line=500,
+    matches=300,
 )
 QUICK = Sizes(
     repeats=1,
@@ -77,4 +84,7 @@ QUICK = Sizes(
     slow_calls=3,
     slow_s=0.5,
     starts=1,
+    agents=20,
+    callers_in_line=30,
+    matches=10,
 )

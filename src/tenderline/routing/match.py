@@ -83,9 +83,8 @@ def head_start_s(priority: int, tier: str | None, tiers: Mapping[str, int]) -> f
     return STEP_S * max(0, min(PRIORITY_MAX, priority + tiers.get(tier or "", 0)))
 
 
-def ring_at(rules: QueueRules, waited_s: float, ring_min: int = 0) -> int:
+def _ring_at(begins_s: tuple[float, ...], waited_s: float, ring_min: int) -> int:
     """The ring that somebody is in: by her time, or further out when nobody is logged in for the narrower ones."""
-    begins_s = rules.begins_s()
     by_time = sum(1 for begin_s in begins_s if begin_s <= waited_s) - 1
     return min(len(begins_s) - 1, max(by_time, ring_min))
 
@@ -122,7 +121,9 @@ def match(
 ) -> list[Match]:
     """All that can be matched now."""
     board = _Board(agents)
-    placed = sorted((_place(now_s, one, rules[one.queue]) for one in callers if one.queue in rules), key=_order)
+    # Once for each queue, not for each caller: there are hundreds of them.
+    known = {name: (one.begins_s(), one.reaches()) for name, one in rules.items()}
+    placed = sorted((_place(now_s, one, *known[one.queue]) for one in callers if one.queue in known), key=_order)
     found: list[Match] = []
     for place in placed:
         agent = board.take(place, now_s)
@@ -134,10 +135,9 @@ def match(
 
 def next_change_s(now_s: float, callers: Sequence[Caller], rules: Mapping[str, QueueRules]) -> float | None:
     """When, though nobody comes or goes, somebody may reach more agents than now: a ring or a preference ends."""
+    begins_s = {name: one.begins_s() for name, one in rules.items()}
     ahead = [one.preferred_until_s for one in callers if one.preferred_agent is not None]
-    ahead += [
-        one.entered_s + begin_s for one in callers if one.queue in rules for begin_s in rules[one.queue].begins_s()
-    ]
+    ahead += [one.entered_s + begin_s for one in callers for begin_s in begins_s.get(one.queue, ())]
     return min((at_s for at_s in ahead if at_s > now_s), default=None)
 
 
@@ -149,9 +149,8 @@ class _Place:
     rank_s: float
 
 
-def _place(now_s: float, caller: Caller, rules: QueueRules) -> _Place:
-    ring = ring_at(rules, now_s - caller.entered_s, caller.ring_min)
-    reached = rules.reaches()
+def _place(now_s: float, caller: Caller, begins_s: tuple[float, ...], reached: tuple[Reach, ...]) -> _Place:
+    ring = _ring_at(begins_s, now_s - caller.entered_s, caller.ring_min)
     reach = reached[ring]
     ahead_s = OVERFLOW_HEAD_START_S if reach.queues != reached[0].queues else 0.0
     return _Place(caller, ring, reach, caller.rank_s - ahead_s)
@@ -168,7 +167,7 @@ class _Board:
         self._agents = sorted(agents, key=lambda one: (one.free_since_s, one.id))
         self._by_id = {one.id: one for one in agents}
         self._taken: set[UUID] = set()
-        self._looks: dict[tuple[Reach, frozenset[str], UUID | None], Iterator[FreeAgent]] = {}
+        self._looks: dict[tuple[str, int, frozenset[str], UUID | None], Iterator[FreeAgent]] = {}
 
     def take(self, place: _Place, now_s: float) -> FreeAgent | None:
         caller = place.caller
@@ -177,7 +176,7 @@ class _Board:
             if agent is not None and (agent.id in self._taken or not _fits(agent, place)):
                 agent = None
         else:
-            key = place.reach, caller.skills, caller.node
+            key = caller.queue, place.ring, caller.skills, caller.node
             if key not in self._looks:
                 self._looks[key] = self._look(place)
             agent = next(self._looks[key], None)
