@@ -48,6 +48,8 @@ class Permission(StrEnum):
     """Read do-not-contact lists in."""
     SILENCE = "silence"
     """Keep a person's word that she wants no more contact: whoever hears it may, and must."""
+    TELEPHONE = "telephone"
+    """Take calls in the browser."""
     LINES = "lines"
     """Change which number leads to which flow."""
     LISTEN = "listen"
@@ -64,7 +66,7 @@ _LOOK = frozenset({Permission.VIEW})
 _ACT = _LOOK | {Permission.SILENCE, Permission.HOLD, Permission.REPLAY, Permission.DISCARD, Permission.REVIEW}
 PERMISSIONS: Final[dict[Role, frozenset[Permission]]] = {
     Role.VIEWER: _LOOK,
-    Role.AGENT: _LOOK | {Permission.SILENCE},
+    Role.AGENT: _LOOK | {Permission.SILENCE, Permission.TELEPHONE},
     Role.COMPLIANCE: _LOOK
     | {
         Permission.SILENCE,
@@ -75,7 +77,7 @@ PERMISSIONS: Final[dict[Role, frozenset[Permission]]] = {
         Permission.LISTEN_SENSITIVE,
         Permission.SCANS,
     },
-    Role.SUPERVISOR: _ACT | {Permission.LISTEN},
+    Role.SUPERVISOR: _ACT | {Permission.LISTEN, Permission.TELEPHONE},
     Role.ENGINEER: _ACT | {Permission.LINES, Permission.WEBHOOKS, Permission.SCANS},
     Role.ADMIN: frozenset(Permission),
 }

@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 import structlog
 
 from tenderline.config import VoiceSettings
+from tenderline.voice.browser.phone import BrowserPhone
+from tenderline.voice.browser.phones import BrowserPhones
 from tenderline.voice.engine import MediaEngine
 from tenderline.voice.party import Party
 from tenderline.voice.placing import Signs, Target, Unplaced, place
 from tenderline.voice.registrar import Binding, Registrar
 from tenderline.voice.sip import Endpoint
-from tenderline.voice.switch import AgentOnCall, NoAgent, Unreached
+from tenderline.voice.switch import AgentOnCall, NoAgent, Reachable, Unreached
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -41,6 +43,7 @@ class Exchange:
     def __init__(self, endpoint: Endpoint, engine: MediaEngine, registrar: Registrar, settings: VoiceSettings) -> None:
         self._endpoint, self._engine, self._registrar, self._settings = endpoint, engine, registrar, settings
         self._queues: dict[str, _Queue] = {}
+        self.browsers: BrowserPhones | None = None
 
     @property
     def waiting(self) -> dict[str, int]:
@@ -53,7 +56,7 @@ class Exchange:
         line.waiting.append(ticket)
         try:
             async with asyncio.timeout(wait_max_s):
-                while self._registrar.serving(queue):
+                while self._serving(queue):
                     binding = self._free(queue, line) if line.waiting[0] is ticket else None
                     if binding is not None:
                         # While this one rings, the next in line may ring another telephone.
@@ -73,12 +76,40 @@ class Exchange:
         finally:
             line.waiting.remove(ticket)
 
-    def _free(self, queue: str, line: _Queue) -> Binding | None:
+    def _serving(self, queue: str) -> list[Reachable]:
+        """Telephones and browsers of that queue, those free for longest first; busy ones too."""
+        found: list[Reachable] = [*self._registrar.serving(queue)]
+        if self.browsers is not None:
+            found += self.browsers.serving(queue)
+        return sorted(found, key=lambda one: one.free_since_s)
+
+    def _free(self, queue: str, line: _Queue) -> Reachable | None:
         now = time.monotonic()
-        serving = self._registrar.serving(queue)
+        serving = self._serving(queue)
         return next((one for one in serving if not one.busy and line.away_until.get(one.name, 0) <= now), None)
 
-    async def _ring_agent(self, binding: Binding, caller: str | None) -> AgentOnCall | None:
+    async def _ring_agent(self, agent: Reachable, caller: str | None) -> AgentOnCall | None:
+        if isinstance(agent, BrowserPhone):
+            return await self._ring_browser(agent, caller)
+        assert isinstance(agent, Binding), "an agent has a telephone or a browser"
+        return await self._ring_telephone(agent, caller)
+
+    async def _ring_browser(self, phone: BrowserPhone, caller: str | None) -> AgentOnCall | None:
+        phone.busy = True
+        answered = None
+
+        def release() -> None:
+            phone.release()
+            phone.busy, phone.free_since_s = False, time.monotonic()
+
+        try:
+            answered = await phone.ring(ring_s=AGENT_RING_S, caller=caller)
+        finally:
+            if answered is None:
+                release()
+        return AgentOnCall(phone.name, answered, release) if answered is not None else None
+
+    async def _ring_telephone(self, binding: Binding, caller: str | None) -> AgentOnCall | None:
         self._registrar.take(binding)
         party: Party | None = None
         try:
@@ -115,7 +146,7 @@ class Exchange:
         if line.waiting:
             return 0
         now = time.monotonic()
-        serving = self._registrar.serving(queue)
+        serving = self._serving(queue)
         return sum(not one.busy and line.away_until.get(one.name, 0) <= now for one in serving)
 
     async def reach(self, to: str, *, ring_s: float, caller: str | None) -> Party | Unreached:

@@ -28,6 +28,7 @@ from tenderline.store.conversations import Started
 from tenderline.store.recording_store import RecordingStore
 from tenderline.voice import attestation, sip_text
 from tenderline.voice.backstage import DatabaseBackstage
+from tenderline.voice.browser.phones import BrowserPhones
 from tenderline.voice.calling_out import CallingOut
 from tenderline.voice.card_rooms import CardRooms
 from tenderline.voice.dialog import Dialog
@@ -90,6 +91,7 @@ class VoiceNode:
         self._registration: Registration | None = None
         self.endpoint: Endpoint
         self.exchange: Exchange
+        self.browsers: BrowserPhones
         self.rig: Rig
         self._calling_out: CallingOut | None = None
 
@@ -110,6 +112,14 @@ class VoiceNode:
             registrar=self.registrar,
         )
         self.exchange = Exchange(self.endpoint, self.engine, self.registrar, self._settings)
+        queues = frozenset(self._settings.browser_queues)
+        self.browsers = self.exchange.browsers = BrowserPhones(
+            self._services.pool,
+            self.engine,
+            self._settings,
+            node_id=lambda: self.id,
+            queues_of=lambda _agent: queues,
+        )
         self.rig = Rig(
             services=self._services,
             engine=self.engine,
@@ -129,6 +139,7 @@ class VoiceNode:
         async with self._services.pool.acquire() as connection:
             await voice_nodes.register(connection, self.id, address, self._settings.calls_max)
         self.timeline.start()
+        self.browsers.start()
         self._register_at_trunk()
         loop = asyncio.get_running_loop()
         self._tasks = [
@@ -170,6 +181,7 @@ class VoiceNode:
         await asyncio.gather(*self._calls.values(), *self._tasks, return_exceptions=True)
         if self._registration is not None:
             self._registration.stop()
+        await self.browsers.close()
         await self.endpoint.close()
         await self.timeline.close()
         await self._backstage.close()

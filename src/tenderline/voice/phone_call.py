@@ -21,7 +21,7 @@ from tenderline.voice import codec, keys
 from tenderline.voice.leg import Leg
 from tenderline.voice.packet import FRAME_SAMPLES, PCMU
 from tenderline.voice.party import Party
-from tenderline.voice.switch import Switch
+from tenderline.voice.switch import Switch, Talker
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -290,7 +290,7 @@ class PhoneCall:
             self._scribe.segment("ivr")
         return "talked"
 
-    async def _talk(self, other: Party, kind: SegmentKind, detail: str) -> None:
+    async def _talk(self, other: Talker, kind: SegmentKind, detail: str) -> None:
         """Both hear each other until one of them hangs up; raises when that was the caller. Holding is a part of its
         own."""
         ours, theirs = self.party.leg, other.leg

@@ -2,14 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 
+from tenderline.voice.leg import Leg
 from tenderline.voice.party import Party
 
 Unreached = Literal["busy", "no_answer", "failed"]
 NoAgent = Literal["timed_out", "nobody"]
+
+
+T = TypeVar("T")
+
+
+class Talker(Protocol):
+    """Somebody on the line whom a caller talks with: by a telephone (`Party`) or by a browser (`BrowserParty`)."""
+
+    on_hold: Callable[[bool], None] | None
+
+    @property
+    def leg(self) -> Leg:
+        """The audio."""
+        ...
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the party has hung up, or we did."""
+        ...
+
+    async def gone(self) -> None:
+        """Returns when the party has hung up."""
+        ...
+
+    async def while_there(self, work: Awaitable[T]) -> T:
+        """The result of `work`; raises `CallEndedError` as soon as the party is gone."""
+        ...
+
+    def close(self) -> None:
+        """Hangs up and frees the media; twice is no error."""
+        ...
+
+
+class Reachable(Protocol):
+    """An agent who can be rung now: a telephone that registered, or a browser that is connected."""
+
+    name: str
+    busy: bool
+    free_since_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +57,7 @@ class AgentOnCall:
     """An agent who took a call; `release` hangs up and gives her back to the queue."""
 
     name: str
-    party: Party
+    party: Talker
     release: Callable[[], None]
 
 
