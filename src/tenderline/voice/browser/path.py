@@ -31,7 +31,9 @@ LOST_AFTER_S: Final = 12.0
 LOOK_EVERY_S: Final = 1.0
 PACKETS_A_READ_MAX: Final = 16
 PACKETS_A_LOOK_MAX: Final = 400
-"""In one second; a browser sends 50 packets of audio and a few others. The rest is not read."""
+STRANGERS_A_LOOK_MAX: Final = 100
+"""In one second; a browser sends 50 packets of audio and a few others. The rest is not looked at, and what strangers
+send takes nothing of the browser's."""
 
 PathState = Literal["waiting", "connected", "lost"]
 
@@ -51,7 +53,7 @@ class BrowserPath:
         self._sequence = int.from_bytes(os.urandom(2), "big") >> 1  # far from where it wraps: SRTP counts the wraps
         self._timestamp = int.from_bytes(os.urandom(4), "big")
         self._sent_at_s = self._made_at_s = self._heard_at_s = time.monotonic()
-        self._budget = PACKETS_A_LOOK_MAX
+        self._budget, self._strangers_budget = PACKETS_A_LOOK_MAX, STRANGERS_A_LOOK_MAX
         self._again: asyncio.TimerHandle | None = None
         self.state: PathState = "waiting"
         self.on_packet: Callable[[Packet], None] | None = None
@@ -107,11 +109,18 @@ class BrowserPath:
                 data, source = self._socket.recvfrom(packet.PACKET_BYTES_MAX + 1)
             except OSError:
                 return
-            if self._budget > 0 and data:
-                self._budget -= 1
-                self._receive(data, (source[0], source[1]))
+            known = (source[0], source[1])
+            if data and self._may_be_read(known):
+                self._receive(data, known)
             if self._looking is None:
                 return
+
+    def _may_be_read(self, source: tuple[str, int]) -> bool:
+        if source == self._source:
+            self._budget -= 1
+            return self._budget >= 0
+        self._strangers_budget -= 1
+        return self._strangers_budget >= 0
 
     def _receive(self, data: bytes, source: tuple[str, int]) -> None:
         """What it is tells the first byte (RFC 7983)."""
@@ -189,7 +198,7 @@ class BrowserPath:
                 self._socket.sendto(record, self._source)
 
     def _look(self) -> None:
-        self._budget = PACKETS_A_LOOK_MAX
+        self._budget, self._strangers_budget = PACKETS_A_LOOK_MAX, STRANGERS_A_LOOK_MAX
         now_s = time.monotonic()
         late = self.state == "waiting" and now_s - self._made_at_s > SETUP_S_MAX
         gone = self.state == "connected" and now_s - self._heard_at_s > LOST_AFTER_S
