@@ -23,6 +23,12 @@ from tenderline.voice.trial_phone import TrialPhone
 
 AGENT_HZ, CALLER_HZ = 440, 700
 MEASURE_S = 1.2
+OFFERED = {
+    "ready": ["Turn it off"],
+    "ringing": ["Accept", "Decline"],
+    "talking": ["Mute", "Hang up"],
+    "elsewhere": ["Use it in this tab"],
+}
 STATE = "#phone[data-state={}]"
 # The strongest frequency of what the page plays, in Hz, and how loud it is in decibels.
 HEARS = """async (ms) => {
@@ -52,6 +58,8 @@ class Desk:
     page: Page
     watched: screens.Watched
     pool: Any
+    level: float = 0.0
+    """Of the caller, as the page showed it last."""
 
     async def turn_on(self) -> None:
         """The page asks for the microphone and connects."""
@@ -60,8 +68,11 @@ class Desk:
         await self.is_("ready")
 
     async def is_(self, state: str) -> None:
-        """Waits until the page shows this state."""
+        """Waits until the page shows this state, and looks that it offers what can be done now and nothing else."""
         await expect(self.page.locator(STATE.format(state))).to_be_visible(timeout=15_000)
+        if state in OFFERED:
+            shown = await self.page.locator("#phone .act button:visible").all_inner_texts()
+            assert [one.split(" Alt")[0] for one in shown] == OFFERED[state], state
 
 
 @pytest.fixture
@@ -133,6 +144,7 @@ async def agent_hears(desk: Desk, caller: TrialPhone, frequency_hz: float) -> tu
     speaking = asyncio.create_task(caller.speak(tones.ulaw(frequency_hz, 3.0)))
     await asyncio.sleep(0.5)
     found = await desk.page.evaluate(HEARS, 1_500)
+    desk.level = await desk.page.evaluate("document.getElementById('phone-theirs').value")
     await speaking
     return found[0], found[1]
 
@@ -144,6 +156,7 @@ async def test_a_caller_and_an_agent_in_a_browser_hear_each_other(desk):
         found_hz, loud_db = await agent_hears(desk, caller, CALLER_HZ)
         assert abs(found_hz - CALLER_HZ) < 12
         assert loud_db > -40
+        assert desk.level > 0.1, "the page shows that the caller speaks"
         await desk.page.get_by_role("button", name="Mute").click()
         await asyncio.sleep(0.5)
         assert tones.loudness(await heard_by(caller)) < 0.003
@@ -188,6 +201,7 @@ async def test_nothing_of_a_caller_whose_leg_is_masked_reaches_the_browser(desk)
         leg.mask(True)
         _, loud_db = await agent_hears(desk, caller, CALLER_HZ)
         assert loud_db < -90
+        assert desk.level < 0.01
         leg.mask(False)
         found_hz, _ = await agent_hears(desk, caller, CALLER_HZ)
         assert abs(found_hz - CALLER_HZ) < 12

@@ -1,4 +1,4 @@
-"""Sessions of agents' browsers at a node, by peers that speak a browser's protocols: many of them, lost ones, forged ones."""
+"""Sessions of agents' browsers at a node, by peers that speak a browser's protocols: replaced, lost, forged."""
 
 from __future__ import annotations
 

@@ -104,7 +104,7 @@ async def test_ice_servers_of_the_settings_reach_the_page_escaped(pool):
     made = services.make(
         pool,
         voice__browser_ice_urls="turn:turn.example.org",
-        voice__browser_ice_user="us\"er",
+        voice__browser_ice_user='us"er',
         voice__browser_ice_password="pass",
     )
     async with edge.client(made) as http:

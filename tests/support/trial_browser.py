@@ -36,8 +36,8 @@ class TrialBrowser:
         return "\r\n".join(
             [
                 "v=0", "o=- 1 1 IN IP4 127.0.0.1", "s=-", "t=0 0", "m=audio 9 UDP/TLS/RTP/SAVPF 0", "c=IN IP4 0.0.0.0",
-                "a=mid:0", "a=rtcp-mux", "a=sendrecv", f"a=ice-ufrag:{self._ufrag}", f"a=ice-pwd:{secrets.token_hex(16)}",
-                f"a=fingerprint:sha-256 {self._ours.fingerprint}", "a=setup:actpass", "",
+                "a=mid:0", "a=rtcp-mux", "a=sendrecv", f"a=ice-ufrag:{self._ufrag}",
+                f"a=ice-pwd:{secrets.token_hex(16)}", f"a=fingerprint:sha-256 {self._ours.fingerprint}", "a=setup:actpass", "",
             ]
         )  # fmt: skip
 

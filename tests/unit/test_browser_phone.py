@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -83,10 +84,8 @@ def test_an_offer_without_plain_telephone_sound_is_refused():
 
 @given(st.text(alphabet="vmac=0: \r\naudioSAVPF/1", max_size=400))
 def test_any_text_is_read_or_refused_with_a_reason(text):
-    try:
-        web_sdp.read(text)
-    except UnusableDescriptionError as error:
-        assert error.detail
+    with suppress(UnusableDescriptionError):
+        assert web_sdp.read(text).mid
 
 
 def shake(server, client):
