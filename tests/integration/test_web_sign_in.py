@@ -27,10 +27,13 @@ RULES = ["/rules/new", *(f"/rules/{{rule}}/{step}" for step in ("change", "off",
 REVIEW = ["/review/{person}/go-on", "/review/{person}/opt-out"]
 LINES = ["/lines", "/lines/remove", "/lines/calling", "/cases/{case}/opt-out"]
 TOLD = ["/outgoing/replay", *(f"/outgoing/{{endpoint}}/{step}" for step in ("replay", "disable", "enable"))]
-POST_ROUTES = ["/sign-out", "/session/active", "/do-not-contact/import", *LINES, *TOLD, *ACTING, *RULES, *REVIEW]
+PHONE = ["/phone/sessions", *(f"/phone/sessions/{{session}}/{one}" for one in ("beat", "leave", "calls/{call}/{what}"))]
+_OWN = ["/sign-out", "/session/active", "/do-not-contact/import"]
+POST_ROUTES = [*_OWN, *LINES, *TOLD, *ACTING, *RULES, *REVIEW, *PHONE]
 PLACES = {
     "{case}": "{case_id:uuid}", "{webhook}": "{inbox_id:int}", "{rule}": "{rule_id:str}",
     "{person}": "{person_id:uuid}", "{endpoint}": "{endpoint_id:uuid}",
+    "{session}": "{session_id:uuid}", "{call}": "{call_id:uuid}", "{what}": "{what:str}",
 }  # fmt: skip
 
 
@@ -243,6 +246,8 @@ async def test_no_post_is_taken_without_its_token_or_from_another_site(http, poo
     path = path.replace("{case}", str(debtor.case_id)).replace("{webhook}", "1")
     path = path.replace("{rule}", "OWN-HOURS").replace("{person}", str(debtor.person_id))
     path = path.replace("{endpoint}", str(debtor.person_id))
+    path = path.replace("{session}", str(debtor.person_id)).replace("{call}", str(debtor.case_id))
+    path = path.replace("{what}", "accept")
     await edge.sign_in(http, await edge.make_user(pool))
     token = edge.csrf_of((await http.get("/")).text)
     before = await pool.fetchval("SELECT count(*) FROM audit")

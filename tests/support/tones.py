@@ -11,13 +11,13 @@ from tenderline.voice import codec
 from tenderline.voice.packet import CLOCK_HZ, PCMU
 
 ON_S, OFF_S = 0.25, 0.15
-LOUD = 0.3
+LOUD_SHARE = 0.3
 
 
 def ulaw(frequency_hz: float, duration_s: float) -> bytes:
     """A steady tone in mu-law at 8 kHz."""
     at = np.arange(int(duration_s * CLOCK_HZ)) / CLOCK_HZ
-    return codec.from_samples((np.sin(2 * np.pi * frequency_hz * at) * LOUD * 32_767).astype(np.int16), PCMU)
+    return codec.from_samples((np.sin(2 * np.pi * frequency_hz * at) * LOUD_SHARE * 32_767).astype(np.int16), PCMU)
 
 
 def write_beeps(path: Path, frequency_hz: float, *, duration_s: float = 8.0) -> None:
@@ -25,7 +25,7 @@ def write_beeps(path: Path, frequency_hz: float, *, duration_s: float = 8.0) -> 
     rate_hz = 48_000
     at = np.arange(int(duration_s * rate_hz)) / rate_hz
     on = (at % (ON_S + OFF_S)) < ON_S
-    samples = (np.sin(2 * np.pi * frequency_hz * at) * on * LOUD * 32_767).astype("<i2")
+    samples = (np.sin(2 * np.pi * frequency_hz * at) * on * LOUD_SHARE * 32_767).astype("<i2")
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)

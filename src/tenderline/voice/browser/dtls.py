@@ -169,8 +169,8 @@ class Handshake:
         """After so long without an answer, what was sent is to be sent again."""
         if self.secured is not None:
             return None
-        found: float | None = self._ssl.DTLSv1_get_timeout()
-        return found
+        wait_s: float | None = self._ssl.DTLSv1_get_timeout()
+        return wait_s
 
     def again(self) -> list[bytes]:
         """The records whose answer did not come."""
