@@ -23,7 +23,8 @@ HOW = (
     "{pairs} callers talk with {pairs} agents on telephones, as in “bridged”, once alone on a node and once beside"
     " {peers} agents in browsers (ICE, DTLS and SRTP as a browser does them, by a program that is none:"
     " no Chromium runs here), each of whom talks with a caller, too. Send spacing is that of the telephones' packets,"
-    " by the kernel's clock. The processor time of a browser's call is what the node used more, with its caller, over {seconds:g} s."
+    " by the kernel's clock. The processor time of a browser's call is what the node used more, with its caller, over"
+    " {seconds:g} s."
 )
 
 

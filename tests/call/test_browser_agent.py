@@ -99,6 +99,7 @@ async def desk(make_node, pool, tmp_path):
         await context.add_init_script(screens.NOTE_VIOLATIONS)
         watched = screens.Watched(await context.new_page(), base)
         watched.look()
+        watched.page.on("dialog", lambda dialog: asyncio.ensure_future(dialog.accept()))
         await watched.go("/sign-in")
         await watched.page.fill("#email", email)
         await watched.page.fill("#password", edge.PASSWORD)

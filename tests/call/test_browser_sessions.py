@@ -181,6 +181,14 @@ async def test_a_new_session_of_the_same_agent_takes_the_call_of_the_old_one_alo
         assert await anna.pool.fetchval("SELECT state FROM browser_phone WHERE session_id = $1", before) == "replaced"
 
 
+async def test_a_caller_is_not_told_that_nobody_is_there_while_the_only_page_is_reloaded(node, agents):
+    anna = await agents(node)
+    await anna.begin()
+    async with in_queue(node) as caller:
+        await anna.is_("ringing")
+        assert not caller.party.is_gone
+
+
 async def test_a_browser_that_falls_silent_is_away_and_its_call_ends_after_the_grace(make_node, agents, monkeypatch):
     monkeypatch.setattr(paths, "LOST_AFTER_S", 1.0)
     node = await make_node(voice__browser_grace_s="2")

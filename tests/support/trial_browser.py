@@ -37,8 +37,8 @@ class TrialBrowser:
             [
                 "v=0", "o=- 1 1 IN IP4 127.0.0.1", "s=-", "t=0 0", "m=audio 9 UDP/TLS/RTP/SAVPF 0", "c=IN IP4 0.0.0.0",
                 "a=mid:0", "a=rtcp-mux", "a=sendrecv", f"a=ice-ufrag:{self._ufrag}",
-                f"a=ice-pwd:{secrets.token_hex(16)}", f"a=fingerprint:sha-256 {self._ours.fingerprint}", "a=setup:actpass",
-                "",
+                f"a=ice-pwd:{secrets.token_hex(16)}", f"a=fingerprint:sha-256 {self._ours.fingerprint}",
+                "a=setup:actpass", "",
             ]
         )  # fmt: skip
 

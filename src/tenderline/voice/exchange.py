@@ -95,12 +95,12 @@ class Exchange:
         return await self._ring_telephone(agent, caller)
 
     async def _ring_browser(self, phone: BrowserPhone, caller: str | None) -> AgentOnCall | None:
-        phone.busy = True
+        phone.taken = True
         answered = None
 
         def release() -> None:
             phone.release()
-            phone.busy, phone.free_since_s = False, time.monotonic()
+            phone.taken, phone.free_since_s = False, time.monotonic()
 
         try:
             answered = await phone.ring(ring_s=AGENT_RING_S, caller=caller)

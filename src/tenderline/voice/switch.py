@@ -48,8 +48,12 @@ class Reachable(Protocol):
     """An agent who can be rung now: a telephone that registered, or a browser that is connected."""
 
     name: str
-    busy: bool
     free_since_s: float
+
+    @property
+    def busy(self) -> bool:
+        """Whether no call can come now."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,9 +47,8 @@ class NotTakenError(TenderlineError):
     status = 409
 
 
-@get(PATH, include_in_schema=False, opt=_ALLOWED)
-async def show_phone(request: AnyRequest) -> Response[str]:
-    """The page. It alone may ask for the microphone."""
+def panel_values(request: AnyRequest) -> dict[str, Any]:
+    """What the template `phone_panel.html` shows; its page must be answered with the headers `MICROPHONE`."""
     voice = services_of(request).settings.voice
     ice: list[dict[str, Any]] = []
     if voice.browser_ice_urls:
@@ -57,13 +56,13 @@ async def show_phone(request: AnyRequest) -> Response[str]:
         ice = [{"urls": voice.browser_ice_urls}]
         if voice.browser_ice_user and secret is not None:
             ice[0] |= {"username": voice.browser_ice_user, "credential": secret.get_secret_value()}
-    return page(
-        "phone.html",
-        headers=MICROPHONE,
-        ice=msgspec.json.encode(ice).decode(),
-        beat_s=browser_phones.BEAT_EVERY_S,
-        **shell(request),
-    )
+    return {"ice": msgspec.json.encode(ice).decode(), "beat_s": browser_phones.BEAT_EVERY_S}
+
+
+@get(PATH, include_in_schema=False, opt=_ALLOWED)
+async def show_phone(request: AnyRequest) -> Response[str]:
+    """The page. It alone may ask for the microphone."""
+    return page("phone.html", headers=MICROPHONE, **panel_values(request), **shell(request))
 
 
 @post(f"{PATH}/sessions", include_in_schema=False, opt=_ALLOWED, status_code=201)

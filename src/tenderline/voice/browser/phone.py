@@ -26,6 +26,8 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 AUTO_ANSWER_AFTER_S: Final = 0.3
 """Enough for a page to show that somebody comes."""
 
+RETURN_S: Final = 5.0
+
 T = TypeVar("T")
 
 
@@ -80,7 +82,9 @@ class BrowserPhone:
         auto_answer: bool,
     ) -> None:
         self.name = name
-        self.busy = False
+        self.taken = False
+        """Reserved for a call, from before it rings to after it ended."""
+        self.lost_at_s = time.monotonic()
         self.free_since_s = time.monotonic()
         self._make_leg, self._publish, self._auto_answer = make_leg, publish, auto_answer
         self.session_id: UUID | None = None
@@ -97,6 +101,16 @@ class BrowserPhone:
     def is_reachable(self) -> bool:
         """Whether a call could ring here: the browser is connected and its page is alive."""
         return self._path is not None and self._path.state == "connected" and self.is_leased
+
+    @property
+    def busy(self) -> bool:
+        """Whether no call can come now: it has one, or the browser is not there."""
+        return self.taken or not self.is_reachable
+
+    @property
+    def is_coming_back(self) -> bool:
+        """Whether a page that was reloaded may still be on its way: callers are not told yet that nobody is there."""
+        return time.monotonic() - self.lost_at_s < RETURN_S
 
     @property
     def is_on_call(self) -> bool:
@@ -140,6 +154,7 @@ class BrowserPhone:
         """The session is over. A call that lasts waits for the next one."""
         path, self._path = self._path, None
         if path is not None:
+            self.lost_at_s = time.monotonic()
             path.close()
         if self._party is not None:
             self._party.leg.take_path(None)

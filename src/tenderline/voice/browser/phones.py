@@ -61,8 +61,9 @@ class BrowserPhones:
         return list(self._phones.values())
 
     def serving(self, queue: str) -> list[BrowserPhone]:
-        """Those that are connected and take calls of this queue; busy ones too."""
-        return [one for one in self._phones.values() if one.is_reachable and queue in self._queues_of(one.name)]
+        """Those that take calls of this queue; also the busy ones, and those whose page is being reloaded."""
+        there = (one for one in self._phones.values() if one.is_reachable or one.is_on_call or one.is_coming_back)
+        return [one for one in there if queue in self._queues_of(one.name)]
 
     def start(self) -> None:
         """Answers browsers from here on."""
@@ -94,7 +95,7 @@ class BrowserPhones:
             if phone.session_id not in live and phone.session_id is not None:
                 phone.session_id = None
                 phone.drop_path()
-            if phone.session_id is None and not phone.is_on_call and not phone.busy:
+            if phone.session_id is None and not phone.taken and not phone.is_coming_back:
                 del self._phones[name]
 
     async def _see(self, connection: Connection, wish: Wish) -> None:

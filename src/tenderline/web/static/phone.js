@@ -208,5 +208,7 @@ navigator.mediaDevices?.addEventListener("devicechange", () => sound.fillDevices
   [part("ringer"), "audiooutput", "The same loudspeaker"],
 ]));
 setInterval(tick, 500);
+// Whoever leaves the page by mistake is asked; the caller would wait.
+addEventListener("beforeunload", (event) => { if (state === "talking" || state === "ringing") event.preventDefault(); });
 // After a reload the telephone comes back by itself; a call that lasted goes on.
 if (localStorage.getItem("phone") === "on") want();
