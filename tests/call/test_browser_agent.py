@@ -72,7 +72,7 @@ class Desk:
         await expect(self.page.locator(STATE.format(state))).to_be_visible(timeout=15_000)
         if state in OFFERED:
             shown = await self.page.locator("#phone .act button:visible").all_inner_texts()
-            assert [one.split(" Alt")[0] for one in shown] == OFFERED[state], state
+            assert [re.split(r"\s+Alt", one)[0] for one in shown] == OFFERED[state], state
 
 
 @pytest.fixture
