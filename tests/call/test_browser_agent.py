@@ -79,7 +79,7 @@ class Desk:
 async def desk(make_node, pool, tmp_path):
     microphone = tmp_path / "microphone.wav"
     tones.write_beeps(microphone, AGENT_HZ)
-    node = await make_node(voice__browser_grace_s="8")
+    node = await make_node(voice__browser_grace_s="20")
     port = edge.free_port()
     made = services.make(pool, public_url=f"http://127.0.0.1:{port}", data_dir=str(tmp_path))
     email = await edge.make_user(pool, "agent")
@@ -180,6 +180,20 @@ async def test_a_reload_in_mid_call_loses_the_caller_for_a_moment_and_no_longer(
         assert not caller.party.is_gone
 
 
+async def test_a_line_that_breaks_is_made_anew_by_the_page_and_the_call_goes_on(desk):
+    await desk.turn_on()
+    async with calling(desk) as caller:
+        await hears_the_agent(caller)
+        phone = desk.node.browsers.phones[0]
+        before = phone.session_id
+        phone.drop_path()
+        async with asyncio.timeout(20):
+            while phone.session_id == before or not phone.is_reachable:
+                await asyncio.sleep(0.1)
+        await hears_the_agent(caller)
+        await desk.is_("talking")
+
+
 async def test_an_agent_who_does_not_come_back_lets_the_caller_go_on_after_the_grace(desk):
     await desk.turn_on()
     async with nothing_left(desk.node), TrialPhone() as caller:
@@ -189,7 +203,7 @@ async def test_an_agent_who_does_not_come_back_lets_the_caller_go_on_after_the_g
         await desk.page.get_by_role("button", name="Accept").click()
         await hears_the_agent(caller)
         await desk.page.goto("about:blank")
-        await caller.hear(await desk.node.prompts.prepare(_said("That was it.")), within_s=15)
+        await caller.hear(await desk.node.prompts.prepare(_said("That was it.")), within_s=30)
         await caller.is_hung_up(within_s=10)
 
 

@@ -63,6 +63,9 @@ async def test_a_node_that_does_not_answer_is_named_and_a_newer_session_replaces
             assert "No voice node answered" in answer.text
         rows = await pool.fetch("SELECT session_id, state FROM browser_phone ORDER BY created_at")
         assert [row["state"] for row in rows] == ["replaced", "offered"]
+        kept = await pool.fetchval("SELECT offer FROM browser_phone WHERE state = 'offered'")
+        assert "a=fingerprint:" in kept
+        assert "4611731400430051336" not in kept, "a long number of a browser may pass for a card's"
         old, new = (f"/phone/sessions/{row['session_id']}" for row in rows)
         assert (await http.get(old)).json()["state"] == "replaced"
         assert (await http.post(f"{old}/beat", headers=headers)).status_code == 404

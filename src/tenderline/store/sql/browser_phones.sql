@@ -13,7 +13,7 @@ ORDER BY n.id IS NOT DISTINCT FROM (
 ) DESC, count(p.session_id), n.id LIMIT 1
 
 -- name: replace
-UPDATE browser_phone SET state = 'replaced', why = 'opened elsewhere', updated_at = now(), since = now(), wanted = NULL
+UPDATE browser_phone SET state = 'replaced', why = 'opened elsewhere', offer = '', answer = NULL, updated_at = now(), since = now(), wanted = NULL
 WHERE agent = $1 AND state NOT IN ('replaced', 'ended') RETURNING node_id
 
 -- name: forget
@@ -29,7 +29,7 @@ SELECT session_id, agent, CASE WHEN answer IS NULL THEN offer END AS offer, want
 FROM browser_phone WHERE node_id = $1 AND state NOT IN ('replaced', 'ended') ORDER BY created_at LIMIT 2000
 
 -- name: answered
-UPDATE browser_phone SET answer = $2, state = 'connecting', since = now(), updated_at = now()
+UPDATE browser_phone SET answer = $2, offer = '', state = 'connecting', since = now(), updated_at = now()
 WHERE session_id = $1 AND state = 'offered'
 
 -- name: took
@@ -40,7 +40,7 @@ UPDATE browser_phone SET state = $2, call_id = $3, caller = $4, since = $5, upda
 WHERE session_id = $1 AND state NOT IN ('offered', 'replaced', 'ended')
 
 -- name: end
-UPDATE browser_phone SET state = 'ended', why = $2, since = now(), updated_at = now()
+UPDATE browser_phone SET state = 'ended', why = $2, offer = '', answer = NULL, since = now(), updated_at = now()
 WHERE session_id = $1 AND state NOT IN ('replaced', 'ended')
 
 -- name: ask
@@ -53,7 +53,7 @@ UPDATE browser_phone SET lease_until = now() + $3::interval
 WHERE session_id = $1 AND user_id = $2 AND state NOT IN ('replaced', 'ended') RETURNING session_id
 
 -- name: leave
-UPDATE browser_phone SET state = 'ended', why = 'left', since = now(), updated_at = now()
+UPDATE browser_phone SET state = 'ended', why = 'left', offer = '', answer = NULL, since = now(), updated_at = now()
 WHERE session_id = $1 AND user_id = $2 AND state NOT IN ('replaced', 'ended') RETURNING node_id
 
 -- name: shown
