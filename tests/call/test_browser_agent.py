@@ -158,6 +158,7 @@ async def test_a_caller_and_an_agent_in_a_browser_hear_each_other(desk):
         assert abs(found_hz - CALLER_HZ) < 12
         assert loud_db > -40
         assert desk.level > 0.1, "the page shows that the caller speaks"
+        await screens.require_readable(desk.watched, "my telephone, on a call")
         await desk.page.get_by_role("button", name="Mute").click()
         await asyncio.sleep(0.5)
         assert tones.loudness(await heard_by(caller)) < 0.003
@@ -228,6 +229,8 @@ async def test_a_call_that_is_declined_goes_to_nobody_else_and_the_agent_is_read
         assert await caller.dial(NUMBER, ("127.0.0.1", desk.node.endpoint.port)) == 200
         await caller.press("1")
         await desk.is_("ringing")
+        await desk.page.emulate_media(color_scheme="dark")
+        await screens.require_readable(desk.watched, "my telephone, ringing")
         await desk.page.keyboard.press("Alt+d")
         await desk.is_("ready")
         caller.hang_up()

@@ -90,7 +90,14 @@ class BrowserPhones:
             wishes = await browser_phones.of_node(connection, self._node_id())
             live = {one.session_id for one in wishes}
             for wish in wishes:
-                await self._see(connection, wish)
+                try:
+                    await self._see(connection, wish)
+                except _AWAY:
+                    raise
+                except Exception:
+                    # One session's defect is no other one's.
+                    log.exception("browser_session_failed", agent=wish.agent)
+                    await browser_phones.end(connection, wish.session_id, "a defect of the voice node; see its log")
         for name, phone in list(self._phones.items()):
             if phone.session_id not in live and phone.session_id is not None:
                 phone.session_id = None
