@@ -258,6 +258,20 @@ class VoiceSettings(Section):
     callback_campaign: str | None = Field(
         default=None, description="Calling campaign that calls back who asked for it in a flow. Unset: only listed."
     )
+    browser_queues: list[str] = Field(
+        default=["general"], max_length=100, description="Queues whose calls are taken by agents' browsers."
+    )
+    browser_auto_answer: bool = Field(
+        default=False, description="A call of the queue is put through to an agent's browser without her accepting it."
+    )
+    browser_grace_s: float = Field(
+        default=20.0, ge=1, le=120, description="A caller waits so long for an agent whose browser lost its network."
+    )
+    browser_ice_urls: list[str] = Field(
+        default=[], max_length=8, description="STUN and TURN servers for browsers that cannot reach this node: turn:…"
+    )
+    browser_ice_user: str | None = Field(default=None, description="User name at the TURN server.")
+    browser_ice_password: SecretStr | None = Field(default=None, description="Password there; browsers are told it.")
     recordings_url: str | None = Field(
         default=None, description="Where recordings go: file:///…, s3://…, gs://…, az://…. Unset: data_dir/recordings."
     )

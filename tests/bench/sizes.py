@@ -26,6 +26,9 @@ class Sizes:
     bridged_pairs: int
     """Callers who talk to an agent at once."""
     bridged_s: float
+    browser_pairs: int
+    """Telephone pairs beside the browsers."""
+    browsers: int
     slow_rounds: int
     slow_calls: int
     """Calls in one round of slow look-ups: no more than the node's pool has connections."""
@@ -58,6 +61,8 @@ FULL = Sizes(
     telephone_calls=200,
     bridged_pairs=100,
     bridged_s=25.0,
+    browser_pairs=40,
+    browsers=10,
     slow_rounds=2,
     slow_calls=20,
     slow_s=5.0,
@@ -80,6 +85,8 @@ QUICK = Sizes(
     telephone_calls=5,
     bridged_pairs=3,
     bridged_s=1.0,
+    browser_pairs=2,
+    browsers=2,
     slow_rounds=1,
     slow_calls=3,
     slow_s=0.5,

@@ -43,6 +43,7 @@ class Node:
     pid: int
     port: int
     pool: Pool
+    database_url: str
 
     def cpu_s(self) -> float:
         """Processor time that it has used, its threads' and the system's for it."""
@@ -70,6 +71,7 @@ async def voice_node(
     record: bool = False,
     telephones: int = 0,
     speaks_first: bool = True,
+    **more: str,
 ) -> AsyncIterator[Node]:
     """`tenderline voice` on a database of its own; the line `check` leads to the flow, `agent0` … may register.
     A flow that speaks first gets time to make its words ready, as it would have had before anybody calls."""
@@ -83,11 +85,12 @@ async def voice_node(
                 "VOICE__CALLS_MAX": str(calls + CALLS_SPARE),
                 "VOICE__UNLIMITED_NETWORKS": "127.0.0.0/8",
                 "VOICE__MEDIA_TIMEOUT_S": "300",
+                **more,
             }
             async with child("tenderline", "voice", env=environment(Path(folder), 4000, **settings)) as process:
                 await _until_up(pool)
                 await asyncio.sleep(PROMPTS_WAIT_S if speaks_first else 0)
-                yield Node(process.pid, port, pool)
+                yield Node(process.pid, port, pool, url)
 
 
 async def _prepare(pool: Pool, flow_name: str, flow: str, *, record: bool, telephones: int) -> None:

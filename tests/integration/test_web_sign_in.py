@@ -27,14 +27,16 @@ RULES = ["/rules/new", *(f"/rules/{{rule}}/{step}" for step in ("change", "off",
 REVIEW = ["/review/{person}/go-on", "/review/{person}/opt-out"]
 LINES = ["/lines", "/lines/remove", "/lines/calling", "/segments", "/segments/try", "/cases/{case}/opt-out"]
 TOLD = ["/outgoing/replay", *(f"/outgoing/{{endpoint}}/{step}" for step in ("replay", "disable", "enable"))]
+PHONE = ["/phone/sessions", *(f"/phone/sessions/{{session}}/{one}" for one in ("beat", "leave", "calls/{call}/{what}"))]
 SECURE = ["/calls/{call}/secure", "/calls/{call}/secure/{session}/cancel", "/calls/{call}/secure/{session}/restart"]
 MONEY = ["/payments/{payment}/refund", "/payments/unmatched/{row}/settle"]
 DESK = ["/sign-out", "/session/active", "/do-not-contact/import"]
-POST_ROUTES = [*DESK, *LINES, *TOLD, *ACTING, *RULES, *REVIEW, *MONEY, *SECURE]
+POST_ROUTES = [*DESK, *LINES, *TOLD, *ACTING, *RULES, *REVIEW, *MONEY, *SECURE, *PHONE]
 PLACES = {
     "{case}": "{case_id:uuid}", "{webhook}": "{inbox_id:int}", "{rule}": "{rule_id:str}",
     "{person}": "{person_id:uuid}", "{endpoint}": "{endpoint_id:uuid}", "{call}": "{call_id:uuid}",
     "{session}": "{session_id:uuid}", "{payment}": "{payment_id:uuid}", "{row}": "{row_id:uuid}",
+    "{what}": "{what:str}",
 }  # fmt: skip
 
 
@@ -245,6 +247,7 @@ def test_every_screen_is_behind_the_guard_and_this_file_knows_every_post():
 async def test_no_post_is_taken_without_its_token_or_from_another_site(http, pool, path):
     debtor = await world.make_debtor(pool)
     path = path.replace("{case}", str(debtor.case_id)).replace("{webhook}", "1")
+    path = path.replace("{what}", "accept")
     path = path.replace("{payment}", str(debtor.payment_id)).replace("{row}", str(debtor.payment_id))
     path = re.sub(r"{\w+}", str(debtor.person_id), path.replace("{rule}", "OWN-HOURS"))
     await edge.sign_in(http, await edge.make_user(pool))

@@ -85,6 +85,17 @@ async def of_user(connection: Connection, user_id: UUID) -> UUID | None:
     return found
 
 
+async def for_browser(connection: Connection, email: str, *, of_queues: Collection[str], by: str) -> UUID | None:
+    """The agent whom a user is; made for her, with these queues, when she is none. None: there is no such user."""
+    row = await connection.fetchrow(query("agents", "for_email"), email)
+    if row is None:
+        return None
+    if row["agent_id"] is not None:
+        return UUID(str(row["agent_id"]))
+    await queues.ensure(connection, of_queues, by=by)
+    return await make(connection, name=email, user_id=row["user_id"], of_queues=of_queues, by=by)
+
+
 async def make(
     connection: Connection,
     *,

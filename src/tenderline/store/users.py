@@ -48,6 +48,8 @@ class Permission(StrEnum):
     """Read do-not-contact lists in."""
     SILENCE = "silence"
     """Keep a person's word that she wants no more contact: whoever hears it may, and must."""
+    TELEPHONE = "telephone"
+    """Take calls in the browser."""
     LINES = "lines"
     """Change which number leads to which flow."""
     LISTEN = "listen"
@@ -68,7 +70,7 @@ _LOOK = frozenset({Permission.VIEW})
 _ACT = _LOOK | {Permission.SILENCE, Permission.HOLD, Permission.REPLAY, Permission.DISCARD, Permission.REVIEW}
 PERMISSIONS: Final[dict[Role, frozenset[Permission]]] = {
     Role.VIEWER: _LOOK,
-    Role.AGENT: _LOOK | {Permission.SILENCE, Permission.TAKE_PAYMENT},
+    Role.AGENT: _LOOK | {Permission.SILENCE, Permission.TAKE_PAYMENT, Permission.TELEPHONE},
     Role.COMPLIANCE: _LOOK
     | {
         Permission.SILENCE,
@@ -79,7 +81,7 @@ PERMISSIONS: Final[dict[Role, frozenset[Permission]]] = {
         Permission.LISTEN_SENSITIVE,
         Permission.SCANS,
     },
-    Role.SUPERVISOR: _ACT | {Permission.LISTEN, Permission.TAKE_PAYMENT, Permission.MONEY},
+    Role.SUPERVISOR: _ACT | {Permission.LISTEN, Permission.TAKE_PAYMENT, Permission.MONEY, Permission.TELEPHONE},
     Role.ENGINEER: _ACT | {Permission.LINES, Permission.WEBHOOKS, Permission.SCANS},
     Role.ADMIN: frozenset(Permission),
 }

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from tenderline.voice.leg import Leg
+import socket
+
+from tenderline.voice.browser.leg import BrowserLeg
+from tenderline.voice.leg import Leg, bind_one
 from tenderline.voice.ticker import Ticker
 from tenderline.voice.tone_watch import ToneWatch
 
@@ -21,3 +24,11 @@ class MediaEngine:
     def leg(self) -> Leg:
         """A leg with its sockets; it is silent until it is started, and must be closed."""
         return Leg(self.ticker, self._watch, self._host, self._ports, media_timeout_s=self._media_timeout_s)
+
+    def browser_leg(self, *, grace_s: float) -> BrowserLeg:
+        """A leg for an agent's browser, whose path brings its own socket."""
+        return BrowserLeg(self.ticker, self._watch, grace_s=grace_s)
+
+    def browser_socket(self) -> socket.socket:
+        """A port for one browser's path, of the same range as those of legs. Raises `NoFreePortError`."""
+        return bind_one(self._host, self._ports)

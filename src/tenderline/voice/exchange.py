@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Protocol
 from uuid import UUID
 
@@ -21,7 +21,7 @@ from tenderline.voice.placing import Signs, Target, Unplaced
 from tenderline.voice.queueing import Queueing, Ticket
 from tenderline.voice.registrar import Registrar
 from tenderline.voice.sip import Endpoint
-from tenderline.voice.switch import AgentOnCall, NoAgent, Place, Unreached
+from tenderline.voice.switch import AgentOnCall, NoAgent, Place, Talker, Unreached
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -30,8 +30,17 @@ AGENT_RING_S = 20.0
 _UNREACHED: dict[str, Unreached] = {"busy": "busy", "refused": "busy", "no_answer": "no_answer"}
 _E164 = re.compile(r"\+[1-9]\d{6,14}")
 
-Browser = Callable[[UUID, str | None, float], Awaitable[Party | None]]
-"""Rings the browser of this agent, for a caller, so long; her party when she answers."""
+
+class Browsers(Protocol):
+    """Agents who are reached by a browser of this node."""
+
+    async def ring(self, agent_id: UUID, caller: str | None, ring_s: float) -> Talker | None:
+        """Rings her browser, for a caller, so long; her party when she answers."""
+        ...
+
+    def release(self, agent_id: UUID) -> None:
+        """Her call is over."""
+        ...
 
 
 class _Reachable(Protocol):
@@ -65,7 +74,7 @@ class Exchange:
     ) -> None:
         self._endpoint, self._engine, self._registrar, self._settings = endpoint, engine, registrar, settings
         self._queueing, self._node_id = queueing, node_id
-        self.browser: Browser | None = None
+        self.browsers: Browsers | None = None
         self.can_keep_places: Callable[[], bool] = lambda: False
 
     async def agent_for(
@@ -169,7 +178,7 @@ class Exchange:
         if reserved is None:
             return None
         agent_id = reserved.agent_id
-        party: Party | None = None
+        party: Talker | None = None
         why: str | None = None
         try:
             party = await self._ring(reserved, caller, AGENT_RING_S)
@@ -200,10 +209,10 @@ class Exchange:
         await self._queueing.registered()
         return await self._queueing.free_for_calls(queue)
 
-    async def _ring(self, to: _Reachable, caller: str | None, ring_s: float) -> Party | None:
+    async def _ring(self, to: _Reachable, caller: str | None, ring_s: float) -> Talker | None:
         """Her party when she answers; whatever happens else, nothing is left of the call."""
         if to.reach_kind == "browser":
-            return await self.browser(to.agent_id, caller, ring_s) if self.browser is not None else None
+            return await self.browsers.ring(to.agent_id, caller, ring_s) if self.browsers is not None else None
         if to.reach_host is None or to.reach_port is None or to.reach_user is None:
             return None
         self._mark(to, True)
@@ -217,8 +226,10 @@ class Exchange:
                 self._mark(to, False)
         return party
 
-    def _hung_up(self, to: _Reachable, party: Party) -> None:
+    def _hung_up(self, to: _Reachable, party: Talker) -> None:
         party.close()
+        if to.reach_kind == "browser" and self.browsers is not None:
+            self.browsers.release(to.agent_id)
         self._mark(to, False)
 
     def _mark(self, to: _Reachable, busy: bool) -> None:

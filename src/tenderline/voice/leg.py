@@ -50,8 +50,9 @@ class Leg:
 
     def __init__(self, ticker: Ticker, watch: ToneWatch, host: str, ports: range, *, media_timeout_s: float) -> None:
         self._ticker, self._watch, self._media_timeout_s = ticker, watch, media_timeout_s
-        self._rtp, self._rtcp, self.port = _bind_pair(host, ports)
         self.host = host
+        self.port: int
+        self.open_sockets(host, ports)
         self._media: Media | None = None
         self._allowed: frozenset[str] = frozenset()
         self._source: tuple[str, int] | None = None
@@ -78,10 +79,21 @@ class Leg:
         self.foreign_packets = 0
         self.dropped_packets = 0
         self.key_packets = 0
+        self._closed = False
+
+    def open_sockets(self, host: str, ports: range) -> None:
+        """Where the party's packets come in; a party that is no telephone has another way."""
+        self._rtp, self._rtcp, self.port = _bind_pair(host, ports)
         loop = asyncio.get_running_loop()
         loop.add_reader(self._rtp, self._readable)
         loop.add_reader(self._rtcp, self._rtcp_readable)
-        self._closed = False
+
+    def shut_sockets(self) -> None:
+        """Nothing comes in any more."""
+        loop = asyncio.get_running_loop()
+        for one in (self._rtp, self._rtcp):
+            loop.remove_reader(one)
+            one.close()
 
     def _set_law(self, payload_type: int) -> None:
         self.payload_type = payload_type
@@ -157,10 +169,7 @@ class Leg:
         self._closed = True
         self._ticker.remove(self)
         self._send_report(goodbye=True)
-        loop = asyncio.get_running_loop()
-        for one in (self._rtp, self._rtcp):
-            loop.remove_reader(one)
-            one.close()
+        self.shut_sockets()
         self.be_quiet()
         self.peer = self.tap = self.on_key = self.on_lost = None
 
@@ -317,6 +326,18 @@ def _bind_pair(host: str, ports: range) -> tuple[socket.socket, socket.socket, i
         if rtcp is not None:
             return rtp, rtcp, port
         rtp.close()
+    raise NoFreePortError()
+
+
+def bind_one(host: str, ports: range) -> socket.socket:
+    """One even port, for whoever needs no second one. Raises `NoFreePortError`."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    pairs = len(ports) // 2
+    begin = int.from_bytes(os.urandom(4), "big") % pairs
+    for step in range(pairs):
+        made = _bound(family, host, ports.start + 2 * ((begin + step) % pairs))
+        if made is not None:
+            return made
     raise NoFreePortError()
 
 

@@ -28,6 +28,8 @@ from tenderline.store.conversations import Started
 from tenderline.store.recording_store import RecordingStore
 from tenderline.voice import attestation, sip_text
 from tenderline.voice.backstage import DatabaseBackstage
+from tenderline.voice.browser.phones import BrowserPhones
+from tenderline.voice.browser.reach import BrowserReach
 from tenderline.voice.calling_out import CallingOut
 from tenderline.voice.card_rooms import CardRooms
 from tenderline.voice.commands import Commands
@@ -93,6 +95,7 @@ class VoiceNode:
         self.endpoint: Endpoint
         self.exchange: Exchange
         self.queueing: Queueing
+        self.browsers: BrowserPhones
         self.rig: Rig
         self._calling_out: CallingOut | None = None
 
@@ -117,6 +120,14 @@ class VoiceNode:
         self.exchange = Exchange(
             self.endpoint, self.engine, self.registrar, self._settings, self.queueing, lambda: self.id
         )
+        self.browsers = BrowserPhones(self._services.pool, self.engine, self._settings, node_id=lambda: self.id)
+        self.exchange.browsers = self._reach = BrowserReach(
+            self._services.pool,
+            self.browsers,
+            lambda: self.id,
+            self._settings.browser_queues,
+            self.queueing.wake,
+        )
         self.rig = Rig(
             services=self._services,
             engine=self.engine,
@@ -137,6 +148,8 @@ class VoiceNode:
             await voice_nodes.register(connection, self.id, address, self._settings.calls_max)
         self.timeline.start()
         self.queueing.start()
+        self.browsers.start()
+        self._reach.start()
         self._register_at_trunk()
         self._commands = Commands(self._services.pool, lambda: self.id, self.rig.live.get)
         self._commands.start()
@@ -189,6 +202,8 @@ class VoiceNode:
         await asyncio.gather(*self._calls.values(), *self._tasks, return_exceptions=True)
         if self._registration is not None:
             self._registration.stop()
+        await self._reach.close()
+        await self.browsers.close()
         await self.endpoint.close()
         await self.queueing.close()
         await self.timeline.close()

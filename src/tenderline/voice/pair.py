@@ -12,6 +12,7 @@ from tenderline.voice.card_entry import framed
 from tenderline.voice.orders import Detail, NotNowError, Order, Orders, UnknownOrderError
 from tenderline.voice.party import Party
 from tenderline.voice.prompts import sounds
+from tenderline.voice.switch import Talker
 
 Payment = Callable[[Order, "Pair"], Awaitable[None]]
 
@@ -28,7 +29,13 @@ class Pair:
     """The caller and somebody else. `payment` takes one when the agent asks for it."""
 
     def __init__(
-        self, caller: Party, other: Party, books: Books, orders: Orders, part: tuple[SegmentKind, str], payment: Payment
+        self,
+        caller: Party,
+        other: Talker,
+        books: Books,
+        orders: Orders,
+        part: tuple[SegmentKind, str],
+        payment: Payment,
     ) -> None:
         self.caller, self.other, self.books, self.orders = caller, other, books, orders
         self._part, self._payment = part, payment

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import secrets
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -12,7 +11,7 @@ from typing import TypeVar
 import structlog
 
 from tenderline.flows.call import CallEndedError
-from tenderline.voice import keys, sdp
+from tenderline.voice import keys, presence, sdp
 from tenderline.voice.dialog import Answered, Dialog, Ended
 from tenderline.voice.engine import MediaEngine
 from tenderline.voice.leg import Leg
@@ -141,18 +140,7 @@ class Party:
 
     async def while_there(self, work: Awaitable[T]) -> T:
         """The result of `work`; raises `CallEndedError` as soon as the party is gone."""
-        task = asyncio.ensure_future(work)
-        try:
-            if not self._gone.done():
-                await asyncio.wait((task, self._gone), return_when=asyncio.FIRST_COMPLETED)
-            if task.done():
-                return task.result()
-            raise CallEndedError()
-        finally:
-            if not task.done():
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
+        return await presence.while_there(self._gone, work)
 
     async def gone(self) -> None:
         """Returns when the party has hung up."""

@@ -24,7 +24,7 @@ from tenderline.voice.packet import PCMU
 from tenderline.voice.pair import Pair
 from tenderline.voice.party import Party
 from tenderline.voice.secure_payment import Entry, Means
-from tenderline.voice.switch import Switch
+from tenderline.voice.switch import Switch, Talker
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -313,7 +313,7 @@ class PhoneCall:
             self._scribe.segment("ivr")
         return "talked"
 
-    async def talk(self, other: Party, kind: SegmentKind, detail: str) -> None:
+    async def talk(self, other: Talker, kind: SegmentKind, detail: str) -> None:
         """Both hear each other until one of them hangs up; raises when that was the caller. Holding and a payment that
         the agent starts are parts of their own."""
         await Pair(self.party, other, self._scribe, self.orders, (kind, detail), self._take_payment).to_the_end()

@@ -3,16 +3,48 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 from uuid import UUID
 
 from tenderline.routing.queues import NOTHING, Wish
+from tenderline.voice.leg import Leg
 from tenderline.voice.party import Party
 
 Unreached = Literal["busy", "no_answer", "failed"]
 NoAgent = Literal["timed_out", "nobody", "kept"]
+
+
+T = TypeVar("T")
+
+
+class Talker(Protocol):
+    """Somebody on the line whom a caller talks with: by a telephone (`Party`) or by a browser (`BrowserParty`)."""
+
+    on_hold: Callable[[bool], None] | None
+
+    @property
+    def leg(self) -> Leg:
+        """The audio."""
+        ...
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the party has hung up, or we did."""
+        ...
+
+    async def gone(self) -> None:
+        """Returns when the party has hung up."""
+        ...
+
+    async def while_there(self, work: Awaitable[T]) -> T:
+        """The result of `work`; raises `CallEndedError` as soon as the party is gone."""
+        ...
+
+    def close(self) -> None:
+        """Hangs up and frees the media; twice is no error."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +53,7 @@ class AgentOnCall:
     the caller is in, who is a Priority then."""
 
     name: str
-    party: Party
+    party: Talker
     release: Callable[[], None]
     agent_id: UUID | None = None
     overflowed: bool = False

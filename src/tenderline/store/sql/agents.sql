@@ -48,3 +48,7 @@ DELETE FROM agent_skill WHERE agent_id = $1 AND NOT skill = ANY($2::text[])
 INSERT INTO agent_skill (agent_id, skill, proficiency)
 SELECT $1, k.skill, k.proficiency FROM unnest($2::text[], $3::smallint[]) AS k (skill, proficiency)
 ON CONFLICT (agent_id, skill) DO UPDATE SET proficiency = EXCLUDED.proficiency
+
+-- name: for_email
+SELECT u.id AS user_id, a.id AS agent_id FROM app_user u LEFT JOIN agent a ON a.user_id = u.id AND a.enabled
+WHERE u.email = $1

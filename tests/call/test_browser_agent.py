@@ -1,0 +1,266 @@
+"""An agent's browser takes a real call: chromium with a microphone of its own, a SIP telephone, and tones measured at
+both ends.
+
+A missing browser is a failure, never a skip: on Debian and Ubuntu `apt-get install chromium` brings it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from playwright.async_api import Page, async_playwright, expect
+
+from call.conftest import NUMBER, nothing_left
+from support import edge, screens, services, tones
+from tenderline.voice.node import VoiceNode
+from tenderline.voice.trial_phone import TrialPhone
+
+AGENT_HZ, CALLER_HZ = 440, 700
+MEASURE_S = 1.2
+OFFERED = {
+    "ready": ["Turn it off"],
+    "ringing": ["Accept", "Decline"],
+    "talking": ["Mute", "Hang up"],
+    "elsewhere": ["Use it in this tab"],
+}
+STATE = "#phone[data-state={}]"
+# The strongest frequency of what the page plays, in Hz, and how loud it is in decibels.
+HEARS = """async (ms) => {
+  const stream = document.getElementById("phone-audio").srcObject;
+  const context = new AudioContext(), ear = context.createAnalyser();
+  await context.resume();
+  ear.fftSize = 8192;
+  ear.smoothingTimeConstant = 0;
+  context.createMediaStreamSource(stream).connect(ear);
+  const bins = new Float32Array(ear.frequencyBinCount);
+  let best = [0, -200];
+  for (const until = performance.now() + ms; performance.now() < until;) {
+    await new Promise((done) => setTimeout(done, 50));
+    ear.getFloatFrequencyData(bins);
+    bins.forEach((one, at) => { if (at > 8 && one > best[1]) best = [at * context.sampleRate / ear.fftSize, one]; });
+  }
+  await context.close();
+  return best;
+}"""
+
+
+@dataclass
+class Desk:
+    """An agent's browser, signed in, and the node behind it."""
+
+    node: VoiceNode
+    page: Page
+    watched: screens.Watched
+    pool: Any
+    level: float = 0.0
+    """Of the caller, as the page showed it last."""
+
+    async def turn_on(self) -> None:
+        """The page asks for the microphone and connects."""
+        await self.watched.go("/phone")
+        await self.page.get_by_role("button", name="Turn it on").click()
+        await self.is_("ready")
+
+    async def is_(self, state: str) -> None:
+        """Waits until the page shows this state, and looks that it offers what can be done now and nothing else."""
+        await expect(self.page.locator(STATE.format(state))).to_be_visible(timeout=15_000)
+        if state in OFFERED:
+            shown = await self.page.locator("#phone .act button:visible").all_inner_texts()
+            assert [re.split(r"\s+Alt", one)[0] for one in shown] == OFFERED[state], state
+
+
+@pytest.fixture
+async def desk(make_node, pool, tmp_path):
+    microphone = tmp_path / "microphone.wav"
+    tones.write_beeps(microphone, AGENT_HZ)
+    node = await make_node(voice__browser_grace_s="20")
+    port = edge.free_port()
+    made = services.make(pool, public_url=f"http://127.0.0.1:{port}", data_dir=str(tmp_path))
+    email = await edge.make_user(pool, "agent")
+    found = shutil.which("chromium") or shutil.which("chromium-browser")
+    assert found, "Browsers cannot be tested without one: apt-get install chromium"
+    async with edge.server(made, port=port) as (base, _), async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=found,
+            args=[
+                *screens.ARGUMENTS,
+                "--use-fake-device-for-media-stream",
+                "--use-fake-ui-for-media-stream",
+                f"--use-file-for-fake-audio-capture={microphone}",
+            ],
+        )
+        context = await browser.new_context(viewport={"width": 1100, "height": 800})
+        await context.add_init_script(screens.NOTE_VIOLATIONS)
+        watched = screens.Watched(await context.new_page(), base)
+        watched.look()
+        watched.page.on("dialog", lambda dialog: asyncio.ensure_future(dialog.accept()))
+        await watched.go("/sign-in")
+        await watched.page.fill("#email", email)
+        await watched.page.fill("#password", edge.PASSWORD)
+        await watched.page.click("button[type=submit]")
+        await watched.page.wait_for_url(f"{base}/")
+        yield Desk(node, watched.page, watched, pool)
+        await browser.close()
+
+
+@asynccontextmanager
+async def calling(desk: Desk):
+    """A caller in the queue, whose call the agent has taken."""
+    async with nothing_left(desk.node), TrialPhone() as caller:
+        assert await caller.dial(NUMBER, ("127.0.0.1", desk.node.endpoint.port)) == 200
+        await caller.press("1")
+        await desk.is_("ringing")
+        await expect(desk.page.locator("#phone-words")).to_contain_text("+12025550100")
+        await desk.page.keyboard.press("Alt+a")
+        await desk.is_("talking")
+        yield caller
+        caller.hang_up()
+    await desk.is_("ready")
+
+
+async def heard_by(caller: TrialPhone, seconds: float = MEASURE_S) -> bytes:
+    """What the caller hears from now on."""
+    begin = len(caller.heard)
+    async with asyncio.timeout(seconds * 5):
+        while len(caller.heard) < begin + int(seconds * 8_000):
+            await asyncio.sleep(0.05)
+    return bytes(caller.heard[begin:])
+
+
+async def hears_the_agent(caller: TrialPhone) -> None:
+    """Waits until the agent's tone is what the caller hears."""
+    async with asyncio.timeout(15):
+        while tones.share_of(await heard_by(caller), AGENT_HZ) < 0.5:
+            pass
+
+
+async def agent_hears(desk: Desk, caller: TrialPhone, frequency_hz: float) -> tuple[float, float]:
+    """(strongest frequency, loudness in dB) in the browser, while the caller plays a tone."""
+    speaking = asyncio.create_task(caller.speak(tones.ulaw(frequency_hz, 3.0)))
+    await asyncio.sleep(0.5)
+    found = await desk.page.evaluate(HEARS, 1_500)
+    desk.level = await desk.page.evaluate("document.getElementById('phone-theirs').value")
+    await speaking
+    return found[0], found[1]
+
+
+async def test_a_caller_and_an_agent_in_a_browser_hear_each_other(desk):
+    await desk.turn_on()
+    async with calling(desk) as caller:
+        await hears_the_agent(caller)
+        found_hz, loud_db = await agent_hears(desk, caller, CALLER_HZ)
+        assert abs(found_hz - CALLER_HZ) < 12
+        assert loud_db > -40
+        assert desk.level > 0.1, "the page shows that the caller speaks"
+        await screens.require_readable(desk.watched, "my telephone, on a call")
+        await desk.page.get_by_role("button", name="Mute").click()
+        await asyncio.sleep(0.5)
+        assert tones.loudness(await heard_by(caller)) < 0.003
+        await desk.page.get_by_role("button", name="Muted").click()
+        await hears_the_agent(caller)
+    await desk.watched.require_clean()
+    actions = await desk.pool.fetch("SELECT action FROM audit WHERE action LIKE 'phone.%' ORDER BY number")
+    assert [row["action"] for row in actions] == ["phone.opened", "phone.accept"]
+
+
+async def test_a_reload_in_mid_call_loses_the_caller_for_a_moment_and_no_longer(desk):
+    await desk.turn_on()
+    async with calling(desk) as caller:
+        await hears_the_agent(caller)
+        await desk.page.reload()
+        await desk.is_("talking")
+        await hears_the_agent(caller)
+        found_hz, _ = await agent_hears(desk, caller, CALLER_HZ)
+        assert abs(found_hz - CALLER_HZ) < 12
+        assert not caller.party.is_gone
+
+
+async def test_a_line_that_breaks_is_made_anew_by_the_page_and_the_call_goes_on(desk):
+    await desk.turn_on()
+    async with calling(desk) as caller:
+        await hears_the_agent(caller)
+        phone = desk.node.browsers.phones[0]
+        before = phone.session_id
+        phone.drop_path()
+        async with asyncio.timeout(20):
+            while phone.session_id == before or not phone.is_reachable:
+                await asyncio.sleep(0.1)
+        await hears_the_agent(caller)
+        await desk.is_("talking")
+
+
+async def test_an_agent_who_does_not_come_back_lets_the_caller_go_on_after_the_grace(desk):
+    await desk.turn_on()
+    async with nothing_left(desk.node), TrialPhone() as caller:
+        assert await caller.dial(NUMBER, ("127.0.0.1", desk.node.endpoint.port)) == 200
+        await caller.press("1")
+        await desk.is_("ringing")
+        await desk.page.get_by_role("button", name="Accept").click()
+        await hears_the_agent(caller)
+        await desk.page.goto("about:blank")
+        await caller.hear(await desk.node.prompts.prepare(_said("That was it.")), within_s=30)
+        await caller.is_hung_up(within_s=10)
+
+
+async def test_nothing_of_a_caller_whose_leg_is_masked_reaches_the_browser(desk):
+    await desk.turn_on()
+    async with calling(desk) as caller:
+        leg = desk.node.browsers.phones[0].party.leg.peer
+        found_hz, _ = await agent_hears(desk, caller, CALLER_HZ)
+        assert abs(found_hz - CALLER_HZ) < 12
+        leg.mask(True)
+        _, loud_db = await agent_hears(desk, caller, CALLER_HZ)
+        assert loud_db < -90
+        assert desk.level < 0.01
+        leg.mask(False)
+        found_hz, _ = await agent_hears(desk, caller, CALLER_HZ)
+        assert abs(found_hz - CALLER_HZ) < 12
+
+
+async def test_a_call_that_is_declined_goes_to_nobody_else_and_the_agent_is_ready_again(desk):
+    await desk.turn_on()
+    async with nothing_left(desk.node), TrialPhone() as caller:
+        assert await caller.dial(NUMBER, ("127.0.0.1", desk.node.endpoint.port)) == 200
+        await caller.press("1")
+        await desk.is_("ringing")
+        await desk.page.emulate_media(color_scheme="dark")
+        await screens.require_readable(desk.watched, "my telephone, ringing")
+        await desk.page.keyboard.press("Alt+d")
+        await desk.is_("ready")
+        caller.hang_up()
+
+
+async def test_a_second_tab_waits_and_takes_the_telephone_over_when_it_is_asked_to(desk):
+    await desk.turn_on()
+    second = await desk.page.context.new_page()
+    await second.goto(f"{desk.watched.base}/phone")
+    await expect(second.locator(STATE.format("elsewhere"))).to_be_visible()
+    await second.get_by_role("button", name="Use it in this tab").click()
+    await expect(second.locator(STATE.format("ready"))).to_be_visible(timeout=15_000)
+    await desk.is_("elsewhere")
+    assert len(desk.node.browsers.serving("general")) == 1
+
+
+async def test_the_page_is_readable_in_light_and_dark_and_large(desk):
+    for scheme in ("light", "dark"):
+        await desk.page.emulate_media(color_scheme=scheme)
+        await desk.watched.go("/phone")
+        await screens.require_readable(desk.watched, f"my telephone ({scheme})")
+        assert not await desk.page.evaluate(screens.SMALL)
+    await desk.turn_on()
+    await screens.require_readable(desk.watched, "my telephone, on")
+    assert not await desk.page.evaluate(screens.SMALL)
+    assert re.search("Ready for calls", await desk.page.inner_text("#phone"))
+    await desk.watched.require_clean()
+
+
+def _said(text: str):
+    from tenderline.flows.spoken import said
+
+    return said("en", (text,))

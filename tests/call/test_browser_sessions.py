@@ -1,0 +1,269 @@
+"""Sessions of agents' browsers at a node, by peers that speak a browser's protocols: replaced, lost, forged."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+
+import pytest
+
+from call.conftest import NUMBER, nothing_left
+from support import edge, tones
+from support.trial_browser import HOST, TrialBrowser, identity
+from tenderline.core.ids import uuid7
+from tenderline.store import browser_phones
+from tenderline.voice.browser import dtls
+from tenderline.voice.browser import path as paths
+from tenderline.voice.trial_phone import TrialPhone, speech_like
+from tenderline.web.phone import NotTakenError
+
+
+class Agent:
+    """An agent's page without a page: a session as a row, and a peer on the wire."""
+
+    def __init__(self, pool, node, name):
+        self.pool, self.node, self.email = pool, node, f"{name}@example.org"
+        self.peer = self.session = self.user_id = self.task = None
+        self.speech, self.is_silent = b"\xff" * 160, False
+
+    async def begin(self):
+        if self.user_id is None:
+            await edge.make_user(self.pool, "agent", self.email)
+            self.user_id = await self.pool.fetchval("SELECT id FROM app_user WHERE email = $1", self.email)
+        await self.stop()
+        self.peer, self.session = TrialBrowser(identity()), uuid7()
+        async with self.pool.acquire() as connection, connection.transaction():
+            await browser_phones.offer(
+                connection, self.session, agent=self.email, user_id=self.user_id, text=self.peer.offer()
+            )
+        found = await self.until(lambda shown: shown.answer or shown.state == "ended")
+        if found.answer is None:
+            raise NotTakenError(found.why)
+        self.peer.take(found.answer)
+        self.task = asyncio.create_task(self.live())
+        return self
+
+    async def live(self):
+        while True:
+            self.peer.turn()
+            if self.peer.is_connected and not self.is_silent:
+                self.peer.send(self.speech)
+            await asyncio.sleep(0.02)
+
+    async def stop(self):
+        if self.task is not None:
+            self.task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self.task
+            self.peer.socket.close()
+            self.task = None
+
+    async def shown(self):
+        async with self.pool.acquire() as connection:
+            return await browser_phones.shown(connection, self.session, self.user_id)
+
+    async def until(self, holds):
+        async with asyncio.timeout(15):
+            while not holds(found := await self.shown()):
+                await asyncio.sleep(0.02)
+        return found
+
+    async def is_(self, state):
+        return await self.until(lambda shown: shown.state == state)
+
+    async def ask(self, wanted):
+        call = (await self.shown()).call_id
+        async with self.pool.acquire() as connection:
+            return await browser_phones.ask(connection, self.session, self.user_id, call, wanted)
+
+    async def hears(self, frame):
+        async with asyncio.timeout(10):
+            while frame not in self.peer.heard:
+                await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+async def agents(pool):
+    made = []
+
+    async def make(node, name="anna"):
+        made.append(Agent(pool, node, name))
+        await made[-1].begin()
+        await made[-1].is_("ready")
+        return made[-1]
+
+    yield make
+    for one in made:
+        await one.stop()
+
+
+@asynccontextmanager
+async def in_queue(node):
+    async with nothing_left(node), TrialPhone() as caller:
+        assert await caller.dial(NUMBER, (HOST, node.endpoint.port)) == 200
+        await caller.press("1")
+        yield caller
+        caller.hang_up()
+
+
+async def test_frames_pass_both_ways_unchanged_and_a_key_reaches_no_browser(node, agents):
+    anna = await agents(node)
+    async with in_queue(node) as caller:
+        await anna.is_("ringing")
+        assert await anna.ask("accept")
+        await anna.is_("talking")
+        words, own = speech_like(0.4), speech_like(0.02)
+        anna.speech = own
+        await caller.speak(words)
+        await anna.hears(words[1600:1760])
+        await caller.hear([own] * 3, within_s=5)
+        await asyncio.sleep(0.5)  # what is on its way, and what conceals it
+        anna.peer.heard.clear()
+        await caller.press("42")
+        await asyncio.sleep(0.3)
+        assert set(anna.peer.heard) == {b"\xff" * 160}
+    await anna.is_("ready")
+
+
+async def test_a_browser_that_hangs_up_gives_the_caller_back_to_the_flow(node, agents):
+    anna = await agents(node)
+    async with in_queue(node) as caller:
+        await anna.is_("ringing")
+        await anna.ask("accept")
+        await anna.is_("talking")
+        await anna.ask("hang_up")
+        await caller.is_hung_up(within_s=10)
+        await anna.is_("ready")
+
+
+async def test_a_command_for_a_call_that_is_over_does_nothing(node, agents):
+    anna = await agents(node)
+    async with in_queue(node):
+        first = (await anna.is_("ringing")).call_id
+        assert await anna.ask("decline")
+        await anna.is_("ready")
+    async with anna.pool.acquire() as connection:
+        assert not await browser_phones.ask(connection, anna.session, anna.user_id, first, "accept")
+        assert not await browser_phones.ask(connection, anna.session, uuid7(), first, "accept")
+
+
+async def test_calls_go_to_those_who_are_free_telephone_or_browser(node, agents):
+    anna, bert = await agents(node), await agents(node, "bert")
+    async with nothing_left(node), AsyncExitStack() as stack:
+        telephone = await stack.enter_async_context(TrialPhone(on_call=None))
+        assert await telephone.register((HOST, node.endpoint.port), "bob", "secret")
+        callers = [await stack.enter_async_context(TrialPhone()) for _ in range(3)]
+        for caller in callers:
+            assert await caller.dial(NUMBER, (HOST, node.endpoint.port)) == 200
+            await caller.press("1")
+        await asyncio.gather(anna.is_("ringing"), bert.is_("ringing"))
+        await anna.ask("accept")
+        await bert.ask("accept")
+        await telephone.pick_up()
+        await asyncio.gather(anna.is_("talking"), bert.is_("talking"))
+        for caller in callers:
+            caller.hang_up()
+
+
+async def test_a_new_session_of_the_same_agent_takes_the_call_of_the_old_one_along(node, agents):
+    anna = await agents(node)
+    async with in_queue(node) as caller:
+        await anna.is_("ringing")
+        await anna.ask("accept")
+        await anna.is_("talking")
+        before = anna.session
+        await anna.begin()
+        await anna.is_("talking")
+        words = speech_like(0.4)
+        await caller.speak(words)
+        await anna.hears(words[1600:1760])
+        assert await anna.pool.fetchval("SELECT state FROM browser_phone WHERE session_id = $1", before) == "replaced"
+
+
+async def test_a_caller_is_not_told_that_nobody_is_there_while_the_only_page_is_reloaded(node, agents):
+    anna = await agents(node)
+    await anna.begin()
+    async with in_queue(node) as caller:
+        await anna.is_("ringing")
+        assert not caller.party.is_gone
+
+
+async def test_a_browser_that_falls_silent_is_away_and_its_call_ends_after_the_grace(make_node, agents, monkeypatch):
+    monkeypatch.setattr(paths, "LOST_AFTER_S", 1.0)
+    node = await make_node(voice__browser_grace_s="2")
+    anna = await agents(node)
+    async with in_queue(node) as caller:
+        await anna.is_("ringing")
+        await anna.ask("accept")
+        await anna.is_("talking")
+        anna.task.cancel()
+        await anna.is_("away")
+        await caller.is_hung_up(within_s=15)
+
+
+async def test_masked_means_that_not_one_frame_of_the_caller_reaches_the_browser(node, agents):
+    anna = await agents(node)
+    async with in_queue(node) as caller:
+        await anna.is_("ringing")
+        await anna.ask("accept")
+        await anna.is_("talking")
+        node.browsers.phones[0].party.leg.peer.mask(True)
+        await asyncio.sleep(0.2)
+        anna.peer.heard.clear()
+        await caller.speak(tones.ulaw(700, 1.0))
+        assert len(anna.peer.heard) > 30
+        assert set(anna.peer.heard) == {b"\xff" * 160}
+
+
+async def test_strangers_packets_are_counted_and_get_no_answer(node, agents):
+    anna = await agents(node)
+    way = node.browsers.phones[0]._path
+    forged = [b"\x00" * 40, b"\x80" + bytes(30), b"\x16" * 60, b"\x00\x01\x00\x00\x21\x12\xa4\x42" + bytes(12)]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+        stranger.bind((HOST, 0))
+        stranger.setblocking(False)
+        for data in forged * 50:
+            stranger.sendto(data, (HOST, way.port))
+        await asyncio.sleep(0.3)
+        with pytest.raises(BlockingIOError):
+            stranger.recv(2_000)
+    assert way.forged_packets >= 4
+    assert anna.peer.is_connected
+    assert way.state == "connected"
+
+
+async def test_an_offer_that_cannot_be_used_ends_its_session_with_the_reason(node, pool):
+    email = await edge.make_user(pool, "agent")
+    user_id, session = await pool.fetchval("SELECT id FROM app_user WHERE email = $1", email), uuid7()
+    async with pool.acquire() as connection:
+        async with connection.transaction():
+            await browser_phones.offer(connection, session, agent=email, user_id=user_id, text="v=0\r\ns=-\r\n")
+        async with asyncio.timeout(10):
+            while (shown := await browser_phones.shown(connection, session, user_id)).state != "ended":
+                await asyncio.sleep(0.02)
+    assert "no audio stream" in shown.why
+
+
+async def test_without_the_libraries_telephones_work_and_browsers_are_told_what_is_missing(
+    make_node, pool, monkeypatch
+):
+    with monkeypatch.context() as without:
+        without.setattr(dtls.importlib.util, "find_spec", lambda name: None)
+        node = await make_node()
+    anna = Agent(pool, node, "anna")
+    with pytest.raises(NotTakenError, match="browser-audio"):
+        await anna.begin()
+    async with nothing_left(node), TrialPhone() as caller:
+        assert await caller.dial(NUMBER, (HOST, node.endpoint.port)) == 200
+        caller.hang_up()
+
+
+async def test_auto_answer_puts_a_call_through(make_node, agents):
+    node = await make_node(voice__browser_auto_answer="true")
+    anna = await agents(node)
+    async with in_queue(node) as caller:
+        await anna.is_("talking")
+        words = speech_like(0.4)
+        await caller.speak(words)
+        await anna.hears(words[1600:1760])
