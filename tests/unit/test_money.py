@@ -39,3 +39,19 @@ def test_money_is_written_as_its_currency_and_locale_want(minor, currency, local
 def test_no_input_raises_anything_but_the_named_error(minor, currency):
     with contextlib.suppress(InvalidMoneyError):
         Money.parse(minor, currency).format()
+
+
+@given(st.integers(1, AMOUNT_MINOR_MAX), st.sampled_from(["USD", "EUR", "JPY", "BHD", "ISK"]))
+def test_what_is_written_plainly_is_read_as_the_same_money(minor, currency):
+    money = Money.parse(minor, currency)
+    assert Money.read(money.plain(), currency) == money
+
+
+@pytest.mark.parametrize(
+    ("text", "currency"),
+    [("", "USD"), ("1,50", "USD"), ("1.505", "USD"), ("1.5", "JPY"), ("-1", "USD"), ("1e3", "USD"), ("٣", "USD"),
+     ("0", "USD"), ("0.00", "USD"), ("1.", "USD"), ("9" * 12, "USD"), ("5", "XXZ"), (" 5", "USD")],
+)  # fmt: skip
+def test_what_is_not_an_amount_is_refused_with_how_to_write_it(text, currency):
+    with pytest.raises(InvalidMoneyError):
+        Money.read(text, currency)
