@@ -50,7 +50,7 @@ def test_what_is_written_plainly_is_read_as_the_same_money(minor, currency):
 @pytest.mark.parametrize(
     ("text", "currency"),
     [("", "USD"), ("1,50", "USD"), ("1.505", "USD"), ("1.5", "JPY"), ("-1", "USD"), ("1e3", "USD"), ("٣", "USD"),
-     ("0", "USD"), ("0.00", "USD"), ("1.", "USD"), ("9" * 12, "USD"), ("5", "XXZ"), (" 5", "USD")],
+     ("0", "USD"), ("0.00", "USD"), ("1.", "USD"), ("9" * 14, "USD"), ("5", "XXZ"), (" 5", "USD")],
 )  # fmt: skip
 def test_what_is_not_an_amount_is_refused_with_how_to_write_it(text, currency):
     with pytest.raises(InvalidMoneyError):
