@@ -40,7 +40,9 @@ async def examine(settings: Settings) -> list[Finding]:
     by_channel, _ = messengers(settings)
     parts: list[Any] = [*known_gateways.values(), *by_channel.values()]
     if not known_gateways:
-        findings.append(Finding("gateway", "off", "no payment gateway is configured", "set stripe.api_key"))
+        findings.append(
+            Finding("gateway", "off", "no payment gateway is configured", "set stripe.api_key or generic.api_url")
+        )
     for channel, key in (("sms", "twilio.account_sid"), ("email", "smtp.host")):
         if channel not in {one.value for one in by_channel}:
             findings.append(Finding(channel, "off", f"no provider for {channel} is configured", f"set {key}"))

@@ -16,7 +16,7 @@ from litestar import Litestar, Response, get, post
 from litestar.datastructures import State
 from playwright.async_api import Browser, BrowserContext, expect
 
-from support import edge, postgres, screens, services, told, world
+from support import edge, money_rows, postgres, screens, services, told, world
 from support.screens import NOTE_VIOLATIONS, SMALL, Watched, require_readable
 from tenderline.core.clock import utc_now
 from tenderline.core.events import CaseHeld, CaseOpened, MessageReceived, PaymentFailed
@@ -129,6 +129,7 @@ async def fill(pool: Any) -> None:
             envelope = Envelope(event_id=f"evt_{number}", event_type="a.b", urgency=Urgency.OTHER, body=b"{}")
             await receiving.receive("stripe", envelope)
     await told.fill(pool)
+    await money_rows.fill(pool)
     await pool.execute(
         "UPDATE inbox SET state = 'dead', error = 'KeyError: ' || repeat('y', 200) WHERE event_id = 'evt_0'"
     )
@@ -159,7 +160,8 @@ async def discard_path(desk: Desk) -> str:
 
 RHODE_ISLAND = "/rules?region=US-RI&purpose=telemarketing&channel=sms&kind=hours"
 PATHS = ["/", "/cases", "/cases?state=held", "/attempts", "/attempts?state=failed", "/inbox", "/dead-letters", "CASE",
-         "/review", "/outgoing", "/calls", "/lines", "/flows/welcome", RHODE_ISLAND]  # fmt: skip
+         "/review", "/outgoing", "/calls", "/payments", "/payments/unmatched", "/lines", "/flows/welcome",
+         RHODE_ISLAND]  # fmt: skip
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -167,7 +169,8 @@ async def test_every_screen_is_readable_quiet_and_asks_nobody_else(desk: Desk, s
     case_ids = [row["id"] for row in await desk.pool.fetch("SELECT id FROM recovery_case")]
     async with desk.signed_in(scheme=scheme) as watched:
         paths = [one for one in PATHS if one != "CASE"] + [f"/cases/{case_id}" for case_id in case_ids]
-        for path in [*paths, await discard_path(desk)]:
+        paid = await desk.pool.fetchval("SELECT payment_id FROM refund LIMIT 1")
+        for path in [*paths, f"/payments/{paid}", await discard_path(desk)]:
             await watched.go(path)
             await require_readable(watched, f"{path} ({scheme})")
             await watched.require_clean()

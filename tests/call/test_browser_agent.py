@@ -244,7 +244,7 @@ async def test_a_second_tab_waits_and_takes_the_telephone_over_when_it_is_asked_
     await second.get_by_role("button", name="Use it in this tab").click()
     await expect(second.locator(STATE.format("ready"))).to_be_visible(timeout=15_000)
     await desk.is_("elsewhere")
-    assert len(desk.node.browsers.serving("general")) == 1
+    assert len(desk.node.browsers.phones) == 1
 
 
 async def test_the_page_is_readable_in_light_and_dark_and_large(desk):

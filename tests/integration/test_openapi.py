@@ -68,12 +68,16 @@ ROUTES = [
     ("/api/v2/routing/donor-segments", "GET"),
     ("/api/v2/routing/donor-segments", "PUT"),
     ("/api/v2/routing/donor-segments/try", "POST"),
+    ("/api/v2/payments/{payment_id}/refunds", "POST"),
+    ("/api/v2/payments/{payment_id}/refunds", "GET"),
+    ("/api/v2/payments/unmatched", "GET"),
 ]
 SCOPES = ("outbound:read", "outbound:write", "contactcenter:read", "integration:all", "oauth:api:callcenter")
+SCOPES += ("payments:read", "payments:write")
 NOTHING_TO_GET_WRONG = {"/health/live", "/health/ready", "/api/v2/recovery/dead-letters", "/api/v2/compliance/dnclists"}
 NOTHING_TO_GET_WRONG |= {"/api/v2/compliance/dnclists/{list_name}/entries/{value}"}  # any text may be asked about
 NOTHING_TO_GET_WRONG |= {"/api/v2/telephony/lines", "/api/v2/telephony/calling-campaigns"}
-NOTHING_TO_GET_WRONG |= {"/api/v2/routing/donor-segments"}
+NOTHING_TO_GET_WRONG |= {"/api/v2/routing/donor-segments", "/api/v2/payments/unmatched"}
 ANYTHING_GOES = {(SECURE, "GET"), ("/api/v2/webhooks/endpoints", "GET"), ("/api/v2/telephony/lines/{number}", "DELETE")}
 
 
@@ -108,7 +112,7 @@ class Running:
                 pool = await stack.enter_async_context(db.open_pool(url, size_max=10))
                 made = services.make(pool, api__requests_per_minute_max=1_000_000)
                 debtor = await world.make_debtor(pool)
-                self.case_id, self.number = debtor.case_id, debtor.address
+                self.case_id, self.number, self.payment_id = debtor.case_id, debtor.address, debtor.payment_id
                 await world.make_debtor(pool, zone=world.zone_by_night())
                 await world.claim(pool)
                 self.endpoint_id, _ = await told.endpoint(made, "https://crm.example.org/hooks")
@@ -172,6 +176,8 @@ def _made_real(case: Any, running: Running) -> Any:
         case.path_parameters["list_name"] = "internal"
     if "endpoint_id" in case.path_parameters:
         case.path_parameters["endpoint_id"] = str(running.endpoint_id)
+    if "payment_id" in case.path_parameters:
+        case.path_parameters["payment_id"] = str(running.payment_id)
     if "case_id" in case.path_parameters:
         case.path_parameters["case_id"] = str(running.case_id)
     if case.path == "/api/v1/contact/status" and "phoneNumber" in case.query:

@@ -12,9 +12,11 @@ from support.product import failed_payment
 from tenderline.core import events as kinds
 from tenderline.core.events import CarrierHoldsOptOut
 from tenderline.core.facts import Payer
+from tenderline.core.ids import uuid7
+from tenderline.core.money import Money
 from tenderline.gateways.base import GatewayUnavailableError
 from tenderline.gateways.stripe import Stripe
-from tenderline.store import events, jobs
+from tenderline.store import events, jobs, refunds
 from tenderline.store.jobs import JobRunner
 from tenderline.worker import reactions
 
@@ -43,7 +45,8 @@ def services(pool):
 
 async def snapshot(pool):
     """What a second run must not change: rows of every table but the log of events."""
-    tables = ("person", "contact_point", "consent", "payment", "recovery_case", "attempt", "audit")
+    tables = ("person", "contact_point", "consent", "payment", "recovery_case", "attempt", "audit", "refund")
+    tables += ("unmatched_money",)
     return {
         table: await pool.fetchval(f"SELECT string_agg(t::text, E'\\n' ORDER BY t::text) FROM {table} t")
         for table in tables
@@ -59,6 +62,14 @@ async def event_of(kind, pool, debtor):
             return kind(**about, amount="$1")
         case kinds.PaymentStopped:
             return kind(**about, amount="$1", why="refunded")
+        case kinds.PaymentRefunded:
+            refund_id = uuid7()
+            async with pool.acquire() as connection:
+                await refunds.intend(
+                    connection, id=refund_id, payment_id=debtor.payment_id, gateway="stripe",
+                    money=Money(100, "USD"), reason="twice", asked_by="sue",
+                )  # fmt: skip
+            return kind(**about, amount="$1", refund_id=refund_id)
         case kinds.PayerContactMissing:
             return kind(**about, gateway="stripe", payer_reference="cus_1")
         case kinds.PaymentLookupWanted:

@@ -75,7 +75,7 @@ async def test_every_number_on_the_board_opens_exactly_its_rows(http, pool):
     await world.claim(pool, batch_max=2)
     await _dead(pool)
     found = tiles((await http.get("/")).text)
-    assert len(found) == 16
+    assert len(found) == 17
     assert found["cases", "open"][1] == 4
     assert found["attempts", "leased"][1] == 2
     assert found["attempts", "planned"][1] == 2

@@ -24,6 +24,8 @@ POINTS = {
     "lease_webhooks": ("tenderline.store.outgoing", "lease"),
     "post_webhook": ("tenderline.outgoing.sender", "Sender.post"),
     "record_webhook": ("tenderline.store.outgoing", "record"),
+    "carry_out": ("tenderline.payments.refunds", "carry_out"),
+    "refund": ("tenderline.gateways.stripe", "Stripe.refund"),
     "open_case": ("tenderline.recovery.cases", "on_payment_failed"),
 }
 

@@ -17,7 +17,7 @@ from tenderline.core.errors import InvalidInputError
 AMOUNT_MINOR_MAX = 10**12
 """Ten billion dollars. A larger debt is a bug or an attack; it is held for a person to look at."""
 
-_WRITTEN: Final = re.compile(r"[0-9]{1,11}(\.[0-9]+)?")
+_WRITTEN: Final = re.compile(r"[0-9]{1,13}(\.[0-9]+)?")
 
 
 class InvalidMoneyError(InvalidInputError):
