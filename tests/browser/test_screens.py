@@ -159,7 +159,7 @@ async def discard_path(desk: Desk) -> str:
 
 RHODE_ISLAND = "/rules?region=US-RI&purpose=telemarketing&channel=sms&kind=hours"
 PATHS = ["/", "/cases", "/cases?state=held", "/attempts", "/attempts?state=failed", "/inbox", "/dead-letters", "CASE",
-         "/review", "/outgoing", "/calls", "/lines", "/flows/welcome", RHODE_ISLAND]  # fmt: skip
+         "/review", "/outgoing", "/calls", "/lines", "/segments", "/flows/welcome", RHODE_ISLAND]  # fmt: skip
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
