@@ -77,7 +77,7 @@ def money(amount: Amount, currency: str | None, who: str) -> Money | None:
         minor = Decimal(str(amount)).scaleb(get_currency_precision(code))
         if not minor.is_finite() or minor != minor.to_integral_value() or abs(minor) > AMOUNT_MINOR_MAX:
             raise ArithmeticError
-    except (ArithmeticError, InvalidInputError):
+    except (ArithmeticError, ValueError, InvalidInputError):  # a number of thousands of digits is a ValueError
         raise LookupFailed(Failure.WRONG_SHAPE, f"{who} told an amount of money that is none.") from None
     return Money(int(minor), code)
 
