@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 import aiohttp
 import pytest
 
@@ -15,9 +17,9 @@ async def sandbox():
 
 
 async def token(http, url, secret="sandbox-crm-secret"):
-    login = aiohttp.BasicAuth("tenderline", secret)
+    login = base64.b64encode(f"tenderline:{secret}".encode()).decode()
     form = {"grant_type": "client_credentials"}
-    async with http.post(f"{url}/crm/oauth/token", data=form, auth=login) as answer:
+    async with http.post(f"{url}/crm/oauth/token", data=form, headers={"Authorization": f"Basic {login}"}) as answer:
         return answer.status, (await answer.json()).get("access_token")
 
 

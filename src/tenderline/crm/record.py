@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Annotated, Final
 
 import msgspec
+import phonenumbers
 from babel.numbers import get_currency_precision
 
 from tenderline.core.donor import NOTES_MAX, TAGS_MAX, TEXT_CHARACTERS_MAX, Donor, Given
@@ -159,8 +160,6 @@ def written(amount: Money) -> str:
 
 def spellings(number: str) -> tuple[str, ...]:
     """How people write a number (E.164) into a CRM that compares texts."""
-    import phonenumbers
-
     parsed = phonenumbers.parse(number)
     forms = phonenumbers.PhoneNumberFormat
     international = phonenumbers.format_number(parsed, forms.INTERNATIONAL)
