@@ -11,7 +11,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, OAuthFlow, OAuthFlows, SecurityScheme
 from litestar.types import ControllerRouterHandler, ExceptionHandlersMap
 
-from tenderline.api import calling, cases, contacts, dnc, errors, health, oauth, outgoing, telephony
+from tenderline.api import calling, cases, contacts, dnc, errors, health, oauth, outgoing, queues, telephony
 from tenderline.api.auth import TokenGate
 from tenderline.store.oauth import SCOPES
 
@@ -75,12 +75,30 @@ telephony_routes = Router(
     request_max_body_size=BODY_BYTES_MAX,
 )
 
+routing_routes = Router(
+    path="/",
+    route_handlers=queues.HANDLERS,
+    middleware=[TokenGate()],
+    tags=["Queues and agents"],
+    request_max_body_size=BODY_BYTES_MAX,
+)
+
 exception_handlers: ExceptionHandlersMap = {Exception: errors.problem_of}
 """For the whole application: whatever no other handler takes becomes a problem."""
 
 _api = Router(
     path="/",
-    route_handlers=[oauth.token, recovery, compliance, telephony_routes, webhooks, health.live, health.ready, openapi],
+    route_handlers=[
+        oauth.token,
+        recovery,
+        compliance,
+        telephony_routes,
+        routing_routes,
+        webhooks,
+        health.live,
+        health.ready,
+        openapi,
+    ],
     exception_handlers=exception_handlers,
 )
 

@@ -24,6 +24,7 @@ from tenderline.cli import (
     mail,
     node,
     processes,
+    queue,
     scan,
     settings,
     simulate,
@@ -70,6 +71,8 @@ app.add_typer(line.app, name="line")
 app.add_typer(calling.app, name="calling")
 app.add_typer(node.app, name="node")
 app.add_typer(telephone.app, name="telephone")
+app.add_typer(queue.app, name="queue")
+app.add_typer(queue.agents_app, name="agent")
 app.add_typer(webhooks.app, name="webhooks")
 
 
