@@ -6,6 +6,8 @@ import json
 
 from support import command, lines_up
 
+WIDE = "30:drop=Legacy_Gifts,join=general"
+
 
 async def run(url, folder, *words):
     return await command.run(*words, environment={"TENDERLINE_DATABASE_URL": url, "TENDERLINE_DATA_DIR": str(folder)})
