@@ -22,6 +22,7 @@ from tenderline.api import (
     oauth,
     outgoing,
     payments,
+    queues,
     secure_sessions,
     telephony,
 )
@@ -105,6 +106,14 @@ payment_routes = Router(
     request_max_body_size=BODY_BYTES_MAX,
 )
 
+routing_routes = Router(
+    path="/",
+    route_handlers=queues.HANDLERS,
+    middleware=[TokenGate()],
+    tags=["Queues and agents"],
+    request_max_body_size=BODY_BYTES_MAX,
+)
+
 exception_handlers: ExceptionHandlersMap = {Exception: errors.problem_of}
 """For the whole application: whatever no other handler takes becomes a problem."""
 
@@ -116,6 +125,7 @@ _api = Router(
         compliance,
         telephony_routes,
         payment_routes,
+        routing_routes,
         webhooks,
         health.live,
         health.ready,
