@@ -13,20 +13,35 @@ PORTS = range(30_000, 32_000, 4)
 
 # sipp names another media port for each call, four further, up to 10,000 further, and does not listen there: with very
 # many calls that must stay below the ports of others, who would get what the node sends.
+KEYS_SCENARIO = Path(__file__).parents[1] / "call" / "sixteen_keys.xml"
 CALLS_MANY = 200
 MANY_MEDIA_PORT = 10_000
 
 
-def sipp_command(scenario: Path, called: str, node_port: int, *, calls: int, rate: float) -> list[str]:
+def sipp_command(
+    scenario: Path, called: str, node_port: int, *, calls: int, rate: float, host: str = "127.0.0.1"
+) -> list[str]:
     """The words that place `calls` calls to `called`, `rate` of them a second, all held at once."""
     sip, media = random.sample([port for port in random.sample(PORTS, 50) if _is_free(port)], 2)
     if calls > CALLS_MANY:
         media = MANY_MEDIA_PORT
     return [
         *("sipp", "-sf", str(scenario), "-s", called, "-m", str(calls), "-l", str(calls), "-r", f"{rate:g}"),
-        *("-i", "127.0.0.1", "-p", str(sip), "-mi", "127.0.0.1", "-mp", str(media), "-nostdin"),
-        f"127.0.0.1:{node_port}",
+        *("-i", host, "-p", str(sip), "-mi", host, "-mp", str(media), "-nostdin"),
+        f"{host}:{node_port}",
     ]
+
+
+def pressing(keys: list[tuple[float, str]], caller: str) -> str:
+    """A scenario of a caller who waits so many seconds before each row of keys, and then until she is hung up."""
+    text = KEYS_SCENARIO.read_text("utf-8").replace("+12025550100", caller)
+    before, rest = text.split("  <pause", 1)
+    after = rest[rest.index("  <recv") :]
+    rows = [
+        f'  <pause milliseconds="{pause_s * 1_000:.0f}"/>\n  <nop><action><exec play_dtmf="{row}"/></action></nop>\n'
+        for pause_s, row in keys
+    ]
+    return "".join([before, *rows, after])
 
 
 def _is_free(port: int) -> bool:
@@ -35,7 +50,7 @@ def _is_free(port: int) -> bool:
         for offset in (0, 2):
             probe = probes.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
             try:
-                probe.bind(("127.0.0.1", port + offset))
+                probe.bind(("", port + offset))
             except OSError:
                 return False
     return True
