@@ -31,6 +31,8 @@ class Sizes:
     """Calls in one round of slow look-ups: no more than the node's pool has connections."""
     slow_s: float
     """How long every look-up takes."""
+    captures: int
+    """Cards that are keyed in at once."""
     starts: int
     """Starts of the command line in one repeat."""
 
@@ -57,6 +59,7 @@ FULL = Sizes(
     slow_rounds=2,
     slow_calls=20,
     slow_s=5.0,
+    captures=100,
     starts=5,
 )
 QUICK = Sizes(
@@ -76,5 +79,6 @@ QUICK = Sizes(
     slow_rounds=1,
     slow_calls=3,
     slow_s=0.5,
+    captures=3,
     starts=1,
 )

@@ -15,6 +15,7 @@ import signal
 import sys
 from typing import Any
 
+import structlog
 from pydantic import SecretStr
 
 from support import services
@@ -138,7 +139,7 @@ def _report(told: dict[str, Any]) -> None:
 
 
 def _watch(task: dict[str, Any]) -> None:
-    """A process between: it forks the one that may die, waits for its end, and tells it. Threads and forks do not mix."""
+    """A process between forks the one that may die, waits for its end, and tells it: threads do not suit forks."""
     if os.fork():
         return
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -152,6 +153,8 @@ def _watch(task: dict[str, Any]) -> None:
 def main() -> None:
     """See the module."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    # What is said belongs to the test alone.
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     for line in sys.stdin:
         _watch(json.loads(line))
 

@@ -21,6 +21,8 @@ ANYWHERE_LENGTH_MIN: Final = 6
 """Shorter values stand in every megabyte of bytes by chance: they are looked for as whole words, and in texts only."""
 _PREFIX_BYTES: Final = ANYWHERE_LENGTH_MIN
 _HASH_BITS: Final = 20
+_PACKED_DISTINCT_MIN: Final = 3
+"""Fewer different bytes are no sign of a number: 4242… packed is the letter B, eight times."""
 _GROUPS: Final = ((4, 4, 4, 4, 4), (4, 6, 5), (4, 6, 4))
 _WORDS: Final = (
     ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"),
@@ -146,7 +148,8 @@ def _every_way(line: int, value: str) -> list[_Written]:
         # Two digits a byte, from the left or from the right: pages of random bytes hold card numbers so by chance,
         # and never a certain one.
         for packed in (value + "f" * (len(value) % 2), "0" * (len(value) % 2) + value):
-            ways.setdefault(bytes.fromhex(packed), "packed BCD")
+            if len(set(bytes.fromhex(packed))) >= _PACKED_DISTINCT_MIN:
+                ways.setdefault(bytes.fromhex(packed), "packed BCD")
         for words in _WORDS:
             for between in (" ", ", ", "-"):
                 ways.setdefault(between.join(words[int(digit)] for digit in value).encode(), "words")
