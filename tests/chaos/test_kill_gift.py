@@ -219,7 +219,6 @@ async def fails_as_it_should(gift, run):
     try:
         await run()
     except (AssertionError, TimeoutError) as error:
-        print(gift, repr(error)[:300], flush=True)
         return f"{gift}: {error!r}"
     return None
 
@@ -267,7 +266,7 @@ async def test_a_worker_killed_at_any_step_forgets_no_money_and_takes_none_twice
                 role, point = step.split(":")
                 bodies = [body.decode() for body in gift.hooks()]
                 _, ended = await program.run(role, point, bodies=bodies)
-                if role == "read":
+                if role == "read" and bodies:  # of a decline the bank may not have told yet
                     assert ended == KILLED, f"ended with {ended}"
                 await gift.ends()
                 await asyncio.wait_for(over, 30)
