@@ -325,13 +325,14 @@ async def gifts(database_url, tmp_path, wire):
         "CAPTURE__TRIES_MAX": "2",
         "CAPTURE__ALLOWED_BRANDS": "visa,amex",
         "STRIPE__TIMEOUT_S": "30",
+        "VOICE__MEDIA_TIMEOUT_S": "300",  # sipp sends nothing between its keys
     }
+    async with db.open_pool(database_url, size_max=1) as pool, pool.acquire() as connection:
+        await lines.put_line(
+            connection, number=YEN_LINE, flow="donation", campaign="test", language="en", currency="JPY",
+            fund=None, record=False, by="test",
+        )  # fmt: skip
     async with gift_town.open_gift_town(database_url, tmp_path, host=wire.node_host, **settings) as made:
-        async with db.open_pool(database_url, size_max=1) as pool, pool.acquire() as connection:
-            await lines.put_line(
-                connection, number=YEN_LINE, flow="donation", campaign="test", language="en", currency="JPY",
-                fund=None, record=False, by="test",
-            )  # fmt: skip
         yield made
 
 

@@ -295,7 +295,7 @@ async def until_tried(gift, over):
 
 async def test_a_database_killed_at_any_step_charges_once_at_most(town):
     with processes.open_folder() as folder:
-        server = EmbeddedPostgres(folder, durable=False)
+        server = EmbeddedPostgres(folder)  # durable: what it has committed it keeps
         await asyncio.to_thread(server.start)
         try:
             await db.migrate(server.url)
