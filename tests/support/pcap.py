@@ -8,24 +8,26 @@ import time
 from pathlib import Path
 from typing import Any
 
-_RAW_IP = 101
+_ETHERNET, _RAW_IP = 1, 101
 
 
 class Capture:
     """A file that grows packet by packet."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, ethernet: bool = False) -> None:
+        """`ethernet`: with such headers, for programs that know no other."""
         self.path = path
+        self._before = bytes(12) + b"\x08\x00" if ethernet else b""
         self.packets = 0
         self._file = path.open("wb", buffering=0)
-        self._file.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65_535, _RAW_IP))
+        self._file.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65_535, _ETHERNET if ethernet else _RAW_IP))
 
     def add(self, source: tuple[str, int], target: tuple[str, int], data: bytes, *, at_s: float | None = None) -> None:
         """One datagram, when it came."""
         at_s = time.time() if at_s is None else at_s
         udp = struct.pack("!HHHH", source[1], target[1], 8 + len(data), 0) + data
         hosts = socket.inet_aton(source[0]) + socket.inet_aton(target[0])
-        packet = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(udp), 0, 0, 64, 17, 0) + hosts + udp
+        packet = self._before + struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(udp), 0, 0, 64, 17, 0) + hosts + udp
         self._file.write(struct.pack("<IIII", int(at_s), int(at_s % 1 * 1e6), len(packet), len(packet)) + packet)
         self.packets += 1
 

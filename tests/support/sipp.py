@@ -13,7 +13,6 @@ PORTS = range(30_000, 32_000, 4)
 
 # sipp names another media port for each call, four further, up to 10,000 further, and does not listen there: with very
 # many calls that must stay below the ports of others, who would get what the node sends.
-KEYS_SCENARIO = Path(__file__).parents[1] / "call" / "sixteen_keys.xml"
 CALLS_MANY = 200
 MANY_MEDIA_PORT = 10_000
 
@@ -30,18 +29,6 @@ def sipp_command(
         *("-i", host, "-p", str(sip), "-mi", host, "-mp", str(media), "-nostdin"),
         f"{host}:{node_port}",
     ]
-
-
-def pressing(keys: list[tuple[float, str]], caller: str) -> str:
-    """A scenario of a caller who waits so many seconds before each row of keys, and then until she is hung up."""
-    text = KEYS_SCENARIO.read_text("utf-8").replace("+12025550100", caller)
-    before, rest = text.split("  <pause", 1)
-    after = rest[rest.index("  <recv") :]
-    rows = [
-        f'  <pause milliseconds="{pause_s * 1_000:.0f}"/>\n  <nop><action><exec play_dtmf="{row}"/></action></nop>\n'
-        for pause_s, row in keys
-    ]
-    return "".join([before, *rows, after])
 
 
 def _is_free(port: int) -> bool:
