@@ -70,7 +70,8 @@ def _hashes(data: bytes) -> NDArray[np.uint32]:
     double = single[:-1] | single[1:] << np.uint32(8)
     head = double[:-4] | double[2:-2] << np.uint32(16)
     mixed = head * np.uint32(0x9E3779B1) ^ double[4:] * np.uint32(0x85EBCA77)
-    return mixed >> np.uint32(32 - _HASH_BITS)
+    found: NDArray[np.uint32] = mixed >> np.uint32(32 - _HASH_BITS)
+    return found
 
 
 class Canaries:
