@@ -1,6 +1,6 @@
 """Whatever callers do on the donation line, all of them at once: the right cards are charged, once, and nothing stays.
 
-The product runs as processes of its own. The callers are telephones of ours, sipp and baresip; each case is what one
+The product runs as processes of its own. The callers are telephones of ours and baresip; each case is what one
 caller does and hears. What must hold for all of them is looked at in the end.
 """
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from support import baresip, gift_town, sipp, sipp_keys
+from support import baresip, gift_town
 from support.baresip import Baresip
 from support.gift_town import DECLINED, LINE, NOTHING, THANKS
 from tenderline.flows import card_words
@@ -178,6 +178,20 @@ async def bursts_of_keys_and_keys_after_a_fields_end_answer_nothing(phone):
     await phone.hears(THANKS)
 
 
+@ends_with(PAID, "completed")
+async def an_amex_with_four_digits(phone):
+    await phone.gives()
+    await finishes(phone, AMEX, "1234")
+
+
+@ends_with(["declined", "taken"], "completed")
+async def a_decline_and_another_card(phone):
+    await phone.gives()
+    await phone.keys_card(REFUSED)
+    await phone.hears(DECLINED)
+    await finishes(phone)
+
+
 @ends_with(["declined"] * 3, "declined")
 async def three_declines_are_enough(phone):
     await phone.gives()
@@ -249,37 +263,6 @@ hangs_up_at("the_thanks", THANKS, PAID, "completed")
 
 
 # --- Other telephones ------------------------------------------------------------------------------------------------
-
-
-async def by_sipp(gifts, folder, number, keys):
-    """sipp cannot listen: it waits before each row of keys for as long as the question may last."""
-    scenario = folder / f"sipp{number}.xml"
-    scenario.write_text(sipp_keys.pressing(keys, f"+1202555{number:04d}", folder / f"sipp{number}.pcap"))
-    process = await asyncio.create_subprocess_exec(
-        *sipp.sipp_command(scenario, LINE, gifts.sip_port, calls=1, rate=1, host=gifts.host),
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.DEVNULL,
-        cwd="/tmp",
-    )
-    assert await asyncio.wait_for(process.wait(), ALL_S) == 0
-
-
-def rows(number, code):
-    """A card, field by field."""
-    return [(9.0, f"{number}#"), (6.0, "1"), (5.0, "1230"), (6.0, "1"), (5.0, code), (5.0, code)]
-
-
-START = [(3.0, "1"), (6.0, "25#"), (18.0, "1")]
-
-
-async def an_amex_with_four_digits_by_sipp(gifts, folder, number):
-    await by_sipp(gifts, folder, number, [*START, *rows(AMEX, "1234")])
-
-
-async def a_decline_and_another_card_by_sipp(gifts, folder, number):
-    again = rows(GOOD, "123")
-    again[0] = (25.0, again[0][1])
-    await by_sipp(gifts, folder, number, [*START, *rows(REFUSED, "123"), *again])
 
 
 async def a_gift_by_baresip(gifts, folder, number, wire):
@@ -376,11 +359,6 @@ async def test_whatever_callers_do_all_at_once_the_right_cards_are_charged_once_
 ):
     expected = {number: (name, *CASES[name][1:]) for number, name in enumerate(CASES, 1)}
     work = {name: one_call(gifts, number, CASES[name][0]) for number, (name, *_) in expected.items()}
-    for number, (case, charges) in enumerate(
-        ((an_amex_with_four_digits_by_sipp, PAID), (a_decline_and_another_card_by_sipp, ["declined", "taken"])), 200
-    ):
-        work[case.__name__] = case(gifts, tmp_path, number)
-        expected[number] = (case.__name__, charges, "completed")
     work["a_gift_by_baresip"] = a_gift_by_baresip(gifts, tmp_path, 300, wire)
     expected[300] = ("a_gift_by_baresip", PAID, "completed")
     async with asyncio.timeout(ALL_S):
