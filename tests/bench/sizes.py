@@ -34,6 +34,8 @@ class Sizes:
     """Calls in one round of slow look-ups: no more than the node's pool has connections."""
     slow_s: float
     """How long every look-up takes."""
+    captures: int
+    """Cards that are keyed in at once."""
     starts: int
     """Starts of the command line in one repeat."""
     agents: int
@@ -66,6 +68,7 @@ FULL = Sizes(
     slow_rounds=2,
     slow_calls=20,
     slow_s=5.0,
+    captures=100,
     starts=5,
     agents=1_000,
     callers_in_line=500,
@@ -90,6 +93,7 @@ QUICK = Sizes(
     slow_rounds=1,
     slow_calls=3,
     slow_s=0.5,
+    captures=3,
     starts=1,
     agents=20,
     callers_in_line=30,

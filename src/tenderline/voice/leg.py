@@ -250,16 +250,16 @@ class Leg:
         read = packet.read(data)
         if read is None:
             return
+        # Whatever comes, somebody is there: a telephone that is silent sends comfort noise of another type, or only keys.
+        self._lock(source)
         if read.payload_type == media.events_type:
             self.key_packets += 1
-            self._lock(source)
             pressed = self._events.read(read.timestamp, read.payload)
             if pressed is not None:
                 self._press(pressed)
             return
         if read.payload_type != media.payload_type:
             return
-        self._lock(source)
         if self._reception.arrived(read):
             self._events.forget()
         self._playout.write(read.ssrc, read.timestamp, read.payload)

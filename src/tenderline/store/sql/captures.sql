@@ -93,5 +93,6 @@ LEFT JOIN LATERAL (
 ) c ON true
 LEFT JOIN payment y ON y.gateway = s.gateway AND y.transaction_id = coalesce(s.link_transaction_id, c.transaction_id)
 WHERE $1::uuid IS NULL OR s.conversation_id = $1
-ORDER BY (s.state = 'charged' AND y.transaction_status IS DISTINCT FROM 'COMPLETED') DESC, s.started_at DESC
+ORDER BY (s.state = 'charged' AND y.transaction_status IS DISTINCT FROM 'COMPLETED')
+    OR (s.state = 'open' AND coalesce(c.state IN ('intended', 'unknown'), false)) DESC, s.started_at DESC
 LIMIT $2
