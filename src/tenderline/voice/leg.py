@@ -250,7 +250,7 @@ class Leg:
         read = packet.read(data)
         if read is None:
             return
-        # Whatever comes, somebody is there: a telephone that is silent sends comfort noise of another type, or only keys.
+        # Whatever comes, somebody is there: a silent telephone sends comfort noise of another type, or only keys.
         self._lock(source)
         if read.payload_type == media.events_type:
             self.key_packets += 1
