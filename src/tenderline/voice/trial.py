@@ -26,6 +26,7 @@ from tenderline.flows.call import (
     ChargeResult,
     Identified,
     PaymentBegun,
+    PaymentHandedOver,
     PaymentTerms,
     Proof,
     Settlement,
@@ -164,6 +165,10 @@ class _Stage:
     async def begin_payment(self, call: Call, amount: Money, *, text_announced: bool) -> PaymentBegun | None:
         del call, text_announced
         return PaymentBegun("trial", "12345678") if self._note(f"take {amount.format()}") else None
+
+    async def hand_over_payment(self, call: Call, amount: Money, *, text_announced: bool) -> PaymentHandedOver | None:
+        del call, amount, text_announced
+        return None  # there is no provider here
 
     async def charge(self, payment_id: str, card: CardKeyed) -> ChargeResult:
         del payment_id
