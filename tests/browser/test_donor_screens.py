@@ -14,11 +14,9 @@ from playwright.async_api import expect
 
 from support import edge, screens, services
 from support.screens import NOTE_VIOLATIONS, Watched, require_readable
-from tenderline.config import CrmRestSettings
 from tenderline.core.donor import Donor, Given
 from tenderline.core.ids import uuid7
 from tenderline.core.money import Money
-from tenderline.crm.rest import Rest
 from tenderline.store import conversations, donors, voice_nodes
 from tenderline_sandbox.crm import PATH, DonorCrm
 from tenderline_sandbox.settings import SandboxSettings
@@ -53,11 +51,14 @@ async def test_a_donor_is_seen_on_the_call_and_rules_are_tried_and_put_in_force(
         app.add_routes(DonorCrm(SandboxSettings()).routes())
         town = await stack.enter_async_context(TestServer(app))
         port = edge.free_port()
-        made = services.make(pool, public_url=f"http://127.0.0.1:{port}", crm__kind="rest")
-        settings = CrmRestSettings(
-            url=f"http://127.0.0.1:{town.port}{PATH}", client_id="tenderline", client_secret="sandbox-crm-secret"
+        made = services.make(
+            pool,
+            public_url=f"http://127.0.0.1:{port}",
+            crm__kind="rest",
+            crm_rest__url=f"http://127.0.0.1:{town.port}{PATH}",
+            crm_rest__client_id="tenderline",
+            crm_rest__client_secret="sandbox-crm-secret",
         )
-        object.__setattr__(made, "crm", Rest(settings, currency="USD", region="US"))
         stack.push_async_callback(made.crm.close)
         base, _ = await stack.enter_async_context(edge.server(made, port=port))
         call, email = await a_call_of_a_donor(pool), await edge.make_user(pool, role="admin")
