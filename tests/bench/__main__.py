@@ -20,6 +20,7 @@ from tests.bench import (
     bridged,
     browsers,
     captures,
+    confirmed,
     decide,
     gate,
     greeting,
@@ -51,6 +52,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "greeting": greeting.run,
     "routing": routing.run,
     "captures": captures.run,
+    "confirmed": confirmed.run,
 }
 
 

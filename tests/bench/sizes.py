@@ -35,6 +35,7 @@ class Sizes:
     slow_s: float
     """How long every look-up takes."""
     captures: int
+    confirmed: int
     """Cards that are keyed in at once."""
     starts: int
     """Starts of the command line in one repeat."""
@@ -69,6 +70,7 @@ FULL = Sizes(
     slow_calls=20,
     slow_s=5.0,
     captures=100,
+    confirmed=40,
     starts=5,
     agents=1_000,
     callers_in_line=500,
@@ -94,6 +96,7 @@ QUICK = Sizes(
     slow_calls=3,
     slow_s=0.5,
     captures=3,
+    confirmed=2,
     starts=1,
     agents=20,
     callers_in_line=30,
