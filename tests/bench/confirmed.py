@@ -31,7 +31,8 @@ HOW = (
 )
 _CHARGED = """
 WITH s AS (
-    INSERT INTO capture_session (id, person_id, conversation_id, mode, gateway, amount_minor, currency, reference, state)
+    INSERT INTO capture_session
+        (id, person_id, conversation_id, mode, gateway, amount_minor, currency, reference, state)
     VALUES ($1, $2, $1, 'automated', 'stripe', 2500, 'USD', $3, 'charged')
 )
 INSERT INTO charge (id, session_id, gateway, transaction_id, token, brand, last_four, state)
