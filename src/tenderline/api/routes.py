@@ -22,6 +22,7 @@ from tenderline.api import (
     oauth,
     outgoing,
     payments,
+    live_calls,
     secure_sessions,
     telephony,
 )
@@ -91,6 +92,9 @@ telephony_routes = Router(
         secure_sessions.get_session,
         secure_sessions.cancel,
         secure_sessions.restart,
+        live_calls.replace,
+        live_calls.consult,
+        live_calls.change,
     ],
     middleware=[TokenGate()],
     tags=["Telephony"],

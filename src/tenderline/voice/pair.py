@@ -188,7 +188,10 @@ class Pair:
                 await self._transfer(order)
             case "escalate":
                 await self._escalate(order)
-            case "hold" | "retrieve" | "secure_payment" | "consult" if self._consulted is not None:
+            case "retrieve" if self._consulted is not None:
+                await self._end_consultation()
+                order.answer({"held": False})
+            case "hold" | "secure_payment" | "consult" if self._consulted is not None:
                 raise NotNowError("Somebody is being consulted; bring the caller back first, or hand her over.")
             case "consult":
                 await self._consult(order)
