@@ -107,7 +107,7 @@ class World:
             return "nobody"
         self.lines.append(queue)
         try:
-            await asyncio.sleep(0)
+            await turn(4)
             if entered is not None:
                 entered()
             while True:
@@ -120,7 +120,7 @@ class World:
             self.lines.remove(queue)
 
     async def agent(self, agent_id, *, reserved=None, **_):
-        await asyncio.sleep(0)
+        await turn(4)
         if NAMES[agent_id] in self.busy:
             return "not_free"
         if reserved is not None:

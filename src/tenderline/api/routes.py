@@ -19,10 +19,10 @@ from tenderline.api import (
     donors,
     errors,
     health,
+    live_calls,
     oauth,
     outgoing,
     payments,
-    live_calls,
     secure_sessions,
     telephony,
 )

@@ -324,9 +324,7 @@ class PhoneCall:
         """Both hear each other until one of them hangs up, or the caller is handed on, and so forth; raises when the
         caller hung up. `other` is let go. Holding and a payment that the agent starts are parts of their own."""
         reach = Reach(self._switch, self._conversation_id, self._caller, wish)
-        succession = Succession(
-            self.party, self._scribe, self.orders, self._take_payment, self._wiring, reach, queue
-        )
+        succession = Succession(self.party, self._scribe, self.orders, self._take_payment, self._wiring, reach, queue)
         return await succession.to_the_end(other)
 
     def _distressed(self, detail: Detail, by: str) -> Detail:

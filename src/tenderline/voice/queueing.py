@@ -121,6 +121,7 @@ class Queueing:
             )
 
         await self._until_back(self.registered)
+
         def undo(late: InLine | None) -> None:
             if late is not None:
                 self.settle(late.id, "abandoned")

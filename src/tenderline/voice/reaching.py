@@ -166,5 +166,3 @@ class Reach:
         begun()
         party = await self._switch.reach(number, ring_s=RING_S, caller=self._caller)
         return party if isinstance(party, str) else Other(party, "external", number, party.close)
-
-
