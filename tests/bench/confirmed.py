@@ -26,8 +26,8 @@ CONFIRMED_MS_MAX = 1_000.0
 HOW = (
     "`serve.run_everything` (one API process, one worker, durable PostgreSQL). {calls} callers, one after the other,"
     " wait for the bank's word as the step `await_settlement` does; the signed webhook is posted at some moment of"
-    " the wait. Measured from the first byte of the webhook to the end of the wait, in one clock; the sentence that follows"
-    " is a clip that is ready."
+    " the wait. Measured from the first byte of the webhook to the end of the wait, in one clock; the sentence that"
+    " follows is a clip that is ready."
 )
 _CHARGED = """
 WITH s AS (
