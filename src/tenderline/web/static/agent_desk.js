@@ -35,9 +35,11 @@ async function why(answer) {
 async function post(form, submitter) {
   const body = new URLSearchParams(new FormData(form, submitter));
   toast.textContent = "";
+  form.dataset.busy = "yes";
   const answer = await fetch(form.getAttribute("action"), {
     method: "POST", body, redirect: "manual", headers: { Accept: "text/html" },
   }).catch(() => null);
+  delete form.dataset.busy;
   const done = answer?.type === "opaqueredirect" || answer?.ok;
   if (!answer) toast.textContent = "The server cannot be reached. Nothing was changed; try again.";
   else if (answer.status === 401) location.reload();
@@ -57,8 +59,7 @@ region.addEventListener("submit", (event) => {
   const form = event.target;
   event.preventDefault();
   if (form.dataset.busy) return;  // twice pressed is once asked
-  form.dataset.busy = "yes";
-  post(form, event.submitter).finally(() => { delete form.dataset.busy; });
+  post(form, event.submitter);
 });
 
 document.addEventListener("keydown", (event) => {
