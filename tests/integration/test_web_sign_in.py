@@ -29,7 +29,12 @@ LINES = ["/lines", "/lines/remove", "/lines/calling", "/segments", "/segments/tr
 TOLD = ["/outgoing/replay", *(f"/outgoing/{{endpoint}}/{step}" for step in ("replay", "disable", "enable"))]
 SECURE = ["/calls/{call}/secure", "/calls/{call}/secure/{session}/cancel", "/calls/{call}/secure/{session}/restart"]
 MONEY = ["/payments/{payment}/refund", "/payments/unmatched/{row}/settle"]
-DESK = ["/sign-out", "/session/active", "/do-not-contact/import"]
+DESK = [
+    *(f"/desk/{step}" for step in ("state", "order", "ending")),
+    "/sign-out",
+    "/session/active",
+    "/do-not-contact/import",
+]
 POST_ROUTES = [*DESK, *LINES, *TOLD, *ACTING, *RULES, *REVIEW, *MONEY, *SECURE]
 PLACES = {
     "{case}": "{case_id:uuid}", "{webhook}": "{inbox_id:int}", "{rule}": "{rule_id:str}",

@@ -208,7 +208,7 @@ async def _call(connection: Connection, desk: Desk, call_id: UUID, started_at: d
         waited_s=_waited_s(desk),
         is_priority=bool(desk.overflowed),
         returned=bool(desk.returned),
-        tier=words.reason(desk.tier or ""),
+        tier=_tier(desk, donor),
         skills=", ".join(words.reason(one) for one in desk.skills or ()),
         segment=desk.segment or "",
         recording=recording(desk, panel),
@@ -231,6 +231,13 @@ async def _call(connection: Connection, desk: Desk, call_id: UUID, started_at: d
 async def _name(connection: Connection, person_id: UUID | None) -> str | None:
     found = await people.find(connection, person_id) if person_id is not None else None
     return found.name if found else None
+
+
+def _tier(desk: Desk, donor: DonorView | None) -> str:
+    """The CRM's tier; else that of the queue, unless it only says the segment again."""
+    told = next((one.text for one in donor.facts if one.name == "Tier"), None) if donor else None
+    is_news = desk.tier is not None and (donor is None or donor.segment != desk.tier)
+    return told or (words.reason(desk.tier or "") if is_news else "")
 
 
 def _line(desk: Desk) -> str:
