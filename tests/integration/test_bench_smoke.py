@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT_S = 240.0
-NAMES = {"inbox", "gate", "spike", "decide", "verify", "start", "voice", "bridged", "greeting"}
+NAMES = {"inbox", "gate", "spike", "decide", "verify", "start", "voice", "bridged", "greeting", "desks"}
 
 
 @pytest.fixture(scope="module")
