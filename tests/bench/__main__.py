@@ -22,6 +22,7 @@ from tests.bench import (
     captures,
     confirmed,
     decide,
+    desks,
     gate,
     greeting,
     inbox,
@@ -53,6 +54,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "routing": routing.run,
     "captures": captures.run,
     "confirmed": confirmed.run,
+    "desks": desks.run,
 }
 
 

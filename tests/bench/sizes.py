@@ -35,8 +35,11 @@ class Sizes:
     slow_s: float
     """How long every look-up takes."""
     captures: int
-    confirmed: int
     """Cards that are keyed in at once."""
+    confirmed: int
+    desks: int
+    """Agents' desks that are open at once."""
+    desk_events: int
     starts: int
     """Starts of the command line in one repeat."""
     agents: int
@@ -71,6 +74,8 @@ FULL = Sizes(
     slow_s=5.0,
     captures=100,
     confirmed=40,
+    desks=100,
+    desk_events=300,
     starts=5,
     agents=1_000,
     callers_in_line=500,
@@ -97,6 +102,8 @@ QUICK = Sizes(
     slow_s=0.5,
     captures=3,
     confirmed=2,
+    desks=3,
+    desk_events=5,
     starts=1,
     agents=20,
     callers_in_line=30,

@@ -31,7 +31,8 @@ PHONE = ["/phone/sessions", *(f"/phone/sessions/{{session}}/{one}" for one in ("
 SECURE = ["/calls/{call}/secure", "/calls/{call}/secure/{session}/cancel", "/calls/{call}/secure/{session}/restart"]
 MONEY = ["/payments/{payment}/refund", "/payments/unmatched/{row}/settle"]
 DESK = ["/sign-out", "/session/active", "/do-not-contact/import"]
-POST_ROUTES = [*DESK, *LINES, *TOLD, *ACTING, *RULES, *REVIEW, *MONEY, *SECURE, *PHONE]
+ENDING = [f"/desk/{step}" for step in ("state", "order", "ending")]
+POST_ROUTES = [*DESK, *ENDING, *LINES, *TOLD, *ACTING, *RULES, *REVIEW, *MONEY, *SECURE, *PHONE]
 PLACES = {
     "{case}": "{case_id:uuid}", "{webhook}": "{inbox_id:int}", "{rule}": "{rule_id:str}",
     "{person}": "{person_id:uuid}", "{endpoint}": "{endpoint_id:uuid}", "{call}": "{call_id:uuid}",
