@@ -18,7 +18,7 @@ from tenderline.desk.endings import read_instant
 from tenderline.store import agents, audit, desks, events, live_commands, presence
 from tenderline.store.presence import Said
 from tenderline.store.users import Permission
-from tenderline.web import endings, stream
+from tenderline.web import endings, phone, stream
 from tenderline.web.pages import HTML, page, render, services_of
 from tenderline.web.sign_in import BACKGROUND, PERMISSION, SESSION_COOKIE, field, live_session, session_of, shell
 
@@ -73,12 +73,14 @@ async def _live(request: AnyRequest) -> str:
     )
 
 
-# The telephone in the browser (`web/phone.py`) joins here: `**phone.panel_values(request)` among the values, and the
-# headers `phone.MICROPHONE`; the page then shows `phone_panel.html` and loads its script.
 @get(PATH, include_in_schema=False, opt=_OPT)
 async def show_desk(request: AnyRequest) -> Response[str]:
-    """The whole page."""
-    return page("desk_agent.html", live=await _live(request), **shell(request))
+    """The whole page, with the telephone of whoever may have one in the browser."""
+    live = await _live(request)
+    if not session_of(request).user.may(Permission.TELEPHONE):
+        return page("desk_agent.html", live=live, **shell(request))
+    values = phone.panel_values(request)
+    return page("desk_agent.html", headers=phone.MICROPHONE, live=live, **values, **shell(request))
 
 
 @get(f"{PATH}/live", include_in_schema=False, opt={**_OPT, BACKGROUND: True})
