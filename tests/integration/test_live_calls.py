@@ -70,14 +70,14 @@ async def test_an_agents_part_is_changed(http, header, live, orders, body, kind,
 async def test_what_cannot_be_is_refused_with_the_reason(http, header, live, orders, pool):
     replace, part = path(live, live.agent, "/replace"), path(live, live.agent)
     for method, url, body, status in (
-        ("POST", replace, {}, 400),
-        ("POST", replace, {"queueId": "a", "address": "+12025550123"}, 400),
+        ("POST", replace, {}, 422),
+        ("POST", replace, {"queueId": "a", "address": "+12025550123"}, 422),
         ("POST", replace, {"address": "sip:somebody@example.org"}, 400),
         ("POST", replace, {"address": "12025550123"}, 400),
         ("POST", path(live, uuid4(), "/replace"), {"queueId": "a"}, 404),
         ("POST", path(live, live.caller, "/replace"), {"queueId": "a"}, 409),
-        ("PATCH", part, {}, 400),
-        ("PATCH", part, {"held": True, "state": "disconnected"}, 400),
+        ("PATCH", part, {}, 422),
+        ("PATCH", part, {"held": True, "state": "disconnected"}, 422),
         ("PATCH", part, {"state": "connected"}, 400),
     ):
         told = await http.request(method, url, json=body, headers=header)

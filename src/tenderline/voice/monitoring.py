@@ -17,7 +17,7 @@ from tenderline.core.ids import uuid7
 from tenderline.store import audit
 from tenderline.store.conversations import Purpose
 from tenderline.voice.mixing import Mode, Wiring
-from tenderline.voice.orders import Detail, Orders
+from tenderline.voice.orders import ASKED_BY, Detail, Orders
 from tenderline.voice.secure_payment import Entry
 from tenderline.voice.switch import AgentOnCall, Switch, Talker
 
@@ -89,7 +89,8 @@ class Monitoring:
         """They are carried out at once, whatever the call is doing."""
         orders.at_once.update(monitor=self._begin, monitor_stop=self._stop)
 
-    def _begin(self, detail: Detail, by: str) -> Detail:
+    def _begin(self, detail: Detail) -> Detail:
+        by = str(detail.get(ASKED_BY, ""))
         agent_id = _agent_of(detail)
         mode: Mode | None = next((one for one in get_args(Mode) if one == detail.get("mode", "listen")), None)
         if mode is None:
@@ -107,8 +108,7 @@ class Monitoring:
                 self._audit("monitor_mode", known)
         return {"monitoring": mode, "ringing": known.party is None}
 
-    def _stop(self, detail: Detail, by: str) -> Detail:
-        del by
+    def _stop(self, detail: Detail) -> Detail:
         monitor = self._monitors.get(_agent_of(detail))
         if monitor is None:
             raise NotMonitoringError()

@@ -12,8 +12,9 @@ from tenderline.core.errors import InvalidInputError, TenderlineError
 WAITING_MAX: Final = 4
 
 Detail = Mapping[str, Any]
-AtOnce = Callable[[Detail, str], Detail]
-"""What is asked, and who asks."""
+AtOnce = Callable[[Detail], Detail]
+ASKED_BY: Final = "asked_by"
+"""In what is asked at once: who asks."""
 
 
 class NotNowError(TenderlineError):
@@ -71,7 +72,7 @@ class Orders:
         """The answer. Raises what speaks against it: `NotNowError`, `UnknownOrderError`, and others."""
         done = self.at_once.get(kind)
         if done is not None:
-            return done(detail, by)
+            return done({**detail, ASKED_BY: by} if by else detail)
         if not self._is_open or self._waiting.full():
             raise NotNowError()
         order = Order(kind, detail, asyncio.get_running_loop().create_future(), by)

@@ -23,7 +23,7 @@ from tenderline.voice.card_entry import Attended, Cards, framed
 from tenderline.voice.in_line import InLine
 from tenderline.voice.mixing import Wiring
 from tenderline.voice.monitoring import Monitoring
-from tenderline.voice.orders import Detail, Order, Orders
+from tenderline.voice.orders import ASKED_BY, Detail, Order, Orders
 from tenderline.voice.packet import PCMU
 from tenderline.voice.pair import Pair
 from tenderline.voice.party import Party
@@ -328,11 +328,10 @@ class PhoneCall:
         succession = Succession(self.party, self._scribe, self.orders, self._take_payment, self._wiring, reach, queue)
         return await succession.to_the_end(other)
 
-    def _distressed(self, detail: Detail, by: str) -> Detail:
+    def _distressed(self, detail: Detail) -> Detail:
         """At once: a payment under way ends, unless its card is taken, and none begins any more on this call."""
-        del detail
         self._variables["distress"] = True
-        log.warning("distress", conversation=str(self._conversation_id), by=by)
+        log.warning("distress", conversation=str(self._conversation_id), by=str(detail.get(ASKED_BY, "")))
         if self._attended is not None:
             self._attended.distressed()
         elif self._room is not None:

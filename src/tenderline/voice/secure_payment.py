@@ -95,8 +95,8 @@ async def take(order: Order, pair: Pair, means: Means) -> None:
     means.attend(attended)
     running = asyncio.ensure_future(_run(wanted, means))
     pair.orders.at_once.update(
-        secure_cancel=lambda _, __: _cancel(attended, running),
-        secure_restart=lambda detail, _: _restart(attended, detail),
+        secure_cancel=lambda _: _cancel(attended, running),
+        secure_restart=lambda detail: _restart(attended, detail),
     )
     attended.stop = lambda: _cancel(attended, running)
     order.answer({"state": "PENDING"})
