@@ -72,7 +72,8 @@ async def test_everything_an_agent_has_to_know_is_on_one_page_and_stays_when_it_
     assert "★ Priority" in first
     await desk_call.know(pool, live)
     text = await shown(http)
-    for told in ("Maud Lindqvist", "+1 202-555-0100", "Gold", "$7,500.00", "$250.00", "Waited</dt><dd>1:", "Legacy Gifts",
+    for told in ("Maud Lindqvist", "+1 202-555-0100", "Gold", "$7,500.00",
+                 "$250.00", "Waited</dt><dd>1:", "Legacy Gifts",
                  "High Value Donor", "Prefers letters.", "greeting", "for Wells", "On a call", "Recording",
                  "Thank you, Maud Lindqvist.", "Local time"):  # fmt: skip
         assert told.casefold() in text.casefold(), told
@@ -89,6 +90,8 @@ async def test_while_it_rings_she_sees_who_calls_and_without_a_call_what_to_do(h
     assert "Maud Lindqvist" in text
     assert "★ Priority" not in text
     assert 'id="actions"' not in text, "nothing can be asked of a call that nobody has answered"
+    assert 'id="endings"' not in text
+    assert (await end(http, live, "settled")).status_code == 409
 
 
 async def test_the_recording_is_said_to_be_silent_while_a_card_is_keyed_in(http, pool, live):
