@@ -216,7 +216,7 @@ async def _call(connection: Connection, desk: Desk, call_id: UUID, started_at: d
         segment=desk.segment or "",
         recording=recording(desk, panel),
         is_held=desk.segment == "hold",
-        is_consulting=is_talking and desk.consulting == "consult",
+        is_consulting=is_talking and desk.is_consulting,
         donor=donor,
         steps=tuple((await conversations.steps(connection, call_id))[-STEPS_SHOWN:]),
         past=tuple(_past(one) for one in await desks.past(connection, desk.person_id, desk.number, call_id)),
