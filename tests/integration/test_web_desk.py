@@ -72,8 +72,8 @@ async def test_everything_an_agent_has_to_know_is_on_one_page_and_stays_when_it_
     assert "★ Priority" in first
     await desk_call.know(pool, live)
     text = await shown(http)
-    for told in ("Maud Lindqvist", "+1 202-555-0100", "Gold", "$7,500.00", "$250.00", "Waited</dt><dd>1:",
-                 "Legacy Gifts",
+    for told in ("Maud Lindqvist", "+1 202-555-0100", "Gold", "$7,500.00",
+                 "$250.00", "Waited</dt><dd>1:", "Legacy Gifts",
                  "High Value Donor", "Prefers letters.", "greeting", "for Wells", "On a call", "Recording",
                  "Thank you, Maud Lindqvist.", "Local time"):  # fmt: skip
         assert told.casefold() in text.casefold(), told
@@ -90,6 +90,8 @@ async def test_while_it_rings_she_sees_who_calls_and_without_a_call_what_to_do(h
     assert "Maud Lindqvist" in text
     assert "★ Priority" not in text
     assert 'id="actions"' not in text, "nothing can be asked of a call that nobody has answered"
+    assert 'id="endings"' not in text
+    assert (await end(http, live, "settled")).status_code == 409
 
 
 async def test_the_recording_is_said_to_be_silent_while_a_card_is_keyed_in(http, pool, live):
@@ -156,7 +158,14 @@ async def test_what_the_node_does_and_refuses_is_said_in_its_own_words(http, poo
     assert order.detail == {"to": "+12025550111"}
     order.answered.set_result({})
     assert (await asked).status_code == 303
+    await pool.execute(
+        "INSERT INTO segment (conversation_id, ordinal, kind, started_at) VALUES ($1, 2, 'hold', now())", live.call
+    )
     assert "Back to the caller" in await shown(http), "a consultation that was begun shows how it goes on"
+    await pool.execute(
+        "INSERT INTO segment (conversation_id, ordinal, kind, started_at) VALUES ($1, 3, 'agent', now())", live.call
+    )
+    assert "Back to the caller" not in await shown(http), "and ends by itself when nobody answers there"
     actions = await pool.fetch("SELECT action FROM audit WHERE action LIKE 'call_%' ORDER BY number")
     assert [row["action"] for row in actions] == ["call_hold", "call_transfer", "call_consult"]
 
@@ -220,8 +229,8 @@ async def test_keeping_an_end_ends_her_time_to_write_it_up_and_twice_is_once(htt
     await desk_call.hang_up(pool, live)
     assert await state_of(pool, live) == "wrap_up"
     assert "Keep and finish" in await shown(http)
-    for _ in range(2):
-        assert (await end(http, live, "settled", note="Thanked her.")).status_code == 303
+    for note in ("Thanked her.", "Thanked her.", ""):
+        assert (await end(http, live, "settled", note=note)).status_code == 303
     assert await state_of(pool, live) == "available"
     assert await pool.fetchval("SELECT count(*) FROM event WHERE kind = 'CallDisposed'") == 1
     assert await pool.fetchval("SELECT count(*) FROM audit WHERE action = 'call_disposed'") == 1

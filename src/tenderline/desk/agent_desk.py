@@ -89,6 +89,8 @@ class CallPart:
     is_live: bool
     is_talking: bool
     is_hers: bool
+    can_end: bool
+    """Somebody talked: it can be said how it ended."""
     direction: str
     name: str
     number: str
@@ -197,6 +199,7 @@ async def _call(connection: Connection, desk: Desk, call_id: UUID, started_at: d
         is_live=desk.ended_at is None,
         is_talking=is_talking,
         is_hers=desk.is_hers,
+        can_end=desk.state not in ("reserved", "ringing"),
         direction=desk.direction or "inbound",
         name=words.short_name(name) if name else "Unknown donor",
         number=spoken(desk.number),
@@ -213,7 +216,7 @@ async def _call(connection: Connection, desk: Desk, call_id: UUID, started_at: d
         segment=desk.segment or "",
         recording=recording(desk, panel),
         is_held=desk.segment == "hold",
-        is_consulting=is_talking and desk.consulting == "consult",
+        is_consulting=is_talking and desk.is_consulting,
         donor=donor,
         steps=tuple((await conversations.steps(connection, call_id))[-STEPS_SHOWN:]),
         past=tuple(_past(one) for one in await desks.past(connection, desk.person_id, desk.number, call_id)),

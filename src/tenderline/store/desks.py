@@ -58,8 +58,8 @@ class Desk:
     segment: str | None
     segment_detail: str | None
     segment_since: datetime | None
-    consulting: str | None
-    """`consult` while a consultation was begun and neither completed nor cancelled."""
+    is_consulting: bool
+    """She asked to talk with somebody else, and the caller still waits."""
 
     @property
     def number(self) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
 
@@ -25,8 +26,9 @@ from tenderline.web.sign_in import BACKGROUND, PERMISSION, SESSION_COOKIE, field
 PATH: Final = "/desk"
 REASON_LENGTH_MAX: Final = 100
 NOTE_LENGTH_MAX: Final = 500
-LOOK_ANEW_S: Final = 15.0
-"""So often a desk is drawn though nothing of its own changed: callbacks fall due, agents become free."""
+LOOK_ANEW_S: Final = 60.0
+"""So often a desk is drawn though nothing of its own changed: callbacks fall due, agents become free. Desks that were
+opened together must not all be drawn together: each begins at another second of it."""
 ORDERS: Final = frozenset(
     {"hold", "retrieve", "transfer", "consult", "complete_transfer", "cancel_consult", "escalate", "hang_up"}
 )
@@ -73,6 +75,12 @@ async def _live(request: AnyRequest) -> str:
     )
 
 
+@lru_cache(maxsize=2)
+def _by_agent(versions: str) -> dict[str, str]:
+    """Every open desk asks with the same text."""
+    return msgspec.json.decode(versions, type=dict[str, str])
+
+
 @get(PATH, include_in_schema=False, opt=_OPT)
 async def show_desk(request: AnyRequest) -> Response[str]:
     """The whole page, with the telephone of whoever may have one in the browser."""
@@ -98,19 +106,21 @@ async def stream_desk(request: AnyRequest) -> Stream:
     clock = asyncio.get_running_loop().time
     async with services.pool.acquire() as connection:
         agent_id = str(await agents.of_user(connection, user_id))
-    known, shown, drawn_at_s = "", "", 0.0
+    known, shown, anew_at_s = "", "", clock() + LOOK_ANEW_S * (user_id.int % 1000) / 1000
 
     async def all_versions() -> str:
         async with services.pool.acquire() as connection:
             return msgspec.json.encode(await desks.versions(connection)).decode()
 
     async def look() -> str:
-        nonlocal known, shown, drawn_at_s
+        nonlocal known, shown, anew_at_s
         found = await hub.shared("desk versions", all_versions, is_quick=True)
-        version = msgspec.json.decode(found, type=dict[str, str]).get(agent_id, "")
-        if version != known or not shown or clock() - drawn_at_s >= LOOK_ANEW_S:
-            shown = await _live(request)
-            known, drawn_at_s = version, clock()
+        version = _by_agent(found).get(agent_id, "")
+        is_time = clock() >= anew_at_s
+        if version != known or not shown or is_time:
+            shown, known = await _live(request), version
+            if is_time:
+                anew_at_s = clock() + LOOK_ANEW_S
         return shown
 
     async def is_signed_in() -> bool:

@@ -99,10 +99,16 @@ async def choose(services: Services, connection: Connection, user_id: UUID, wish
     if desk is None or call is None:
         raise NotYourCallError()
     standing = await dispositions.standing(connection, desk.agent_id, wish.call_id)
-    if not (standing.is_hers or standing.was_hers):
+    is_ringing = standing.is_hers and standing.state in ("reserved", "ringing")
+    if is_ringing or not (standing.is_hers or standing.was_hers):
         raise NotYourCallError()
     before = await dispositions.chosen(connection, wish.call_id, desk.agent_id, lock=True)
-    is_same = before is not None and (before.code, before.note) == (wish.code, wish.note) and wish.wanted is None
+    is_same = (
+        before is not None
+        and before.code == wish.code
+        and wish.note in ("", before.note)  # a field that is left empty takes no note away
+        and wish.wanted is None
+    )
     if before is not None and not standing.is_hers and not is_same:
         raise WrittenUpError()
     if not is_same:

@@ -38,7 +38,7 @@ SELECT a.id AS agent_id, a.name, a.telephone, p.state, p.reason, p.since, p.unti
     coalesce(p.queue, w.queue) AS call_queue, q.title AS queue_title,
     w.entered_at, w.connected_at, w.offered_at, w.queue AS waited_in, w.overflowed, w.tier, w.skills, w.returned,
     r.state AS recording, g.kind AS segment, g.detail AS segment_detail, g.started_at AS segment_since,
-    o.kind AS consulting
+    coalesce(o.kind = 'consult' AND g.kind = 'hold', false) AS is_consulting
 FROM agent a
 JOIN agent_presence p ON p.agent_id = a.id
 LEFT JOIN LATERAL (
@@ -66,7 +66,7 @@ LEFT JOIN LATERAL (
 ) g ON true
 LEFT JOIN LATERAL (
     SELECT kind FROM live_command
-    WHERE conversation_id = s.id AND kind IN ('consult', 'complete_transfer', 'cancel_consult')
+    WHERE conversation_id = s.id AND kind IN ('consult', 'complete_transfer', 'cancel_consult', 'hold', 'retrieve')
       AND answered_at IS NOT NULL AND refused_code IS NULL
     ORDER BY asked_at DESC LIMIT 1
 ) o ON true
