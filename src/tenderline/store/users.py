@@ -64,13 +64,17 @@ class Permission(StrEnum):
     """Read what searches for card data found."""
     MONEY = "money"
     """Give money back, and settle money that nobody can explain."""
+    SUPERVISE = "supervise"
+    """Take alerts, lift holds, and work the supervisor's board."""
+    DESK = "desk"
+    """Work at the agent's desk."""
 
 
 _LOOK = frozenset({Permission.VIEW})
 _ACT = _LOOK | {Permission.SILENCE, Permission.HOLD, Permission.REPLAY, Permission.DISCARD, Permission.REVIEW}
 PERMISSIONS: Final[dict[Role, frozenset[Permission]]] = {
     Role.VIEWER: _LOOK,
-    Role.AGENT: _LOOK | {Permission.SILENCE, Permission.TAKE_PAYMENT, Permission.TELEPHONE},
+    Role.AGENT: _LOOK | {Permission.SILENCE, Permission.TAKE_PAYMENT, Permission.TELEPHONE, Permission.DESK},
     Role.COMPLIANCE: _LOOK
     | {
         Permission.SILENCE,
@@ -81,7 +85,15 @@ PERMISSIONS: Final[dict[Role, frozenset[Permission]]] = {
         Permission.LISTEN_SENSITIVE,
         Permission.SCANS,
     },
-    Role.SUPERVISOR: _ACT | {Permission.LISTEN, Permission.TAKE_PAYMENT, Permission.MONEY, Permission.TELEPHONE},
+    Role.SUPERVISOR: _ACT
+    | {
+        Permission.LISTEN,
+        Permission.TAKE_PAYMENT,
+        Permission.MONEY,
+        Permission.TELEPHONE,
+        Permission.SUPERVISE,
+        Permission.DESK,
+    },
     Role.ENGINEER: _ACT | {Permission.LINES, Permission.WEBHOOKS, Permission.SCANS},
     Role.ADMIN: frozenset(Permission),
 }

@@ -32,7 +32,7 @@ from tenderline.payments import telephone
 from tenderline.people import by_phone
 from tenderline.people import identify as proving
 from tenderline.routing.lookup import Known, LookUps
-from tenderline.store import accounts, captures, lines, people
+from tenderline.store import accounts, captures, holds, lines, people
 from tenderline.store.db import Connection
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -208,7 +208,7 @@ class DatabaseBackstage:
                     campaign=_text(call.variables.get("campaign")),
                     fund=_text(call.variables.get("fund")),
                 )
-            except telephone.NoGatewayError as error:
+            except (telephone.NoGatewayError, holds.PaymentOffError) as error:
                 log.error("no_payment", why=error.detail)
                 return None
             if identified is not None and (account := _text(call.variables.get("account"))) is not None:
