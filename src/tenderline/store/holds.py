@@ -94,11 +94,8 @@ async def hold(connection: Connection, person_id: UUID, why: str) -> bool:
 
 
 async def lift(connection: Connection, person_id: UUID) -> bool:
-    """False when she was not held. What waited for it is asked about again at once. The caller holds her row."""
-    if await connection.fetchval(query("holds", "lift"), person_id) is None:
-        return False
-    await connection.execute(query("holds", "wake"), person_id, UNTIL_LIFTED)
-    return True
+    """False when she was not held. What the gate refused meanwhile stays refused. The caller holds her row."""
+    return await connection.fetchval(query("holds", "lift"), person_id) is not None
 
 
 async def held(connection: Connection) -> list[HeldPerson]:

@@ -22,11 +22,6 @@ WHERE id = $1 AND distress_until IS DISTINCT FROM $2 RETURNING id
 UPDATE person SET distress_until = NULL, distress_at = NULL, distress_why = NULL
 WHERE id = $1 AND distress_until IS NOT NULL RETURNING id
 
--- name: wake
--- What the gate put off until the hold ends is asked about again at once.
-UPDATE attempt SET due_at = clock_timestamp(), updated_at = now()
-WHERE person_id = $1 AND state = 'planned' AND due_at >= $2
-
 -- name: held
 SELECT p.id AS person_id, p.name, p.distress_at, p.distress_why, p.distress_until,
     (SELECT value FROM contact_point WHERE person_id = p.id AND kind = 'phone' ORDER BY created_at LIMIT 1) AS number,
