@@ -12,9 +12,11 @@ from litestar.openapi.spec import Components, OAuthFlow, OAuthFlows, SecuritySch
 from litestar.types import ControllerRouterHandler, ExceptionHandlersMap
 
 from tenderline.api import (
+    callbacks,
     calling,
     cases,
     contacts,
+    distress,
     dnc,
     donors,
     errors,
@@ -91,6 +93,13 @@ telephony_routes = Router(
         secure_sessions.get_session,
         secure_sessions.cancel,
         secure_sessions.restart,
+        distress.post_transcript,
+        distress.report,
+        distress.list_holds,
+        distress.lift,
+        callbacks.list_callbacks,
+        callbacks.add_callback,
+        callbacks.cancel_callback,
     ],
     middleware=[TokenGate()],
     tags=["Telephony"],

@@ -23,8 +23,19 @@ from tenderline.core.errors import InvalidInputError, NotFoundError
 from tenderline.core.events import DistressLifted, DistressReported
 from tenderline.core.pan import mask_card_numbers
 from tenderline.core.phone import InvalidPhoneError, normalise
-from tenderline.store import alerts, audit, calling_campaigns, callbacks, donors, events, holds, live_commands, people
-from tenderline.store import plans
+from tenderline.store import (
+    alerts,
+    audit,
+    callbacks,
+    calling_campaigns,
+    donors,
+    events,
+    holds,
+    live_commands,
+    people,
+    places,
+    plans,
+)
 from tenderline.store.attempts import Planned
 from tenderline.store.db import Connection
 from tenderline.store.holds import HeldCall
@@ -99,7 +110,7 @@ async def report(
     detail = {"source": source, "reason": why, "by": by, "callback_id": str(callback_id) if callback_id else None}
     detail["callback_at"] = due_at.isoformat(timespec="seconds") if due_at is not None else None
     alert_id = await alerts.raise_one(connection, "distress", conversation_id, person_id, detail)
-    await _tell_the_call(connection, call, why, by=by)
+    await _tell_the_call(connection, call, why, by=by, is_led=source == "key")
     event = DistressReported(person_id=person_id, conversation_id=str(conversation_id), source=source, reason=why)
     await events.append(connection, [event])
     log.warning("distress", conversation=str(conversation_id), source=source, alert=str(alert_id))
@@ -135,13 +146,15 @@ async def _person_of(
     return person_id, point_id
 
 
-async def _tell_the_call(connection: Connection, call: HeldCall, why: str, *, by: str) -> None:
-    """The node ends a payment and puts the caller to the supervisors; a call that is over needs neither."""
+async def _tell_the_call(connection: Connection, call: HeldCall, why: str, *, by: str, is_led: bool) -> None:
+    """The node ends a payment and puts the caller to the supervisors; a call that is over needs neither, and one that
+    `is_led` by its flow goes where that leads."""
     if call.ended_at is not None:
         return
     try:
         await live_commands.ask(connection, call.id, "distress", {"reason": why}, asked_by=by)
-        await live_commands.ask(connection, call.id, "escalate", {"reason": why}, asked_by=by)
+        if not is_led:
+            await live_commands.ask(connection, call.id, "escalate", {"reason": why}, asked_by=by)
     except live_commands.NotLiveError:
         log.info("distress_after_the_call", conversation=str(call.id))
 
@@ -163,9 +176,12 @@ async def _call_back(
     end = now + CALLBACK_WITHIN
     begin = now + timedelta(seconds=services.settings.distress.callback_after_s)
     snapshot = await donors.get(connection, call.id)
-    if snapshot is not None and snapshot.donor is not None and services.defaults.zone is not None:
+    zone = services.defaults.zone
+    if person_id is not None:
+        zone = next(iter((await places.of_person(connection, person_id, services.defaults)).zones), zone)
+    if snapshot is not None and snapshot.donor is not None and zone is not None:
         windows = snapshot.donor.preferred_windows
-        begin = preferred_windows.first_in(windows, services.defaults.zone, begin, end) or begin
+        begin = preferred_windows.first_in(windows, zone, begin, end) or begin
     planned, why, campaign = None, BY_HAND, await _campaign(services, connection)
     due_at = begin
     if person_id is not None and point_id is not None:
@@ -199,7 +215,7 @@ async def _call_back(
         attempt_id=planned,
         kind="distress",
         campaign=campaign,
-        zone=services.defaults.zone,
+        zone=zone,
         why=why,
         asked_by=by,
     )

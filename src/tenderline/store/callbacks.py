@@ -132,3 +132,9 @@ async def overdue(connection: Connection, *, limit: int) -> list[Any]:
     """Those nobody made in time and nobody was told of."""
     found: list[Any] = await connection.fetch(query("callbacks", "overdue"), LATE_S, limit)
     return found
+
+
+async def place_of(connection: Connection, callback_id: UUID) -> UUID | None:
+    """The place in a queue that it keeps; None when it has a time."""
+    found: UUID | None = await connection.fetchval(query("callbacks", "place_of"), callback_id)
+    return found

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from tenderline.compliance.facts import NO_END
 from tenderline.core.errors import TenderlineError
-from tenderline.core.ids import uuid7
 from tenderline.store.db import Connection, query
 
 HELD_SHOWN_MAX: Final = 500
@@ -35,6 +34,7 @@ class HeldCall:
     node_id: UUID
     ended_at: datetime | None
     payment_off_at: datetime | None
+    payment_off_why: str | None
     started_at: datetime
 
     @property
@@ -107,7 +107,8 @@ async def keep_line(
     connection: Connection, conversation_id: UUID, *, participant: str, text: str, at: datetime
 ) -> None:
     """A line of a transcript, from which card numbers are gone."""
-    await connection.execute(query("holds", "keep_line"), uuid7(), conversation_id, participant, text, at)
+    line = uuid5(conversation_id, f"{participant} {at.isoformat()} {text}")
+    await connection.execute(query("holds", "keep_line"), line, conversation_id, participant, text, at)
 
 
 async def forget_lines(connection: Connection, *, older_than_days: int, limit: int) -> None:

@@ -13,6 +13,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from tenderline.core.errors import TenderlineError
 from tenderline.voice import codec, packet
@@ -36,6 +37,18 @@ CHECK_EVERY_TICKS = 50
 
 Tap = Callable[[bytes, bytes, int], None]
 """Gets what the party said and what it was told in one 20 ms, in the payload type of the leg."""
+
+
+class Ear(Protocol):
+    """Somebody beside the call who hears the party, never while a card is keyed in."""
+
+    def hear(self, frame: bytes, payload_type: int) -> None:
+        """20 ms of the party, on the media loop: it must not wait."""
+        ...
+
+    def end(self) -> None:
+        """Nothing comes any more."""
+        ...
 
 
 class NoFreePortError(TenderlineError):
@@ -73,6 +86,7 @@ class Leg:
         self.peer: Leg | None = None
         self.masked = self.secret = False
         self.tap: Tap | None = None
+        self.ear: Ear | None = None
         self.on_key: Callable[[str], None] | None = None
         self.on_lost: Callable[[], None] | None = None
         self.sent_packets = 0
@@ -171,15 +185,19 @@ class Leg:
         self._send_report(goodbye=True)
         self.shut_sockets()
         self.be_quiet()
-        self.peer = self.tap = self.on_key = self.on_lost = None
+        if self.ear is not None:
+            self.ear.end()
+        self.peer = self.tap = self.ear = self.on_key = self.on_lost = None
 
     def _tick(self) -> None:
         self._ticks += 1
         self._budget = min(PACKETS_SAVED_MAX, self._budget + PACKETS_A_TICK)
         frame = self._playout.read()
         self.heard = self._guard.pass_on(frame)
-        if self.peer is not None or self.tap is not None or not self.sends_events:
+        if self.peer is not None or self.tap is not None or self.ear is not None or not self.sends_events:
             self._watch.look_at(self, frame)
+        if self.ear is not None and not self.secret:
+            self.ear.hear(self.heard, self.payload_type)
         told = self._next_frame()
         if self.tap is not None:
             late = self._told[0]

@@ -46,3 +46,7 @@ WHERE c.state = 'waiting' AND c.due_at + make_interval(secs => $1) < now() AND a
   AND NOT (a.state = 'planned' AND a.due_at > now() AND c.not_after > now())
   AND NOT EXISTS (SELECT FROM alert l WHERE l.kind = 'callback_overdue' AND l.about = 'callback:' || c.id)
 ORDER BY c.due_at LIMIT $2
+
+-- name: place_of
+-- The place in a queue that it keeps.
+SELECT id FROM waiting WHERE callback_id = $1 AND state <> 'left'

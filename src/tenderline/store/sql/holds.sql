@@ -1,5 +1,5 @@
 -- name: call
-SELECT id, direction, caller, called, person_id, node_id, ended_at, payment_off_at, started_at
+SELECT id, direction, caller, called, person_id, node_id, ended_at, payment_off_at, payment_off_why, started_at
 FROM conversation WHERE id = $1
 
 -- name: payment_off
@@ -38,7 +38,9 @@ WHERE p.distress_until IS NOT NULL AND p.distress_until > now()
 ORDER BY p.distress_at NULLS FIRST, p.id LIMIT $1
 
 -- name: keep_line
+-- What is posted again is kept once.
 INSERT INTO transcript_line (id, conversation_id, participant, text, at) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (id) DO NOTHING
 
 -- name: forget_lines
 DELETE FROM transcript_line WHERE id IN (
