@@ -9,12 +9,13 @@ import pytest
 
 from support import services as world_services
 from support import world
+from support.live_calls import make_call
 from tenderline.core.errors import NotFoundError
 from tenderline.core.ids import uuid7
 from tenderline.core.money import Money
 from tenderline.payments import agent_started, telephone
 from tenderline.people import distress
-from tenderline.store import alerts, callbacks, conversations, holds, voice_nodes
+from tenderline.store import alerts, callbacks, holds
 
 SUE = "sue@example.org"
 
@@ -22,19 +23,6 @@ SUE = "sue@example.org"
 @pytest.fixture
 def services(pool):
     return world_services.make(pool)
-
-
-async def make_call(pool, caller, *, is_over=False):
-    node, call, at = uuid7(), uuid7(), datetime.now(UTC)
-    async with pool.acquire() as connection:
-        await voice_nodes.register(connection, node, "192.0.2.1:5060", 150)
-        started = conversations.Started(call, node, "inbound", caller, "gifts", "spring", "welcome", None, None, at)
-        await conversations.start(connection, started)
-        await conversations.join(connection, call, uuid7(), "caller", caller, at)
-        await conversations.join(connection, call, uuid7(), "agent", "anna", at)
-        if is_over:
-            await conversations.ended(connection, call, at, by="caller", why="hung up")
-    return call
 
 
 async def say(services, call, text="he says I am forced to pay", source="transcript"):

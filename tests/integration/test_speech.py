@@ -10,6 +10,7 @@ import pytest
 from aiohttp import WSMsgType, web
 
 from support import services as world_services
+from support.live_calls import make_call
 from tenderline.config import DistressSettings
 from tenderline.core.ids import uuid7
 from tenderline.store import alerts
@@ -17,8 +18,6 @@ from tenderline.voice import codec
 from tenderline.voice.ears import Ears
 from tenderline.voice.packet import PCMA, PCMU
 from tenderline.voice.speech import PROTOCOL, Frames, SpeechUnavailableError, WebSocketRecogniser, source_of
-
-from .test_distress import make_call
 
 FRAME = bytes([0x55]) * 160
 
