@@ -43,7 +43,7 @@ async def test_an_alert_is_one_supervisors_and_is_closed_once(pool):
         raised = await alerts.raise_one(connection, "distress", uuid7(), None, {})
         assert (await alerts.take(connection, raised, "sue@example.org")).taken_by == "sue@example.org"
         assert (await alerts.take(connection, raised, "sue@example.org")).taken_by == "sue@example.org"
-        with pytest.raises(alerts.AlertTakenError, match="sue@example.org"):
+        with pytest.raises(alerts.AlertTakenError, match=r"sue@example\.org"):
             await alerts.take(connection, raised, "tom@example.org")
         await alerts.close(connection, raised, "tom@example.org", "spoke with her")
         assert await alerts.open_ones(connection) == []

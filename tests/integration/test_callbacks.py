@@ -17,7 +17,7 @@ from tenderline.core.donor import Donor
 from tenderline.core.errors import InvalidInputError
 from tenderline.core.ids import uuid7
 from tenderline.people import by_phone
-from tenderline.store import alerts, callbacks, donors, lines, waiting
+from tenderline.store import alerts, callbacks, donors, lines, queues
 from tenderline.store.calling_campaigns import CallingCampaign
 
 ANNA = "anna@example.org"
@@ -160,7 +160,7 @@ async def test_cancelling_gives_up_the_place_that_was_kept_in_a_queue(services, 
         )
         sql = """INSERT INTO waiting (id, conversation_id, queue, caller, rank_at, kept_at, callback_id)
             VALUES ($1, $2, 'general', '+12025550151', now(), now(), $3)"""
-        await connection.execute("INSERT INTO queue (name, title, updated_by) VALUES ('general', 'g', 'x') ON CONFLICT DO NOTHING")
+        await queues.ensure(connection, ["general"], by=ANNA)
         await connection.execute(sql, uuid7(), call, made)
     async with pool.acquire() as connection, connection.transaction():
         with pytest.raises(feature.KeptPlaceError):
@@ -169,7 +169,6 @@ async def test_cancelling_gives_up_the_place_that_was_kept_in_a_queue(services, 
             )
     await close(pool, made, is_done=False)
     assert await pool.fetchval("SELECT state FROM waiting") == "left"
-    assert waiting is not None
 
 
 @pytest.mark.parametrize(

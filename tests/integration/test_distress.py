@@ -83,9 +83,10 @@ async def test_whatever_fails_on_the_way_nothing_is_done_by_half(services, pool,
     async def dies(*_, **__):
         raise ConnectionResetError
 
-    with monkeypatch.context() as patched, pytest.raises(ConnectionResetError):
+    with monkeypatch.context() as patched:
         patched.setattr(owner, step, dies)
-        await say(services, call)
+        with pytest.raises(ConnectionResetError):
+            await say(services, call)
     assert await counts(pool) == before
     assert (await say(services, call)).is_new
 

@@ -61,7 +61,9 @@ async def test_kept_words_hold_no_card_number_and_are_kept_once(api, pool):
     spoken = "it is four two four two four two four two four two"
     body = said(f"my card is {CARD[:4]} {CARD[4:8]} {CARD[8:12]} {CARD[12:]}", spoken, "thank you")
     for _ in range(2):
-        assert (await api.post(f"/api/v2/conversations/{call}/transcript", json=body, headers=header)).status_code == 202
+        assert (
+            await api.post(f"/api/v2/conversations/{call}/transcript", json=body, headers=header)
+        ).status_code == 202
     rows = [row["text"] for row in await pool.fetch("SELECT text FROM transcript_line ORDER BY text")]
     assert len(rows) == 3
     assert "thank you" in rows
@@ -134,7 +136,8 @@ async def test_the_button_turns_payment_off_and_a_supervisor_lifts_the_hold(scre
 async def test_callbacks_are_added_moved_and_cancelled_on_their_page(screens, pool):
     token = await sign_in(screens, pool, "agent")
     at = (datetime.now(UTC) + timedelta(days=1)).replace(hour=18, minute=0).strftime("%Y-%m-%dT%H:%M")
-    form = {"csrf_token": token, "number": "+12025550170", "at": at, "zone": "Europe/London", "window_h": "3", "note": "<i>"}
+    form = {"csrf_token": token, "number": "+12025550170", "at": at, "zone": "Europe/London"}
+    form |= {"window_h": "3", "note": "<i>"}
     assert (await screens.post("/callbacks", data=form)).status_code == 303
     shown = (await screens.get("/callbacks")).text
     assert "+12025550170" in shown

@@ -20,6 +20,8 @@ from tenderline.voice.packet import PCMA, PCMU
 from tenderline.voice.speech import PROTOCOL, Frames, SpeechUnavailableError, WebSocketRecogniser, source_of
 
 FRAME = bytes([0x55]) * 160
+NONSENSE = ("no json", '{"type":"vendor"}', '{"type":"transcript","text":7}')
+WORDS = ('{"type":"transcript","text":"I am","isFinal":false}', '{"type":"transcript","text":"I am fine"}')
 
 
 class Recogniser:
@@ -97,8 +99,7 @@ async def test_frames_reach_the_recogniser_and_its_words_come_back(pool):
         frames.hear(FRAME, PCMU)
         frames.hear(FRAME, PCMA)
         await until(lambda: len(other.frames) == 2)
-        for said in ("no json", '{"type":"vendor"}', '{"type":"transcript","text":7}',
-                     '{"type":"transcript","text":"I am","isFinal":false}', '{"type":"transcript","text":"I am fine"}'):  # fmt: skip
+        for said in NONSENSE + WORDS:
             other.says.put_nowait(said)
         await until(lambda: len(heard) == 2)
         frames.end()
@@ -187,9 +188,11 @@ def test_nobody_listens_unless_it_is_set_and_what_is_missing_is_said():
         source_of(DistressSettings(listen="pocketsphinx"))
 
 
-@pytest.mark.parametrize("url", ["ws://speech.example.org/", "http://127.0.0.1/", "wss://user@host/", "wss://", "wss://h:x/"])
+@pytest.mark.parametrize(
+    "url", ["ws://speech.example.org/", "http://127.0.0.1/", "wss://user@host/", "wss://", "wss://h:x/"]
+)
 def test_callers_voices_go_nowhere_unsafe(url):
-    with pytest.raises(ValueError, match="wss|address|phrase|cannot|cross"):
+    with pytest.raises(ValueError, match=r"wss|cannot|cross"):
         DistressSettings(recogniser_url=url)
 
 

@@ -95,5 +95,6 @@ def test_a_phrase_that_would_match_nothing_or_everything_is_refused(phrase):
 def test_every_group_of_three_languages_says_why_and_where_from():
     assert {group.language for group in shipped()} == {"en", "es", "fr"}
     for group in shipped():
-        assert group.reason and group.source
+        assert group.reason
+        assert group.source
     assert {"fraud", "scam", "forced", "error"} <= set(ALL)

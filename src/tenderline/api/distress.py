@@ -18,6 +18,7 @@ from tenderline.core.errors import NotFoundError, TenderlineError
 from tenderline.people import distress, transcript
 from tenderline.people.transcript import UTTERANCES_MAX, Utterance
 from tenderline.store import holds, users
+from tenderline.store.db import Connection
 from tenderline.store.users import Permission
 
 CALLS_SCOPE: Final = "oauth:api:callcenter"
@@ -80,6 +81,23 @@ class LiftRequest(_Json, frozen=True, forbid_unknown_fields=True):
     reason: Reason
 
 
+async def _holds(connection: Connection) -> HoldList:
+    found = await holds.held(connection)
+    return HoldList(
+        entities=[
+            HoldEntity(
+                person_id=one.person_id,
+                since=one.distress_at,
+                reason=one.distress_why,
+                conversation_id=one.conversation_id,
+                alert_id=one.alert_id,
+                callback_at=one.callback_at,
+            )
+            for one in found
+        ]
+    )
+
+
 @post(
     "/api/v2/conversations/{conversation_id:uuid}/transcript",
     status_code=HTTP_202_ACCEPTED,
@@ -119,9 +137,7 @@ async def report(
     services: Services = request.app.state.services
     by = f"client:{grant_of(request).client_id}"
     async with services.pool.acquire() as connection, connection.transaction():
-        done = await distress.report(
-            services, connection, conversation_id, source="button", reason=data.reason, by=by
-        )
+        done = await distress.report(services, connection, conversation_id, source="button", reason=data.reason, by=by)
     return TranscriptAnswer(distress=True, alert_id=done.alert_id)
 
 
@@ -137,20 +153,7 @@ async def list_holds(request: Request[Any, Any, Any]) -> HoldList:
     """The longest first."""
     services: Services = request.app.state.services
     async with services.pool.acquire() as connection:
-        found = await holds.held(connection)
-    return HoldList(
-        entities=[
-            HoldEntity(
-                person_id=one.person_id,
-                since=one.distress_at,
-                reason=one.distress_why,
-                conversation_id=one.conversation_id,
-                alert_id=one.alert_id,
-                callback_at=one.callback_at,
-            )
-            for one in found
-        ]
-    )
+        return await _holds(connection)
 
 
 @post(
@@ -162,9 +165,7 @@ async def list_holds(request: Request[Any, Any, Any]) -> HoldList:
     security=[{"oauth2": [CALLS_SCOPE]}],
     responses=documented(400, 401, 403, 404, 409, 413, 422, 429),
 )
-async def lift(
-    request: Request[Any, Any, Any], person_id: FromPath[UUID], data: JSONBody[LiftRequest]
-) -> HoldList:
+async def lift(request: Request[Any, Any, Any], person_id: FromPath[UUID], data: JSONBody[LiftRequest]) -> HoldList:
     """Who is held still. Payment stays off on the call it was about. Audited with client and supervisor."""
     services: Services = request.app.state.services
     by = f"{data.supervisor} by client:{grant_of(request).client_id}"
@@ -173,4 +174,4 @@ async def lift(
         if found is None or not found[0].may(Permission.SUPERVISE):
             raise NotASupervisorError()
         await distress.lift(connection, person_id, by=by, reason=data.reason)
-    return await list_holds.fn(request)
+        return await _holds(connection)

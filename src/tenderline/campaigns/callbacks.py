@@ -62,7 +62,7 @@ class KeptPlaceError(InvalidInputError):
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
     """A callback that is wanted. `at` without an offset is her own clock, in `zone` or where her number is; None: at
-    the first hour that she prefers, as the CRM says, else as soon as may be. Without a `campaign` that of the settings."""
+    the first hour that she prefers, as the CRM says, else as soon as may be. No `campaign`: that of the settings."""
 
     number: str
     at: datetime | None = None
@@ -73,9 +73,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     conversation_id: UUID | None = None
 
 
-async def schedule(
-    services: Services, connection: Connection, wish: Wish, *, by: str, kind: Kind = "wish"
-) -> Callback:
+async def schedule(services: Services, connection: Connection, wish: Wish, *, by: str, kind: Kind = "wish") -> Callback:
     """Keeps the wish in the caller's transaction, and plans the call that answers it; audited.
 
     Raises `InvalidInputError`: among them `RefusedByGateError`, with what the gate said.
@@ -170,7 +168,11 @@ async def close(connection: Connection, callback_id: UUID, *, is_done: bool, by:
     await callbacks.close(connection, callback_id, state, by=by)
     await alerts.settle_callback(connection, callback_id, by, state)
     await audit.append(
-        connection, actor=by, action=f"callback_{state}", subject=f"callback:{callback_id}", data={"kind": found["kind"]}
+        connection,
+        actor=by,
+        action=f"callback_{state}",
+        subject=f"callback:{callback_id}",
+        data={"kind": found["kind"]},
     )
     return await get(connection, callback_id)
 

@@ -37,7 +37,8 @@ _LONG = re.compile(r"(.)\1+")
 # As they are said and as they are written, each letter once: both sides of a comparison go through here.
 _SHORT_FORMS: Final = {
     "can not": "cant", "canot": "cant", "do not": "dont", "did not": "didnt", "wil not": "wont", "i am": "im",
-    "want to": "wanna", "my self": "myself", "any more": "anymore", "authorised": "authorized", "authorise": "authorize",
+    "want to": "wanna", "my self": "myself", "any more": "anymore", "authorised": "authorized",
+    "authorise": "authorize",
 }  # fmt: skip
 
 
@@ -102,7 +103,7 @@ def check(phrase: str) -> None:
     """Raises `InvalidPhraseError` for what could match nothing, or everything."""
     words = [one for one in phrase.split() if one != GAP]
     bad = not 0 < len(words) <= PHRASE_WORDS_MAX or len(phrase) > PHRASE_LENGTH_MAX
-    if bad or len(normal(phrase.replace(GAP, " ")).replace(" ", "")) < 2:  # noqa: PLR2004  # one letter is everywhere
+    if bad or len(normal(phrase.replace(GAP, " ")).replace(" ", "")) < 2:  # one letter is everywhere
         raise InvalidPhraseError(f"{phrase[:PHRASE_LENGTH_MAX]!r} is none: {InvalidPhraseError.__doc__}")
 
 

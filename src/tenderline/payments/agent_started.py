@@ -68,7 +68,8 @@ async def begin(
 ) -> Begun:
     """Asks for it. `participant_id`: who it is taken from or who asks; None: the caller.
 
-    Raises `NotFoundError`, `NotLiveError`, `PaymentOffError`, `NoAgentOnCallError`, `AlreadyOpenError` and what is wrong with the wish.
+    Raises `NotFoundError`, `NotLiveError`, `PaymentOffError`, `NoAgentOnCallError`, `AlreadyOpenError` and what is
+    wrong with the wish.
     """
     found = await conversations.get(connection, conversation_id)
     if found is None:

@@ -103,9 +103,7 @@ async def report(
     newly_held = person_id is not None and await holds.hold(connection, person_id, why)
     open_before = [one for one in await alerts.of_conversation(connection, conversation_id) if one.kind == "distress"]
     if open_before:
-        return Reported(
-            open_before[0].id, False, person_id, await callbacks.of_distress(connection, conversation_id)
-        )
+        return Reported(open_before[0].id, False, person_id, await callbacks.of_distress(connection, conversation_id))
     callback_id, due_at = await _call_back(services, connection, call, person_id, point_id, by=by)
     detail = {"source": source, "reason": why, "by": by, "callback_id": str(callback_id) if callback_id else None}
     detail["callback_at"] = due_at.isoformat(timespec="seconds") if due_at is not None else None
@@ -124,9 +122,7 @@ async def report(
     return Reported(alert_id, True, person_id, callback_id)
 
 
-async def _person_of(
-    services: Services, connection: Connection, call: HeldCall
-) -> tuple[UUID | None, UUID | None]:
+async def _person_of(services: Services, connection: Connection, call: HeldCall) -> tuple[UUID | None, UUID | None]:
     """Who it is about, her row locked, and the contact point of the number. Nobody, when the number is withheld."""
     point_id = None
     person_id = call.person_id
@@ -182,7 +178,9 @@ async def _call_back(
     if snapshot is not None and snapshot.donor is not None and zone is not None:
         windows = snapshot.donor.preferred_windows
         begin = preferred_windows.first_in(windows, zone, begin, end) or begin
-    planned, why, campaign = None, BY_HAND, await _campaign(services, connection)
+    planned: UUID | None = None
+    why: str | None = BY_HAND
+    campaign = await _campaign(services, connection)
     due_at = begin
     if person_id is not None and point_id is not None:
         wanted = Planned(

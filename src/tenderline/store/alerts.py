@@ -51,7 +51,9 @@ async def raise_one(
     made = uuid7()
     text = msgspec.json.encode(detail).decode()
     for _ in range(2):
-        raised = await connection.fetchval(query("alerts", "raise"), made, kind, about, conversation_id, person_id, text)
+        raised = await connection.fetchval(
+            query("alerts", "raise"), made, kind, about, conversation_id, person_id, text
+        )
         if raised is not None:
             await events.hint_with(connection)
             return made

@@ -32,7 +32,7 @@ class CallingCampaign(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def first(self) -> str:
-        """Who is on the line first: the agent, who hears it ring; or the donor, whom a flow speaks to and then queues."""
+        """Who is on the line first: an agent, or the donor, to whom a flow speaks and whom it then queues."""
         return "agent" if self.queue is not None else "donor"
 
     @property

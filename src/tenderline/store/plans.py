@@ -111,9 +111,7 @@ async def plan(
     return kept
 
 
-async def ask(
-    connection: Connection, book: RuleBook, defaults: Defaults, wanted: Planned
-) -> Planned:
+async def ask(connection: Connection, book: RuleBook, defaults: Defaults, wanted: Planned) -> Planned:
     """The same for one contact that a person is going to make by hand: the answer, of which nothing is kept."""
     asked = await _ask_about(connection, book, defaults, wanted.person_id, [wanted])
     (chosen,) = planning.plan([[asked.choice(wanted)]], person_facts(asked.person, asked.place), asked.rules)

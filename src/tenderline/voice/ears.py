@@ -65,7 +65,7 @@ class Ears:
             log.warning("sound_missed", conversation=str(conversation_id), frames=frames.missed)
 
     async def _take(self, conversation_id: UUID, heard: Heard) -> None:
-        """Read, and acted on in one transaction; tried again while the database is away, or the call not in the books."""
+        """Read, and acted on in one transaction; again while the database is away, or the call not in the books."""
         for _ in range(TRIES_MAX):
             try:
                 async with asyncio.timeout(WRITE_TIMEOUT_S):

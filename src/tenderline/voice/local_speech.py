@@ -18,8 +18,8 @@ from tenderline.voice.packet import PCMU
 from tenderline.voice.speech import Frames, Heard, OnHeard, SpeechUnavailableError
 
 INSTALL: Final = (
-    "distress.listen is pocketsphinx, which is not installed: install it (pip install 'pocketsphinx>=5.1', BSD licence, "
-    "with an English model in it) beside Tenderline, or choose websocket or off."
+    "distress.listen is pocketsphinx, which is not installed: install it (pip install 'pocketsphinx>=5.1', BSD "
+    "licence, with an English model in it) beside Tenderline, or choose websocket or off."
 )
 WORDS: Final = ("fraud", "scam", "forced", "error", "suicide")
 THRESHOLD: Final = 1e-20

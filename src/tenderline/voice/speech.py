@@ -177,9 +177,9 @@ class WebSocketRecogniser:
             for one in (sending, reading):
                 one.cancel()
             said = await asyncio.gather(sending, reading, return_exceptions=True)
-        for one in said:
-            if isinstance(one, Exception):
-                raise one
+        for problem in said:
+            if isinstance(problem, Exception):
+                raise problem
         return 0 if said[1] is True else failures
 
     async def _send(self, socket: aiohttp.ClientWebSocketResponse, frames: Frames) -> None:
@@ -211,7 +211,7 @@ def source_of(settings: DistressSettings) -> SpeechSource | None:
         token = settings.recogniser_token.get_secret_value() if settings.recogniser_token is not None else None
         return WebSocketRecogniser(settings.recogniser_url, token)
     if settings.listen == "pocketsphinx":
-        from tenderline.voice.local_speech import LocalKeywords  # noqa: PLC0415  # what it needs is not installed usually
+        from tenderline.voice.local_speech import LocalKeywords  # what it needs is not installed usually
 
         return LocalKeywords()
     return None

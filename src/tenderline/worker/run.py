@@ -16,7 +16,18 @@ from tenderline.notify import delivery
 from tenderline.outgoing.delivery import Deliveries
 from tenderline.payments import refunds, telephone, unmatched
 from tenderline.recovery import cases
-from tenderline.store import answered_requests, attempts, audit, captures, donors, events, holds, inbox, outcomes, outgoing
+from tenderline.store import (
+    answered_requests,
+    attempts,
+    audit,
+    captures,
+    donors,
+    events,
+    holds,
+    inbox,
+    outcomes,
+    outgoing,
+)
 from tenderline.store import refunds as store_refunds
 from tenderline.store.jobs import JobRunner, back_off_s
 from tenderline.worker import reactions
