@@ -22,6 +22,7 @@ from tenderline.config_crm import CrmSettings as CrmSettings
 from tenderline.config_crm import CrmSqlSettings as CrmSqlSettings
 from tenderline.config_crm import DynamicsSettings as DynamicsSettings
 from tenderline.config_crm import SalesforceSettings as SalesforceSettings
+from tenderline.config_distress import DistressSettings as DistressSettings
 from tenderline.config_sections import ApiSettings as ApiSettings
 from tenderline.config_sections import AuditSettings as AuditSettings
 from tenderline.config_sections import CaptureSettings as CaptureSettings
@@ -88,6 +89,7 @@ class Settings(BaseSettings):
     voice: VoiceSettings = VoiceSettings()
     capture: CaptureSettings = CaptureSettings()
     identification: IdentificationSettings = IdentificationSettings()
+    distress: DistressSettings = DistressSettings()
     crm: CrmSettings = CrmSettings()
     crm_rest: CrmRestSettings = CrmRestSettings()
     crm_sql: CrmSqlSettings = CrmSqlSettings()

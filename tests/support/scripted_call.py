@@ -270,6 +270,10 @@ class ScriptedBackstage:
         self.asked.append(("settlement", payment_id))
         return self.settled
 
+    async def alert(self, call: ScriptedCall, *, reason: str) -> bool:
+        self.asked.append(("alert", reason))
+        return True
+
     async def opt_out(self, call: ScriptedCall) -> bool:
         self.asked.append(("opt_out",))
         return self.accepts

@@ -287,3 +287,11 @@ def test_an_expression_without_an_answer_is_not_true(source):
 
 def test_a_name_bound_inside_an_expression_is_no_variable():
     assert Condition("[1, 2].exists(x, x > limit) && size(name) > 2").variables == {"limit", "name"}
+
+
+async def test_alert_tells_the_supervisors_and_the_flow_knows():
+    backstage = ScriptedBackstage()
+    exit, call = await left(made("alert", reason="pressed 9"), backstage=backstage)
+    assert exit == "told"
+    assert call.variables["distress"] is True
+    assert backstage.asked == [("alert", "pressed 9")]

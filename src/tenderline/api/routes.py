@@ -12,9 +12,11 @@ from litestar.openapi.spec import Components, OAuthFlow, OAuthFlows, SecuritySch
 from litestar.types import ControllerRouterHandler, ExceptionHandlersMap
 
 from tenderline.api import (
+    callbacks,
     calling,
     cases,
     contacts,
+    distress,
     dnc,
     donors,
     errors,
@@ -96,6 +98,13 @@ telephony_routes = Router(
         live_calls.replace,
         live_calls.consult,
         live_calls.change,
+        distress.post_transcript,
+        distress.report,
+        distress.list_holds,
+        distress.lift,
+        callbacks.list_callbacks,
+        callbacks.add_callback,
+        callbacks.cancel_callback,
     ],
     middleware=[TokenGate()],
     tags=["Telephony"],

@@ -292,6 +292,23 @@ class CallDisposed(Event, frozen=True):
     at: str = ""
 
 
+class DistressReported(Event, frozen=True):
+    """A caller was in distress: payment is off for the call, and nothing automatic contacts her until it is lifted."""
+
+    summary = "In distress ({source}): {reason}. Held on every channel"
+    conversation_id: str
+    source: str
+    reason: str
+
+
+class DistressLifted(Event, frozen=True):
+    """A supervisor lets contacts go on for somebody who was in distress."""
+
+    summary = "Distress hold lifted by {by}: {reason}"
+    by: str
+    reason: str
+
+
 class WebhookEndpointDisabled(Event, frozen=True):
     """Another system is told nothing more: by an operator's word, or because it took nothing for days."""
 
@@ -335,6 +352,8 @@ AnyEvent = (
     | ZoneCorrected
     | AddressCorrected
     | CallDisposed
+    | DistressReported
+    | DistressLifted
     | WebhookEndpointDisabled
 )
 

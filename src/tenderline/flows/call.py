@@ -231,6 +231,11 @@ class Backstage(Protocol):
         """The caller wants no contact any more, on any channel. False when nobody can be known by this number."""
         ...
 
+    async def alert(self, call: Call, *, reason: str) -> bool:
+        """The caller is in distress: supervisors are told, nothing is charged on this call any more. False: nobody
+        could be told."""
+        ...
+
     async def account_of(self, caller: str | None, *, timeout_s: float) -> tuple[str, str | None] | None:
         """The number and the name of the only account of whoever has this number. Raises `TimeoutError`."""
         ...

@@ -16,7 +16,16 @@ from tenderline.core.clock import utc_now
 from tenderline.core.errors import InvalidInputError, NotFoundError, TenderlineError
 from tenderline.core.ids import uuid7
 from tenderline.core.money import Money
-from tenderline.store import audit, calling_campaigns, conversations, lines, live_commands, people, secure_sessions
+from tenderline.store import (
+    audit,
+    calling_campaigns,
+    conversations,
+    holds,
+    lines,
+    live_commands,
+    people,
+    secure_sessions,
+)
 from tenderline.store.conversations import Conversation
 from tenderline.store.db import Connection
 from tenderline.store.live_commands import NoAnswerError, NotLiveError
@@ -75,7 +84,8 @@ async def begin(
 ) -> Begun:
     """Asks for it. `participant_id`: who it is taken from or who asks; None: the caller.
 
-    Raises `NotFoundError`, `NotLiveError`, `NoAgentOnCallError`, `InDistressError`, `AlreadyOpenError` and what is
+    Raises `NotFoundError`, `NotLiveError`, `PaymentOffError`, `InDistressError`, `NoAgentOnCallError`,
+    `AlreadyOpenError` and what is
     wrong with the wish.
     """
     found = await conversations.get(connection, conversation_id)
@@ -83,6 +93,7 @@ async def begin(
         raise NotFoundError("There is no conversation of this id; list them to find it.")
     if found.ended_at is not None:
         raise NotLiveError()
+    await holds.require_payment_on(connection, conversation_id)
     if found.person_id is not None and await people.is_in_distress(connection, found.person_id):
         raise InDistressError()
     here = [one for one in await conversations.participants(connection, conversation_id) if one.left_at is None]

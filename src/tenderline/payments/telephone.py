@@ -29,7 +29,7 @@ from tenderline.gateways.base import (
     GatewayUnavailableError,
 )
 from tenderline.payments import settle
-from tenderline.store import captures, people
+from tenderline.store import captures, holds, people
 from tenderline.store.captures import CaptureSession, Charge, Mode
 from tenderline.store.db import Connection
 from tenderline.store.people import Addresses, Resolved
@@ -82,7 +82,8 @@ async def begin(
     campaign: str | None,
     fund: str | None,
 ) -> CaptureSession:
-    """Somebody wants to pay so much, in the caller's transaction. Raises `NoGatewayError`."""
+    """Somebody wants to pay so much, in the caller's transaction. Raises `NoGatewayError`, `PaymentOffError`."""
+    await holds.require_payment_on(connection, conversation_id)
     gateway = gateway_of(services)
     for _ in range(_REFERENCE_TRIES):
         made = uuid7()
@@ -112,6 +113,11 @@ async def charge(services: Services, session_id: UUID, *, token: str, brand: str
         session = await captures.get(connection, session_id, lock=True)
         if session.state == "completed":
             return Charged("taken")
+        try:
+            await holds.require_payment_on(connection, session.conversation_id)
+        except holds.PaymentOffError as error:
+            log.warning("not_charged", session=str(session_id), why=error.code)
+            return Charged("failed", error.code)
         if not await captures.intend(
             connection, id=charge_id, session=session, token=token, brand=brand, last_four=last_four
         ):
@@ -208,6 +214,8 @@ async def leave(services: Services, session_id: UUID, state: captures.State, why
         if session.state != "open":
             return
         await captures.set_state(connection, session_id, state, why)
+        if not await holds.is_payment_on(connection, session.conversation_id):
+            return  # the caller was in distress: no link follows her
         if hung_up and session.contact_point_id is not None:
             transaction_id = f"tel_{session.reference}"
             if await captures.link(connection, session_id, transaction_id):

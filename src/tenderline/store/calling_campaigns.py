@@ -31,6 +31,11 @@ class CallingCampaign(msgspec.Struct, frozen=True, kw_only=True):
     updated_by: str | None = None
 
     @property
+    def first(self) -> str:
+        """Who is on the line first: an agent, or the donor, to whom a flow speaks and whom it then queues."""
+        return "agent" if self.queue is not None else "donor"
+
+    @property
     def channel(self) -> str:
         """The channel of its calls, as the gate and the law know it."""
         return "voice_live" if self.queue is not None else "voice_artificial"

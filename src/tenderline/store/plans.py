@@ -111,6 +111,14 @@ async def plan(
     return kept
 
 
+async def ask(connection: Connection, book: RuleBook, defaults: Defaults, wanted: Planned) -> Planned:
+    """The same for one contact that a person is going to make by hand: the answer, of which nothing is kept."""
+    asked = await _ask_about(connection, book, defaults, wanted.person_id, [wanted])
+    (chosen,) = planning.plan([[asked.choice(wanted)]], person_facts(asked.person, asked.place), asked.rules)
+    assert chosen is not None, "one choice gives one answer"
+    return asked.with_answer(wanted, chosen)
+
+
 async def _ask_about(
     connection: Connection, book: RuleBook, defaults: Defaults, person_id: UUID, wanted: Sequence[Planned]
 ) -> _Asked:

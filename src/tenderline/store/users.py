@@ -66,6 +66,8 @@ class Permission(StrEnum):
     """Take calls at the agent's desk."""
     MONEY = "money"
     """Give money back, and settle money that nobody can explain."""
+    SUPERVISE = "supervise"
+    """Take alerts, lift holds, and work the supervisor's board."""
 
 
 _LOOK = frozenset({Permission.VIEW})
@@ -84,7 +86,14 @@ PERMISSIONS: Final[dict[Role, frozenset[Permission]]] = {
         Permission.SCANS,
     },
     Role.SUPERVISOR: _ACT
-    | {Permission.LISTEN, Permission.TAKE_PAYMENT, Permission.MONEY, Permission.TELEPHONE, Permission.DESK},
+    | {
+        Permission.LISTEN,
+        Permission.TAKE_PAYMENT,
+        Permission.MONEY,
+        Permission.TELEPHONE,
+        Permission.SUPERVISE,
+        Permission.DESK,
+    },
     Role.ENGINEER: _ACT | {Permission.LINES, Permission.WEBHOOKS, Permission.SCANS},
     Role.ADMIN: frozenset(Permission),
 }

@@ -12,6 +12,7 @@ import structlog
 
 from tenderline.app import Services
 from tenderline.campaigns import calling
+from tenderline.core.errors import NotFoundError
 from tenderline.core.money import Money
 from tenderline.crm.base import Failure
 from tenderline.flows.call import (
@@ -30,10 +31,10 @@ from tenderline.flows.call import (
 from tenderline.notify import on_call
 from tenderline.outgoing.asking import Asker
 from tenderline.payments import telephone
-from tenderline.people import by_phone
+from tenderline.people import by_phone, distress
 from tenderline.people import identify as proving
 from tenderline.routing.lookup import Known, LookUps
-from tenderline.store import accounts, captures, lines, people
+from tenderline.store import accounts, captures, holds, lines, people
 from tenderline.store.db import Connection
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -130,6 +131,22 @@ class DatabaseBackstage:
             connection.transaction(),
         ):
             return await on_call.pay_link(self._services, connection, call.caller)
+
+    async def alert(self, call: Call, *, reason: str) -> bool:
+        """The one act, committed before the flow goes on; False when the call is not in the books."""
+        services = self._services
+        by = f"conversation:{call.conversation_id}"
+        try:
+            async with (
+                asyncio.timeout(WRITE_TIMEOUT_S),
+                services.pool.acquire() as connection,
+                connection.transaction(),
+            ):
+                await distress.report(services, connection, call.conversation_id, source="key", reason=reason, by=by)
+        except (NotFoundError, TimeoutError) as error:
+            log.error("distress_not_told", conversation=str(call.conversation_id), why=type(error).__name__)
+            return False
+        return True
 
     async def post(
         self, call: Call, *, endpoint: str, values: Mapping[str, Value], timeout_s: float
@@ -238,7 +255,7 @@ class DatabaseBackstage:
                 campaign=_text(call.variables.get("campaign")),
                 fund=_text(call.variables.get("fund")),
             )
-        except telephone.NoGatewayError as error:
+        except (telephone.NoGatewayError, holds.PaymentOffError) as error:
             log.error("no_payment", why=error.detail)
             return None
         if identified is not None and (account := _text(call.variables.get("account"))) is not None:

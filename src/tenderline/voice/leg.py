@@ -50,6 +50,18 @@ class Sound(Protocol):
     def payload_type(self) -> int: ...
 
 
+class Ear(Protocol):
+    """Somebody beside the call who hears the party, never while a card is keyed in."""
+
+    def hear(self, frame: bytes, payload_type: int) -> None:
+        """20 ms of the party, on the media loop: it must not wait."""
+        ...
+
+    def end(self) -> None:
+        """Nothing comes any more."""
+        ...
+
+
 class NoFreePortError(TenderlineError):
     """All media ports are taken; raise voice.rtp_ports or lower voice.calls_max."""
 
@@ -85,6 +97,7 @@ class Leg:
         self.peer: Sound | None = None
         self.masked = self.secret = self.is_listened_to = False
         self.tap: Tap | None = None
+        self.ear: Ear | None = None
         self.on_key: Callable[[str], None] | None = None
         self.on_lost: Callable[[], None] | None = None
         self.sent_packets = 0
@@ -184,15 +197,20 @@ class Leg:
         self._send_report(goodbye=True)
         self.shut_sockets()
         self.be_quiet()
-        self.peer = self.tap = self.on_key = self.on_lost = None
+        if self.ear is not None:
+            self.ear.end()
+        self.peer = self.tap = self.ear = self.on_key = self.on_lost = None
 
     def _tick(self) -> None:
         self._ticks += 1
         self._budget = min(PACKETS_SAVED_MAX, self._budget + PACKETS_A_TICK)
         frame = self._playout.read()
         self.heard = self._guard.pass_on(frame)
-        if self.peer is not None or self.tap is not None or self.is_listened_to or not self.sends_events:
+        is_heard = self.peer is not None or self.tap is not None or self.ear is not None or self.is_listened_to
+        if is_heard or not self.sends_events:
             self._watch.look_at(self, frame)
+        if self.ear is not None and not self.secret:
+            self.ear.hear(self.heard, self.payload_type)
         self.told = told = self._next_frame()
         if self.tap is not None:
             late = self._told[0]

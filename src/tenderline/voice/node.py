@@ -26,7 +26,7 @@ from tenderline.flows.call import CallEndedError
 from tenderline.store import recording_care, voice_nodes
 from tenderline.store.conversations import Started
 from tenderline.store.recording_store import RecordingStore
-from tenderline.voice import attestation, sip_text
+from tenderline.voice import attestation, sip_text, speech
 from tenderline.voice.backstage import DatabaseBackstage
 from tenderline.voice.browser.phones import BrowserPhones
 from tenderline.voice.browser.reach import BrowserReach
@@ -35,6 +35,7 @@ from tenderline.voice.card_rooms import CardRooms
 from tenderline.voice.commands import Commands
 from tenderline.voice.dialog import Dialog
 from tenderline.voice.directory import REFRESH_EVERY_S, Directory, Route
+from tenderline.voice.ears import Ears
 from tenderline.voice.engine import MediaEngine
 from tenderline.voice.exchange import Exchange
 from tenderline.voice.kept_places import KeptPlaces
@@ -87,6 +88,8 @@ class VoiceNode:
         self._writer = ThreadPoolExecutor(1, "recordings")
         self._backstage = DatabaseBackstage(services)
         self._cards = CardRooms(services, self.prompts) if services.settings.capture.enabled else None
+        listener = speech.source_of(services.settings.distress)
+        self._ears = Ears(services, listener) if listener is not None else None
         self._calls: dict[UUID, asyncio.Task[object]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._draining = False
@@ -140,6 +143,7 @@ class VoiceNode:
             writer=self._writer,
             master_key=self.master_key,
             cards=self._cards,
+            ears=self._ears,
         )
         if self._cards is not None:
             await self._cards.start()
@@ -212,6 +216,8 @@ class VoiceNode:
         await self.browsers.close()
         await self.endpoint.close()
         await self.queueing.close()
+        if self._ears is not None:
+            await self._ears.close()
         await self.timeline.close()
         await self._backstage.close()
         if self._cards is not None:

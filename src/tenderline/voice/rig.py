@@ -13,6 +13,7 @@ from tenderline.flows.call import Backstage
 from tenderline.store.recording_store import RecordingStore
 from tenderline.voice.card_rooms import CardRooms
 from tenderline.voice.directory import Directory
+from tenderline.voice.ears import Ears
 from tenderline.voice.engine import MediaEngine
 from tenderline.voice.exchange import Exchange
 from tenderline.voice.leg import Leg
@@ -61,6 +62,7 @@ class Rig:
     writer: ThreadPoolExecutor
     master_key: bytes
     cards: CardRooms | None
+    ears: Ears | None = None
     live: dict[UUID, Orders] = field(default_factory=dict)
     """What can be asked of the calls that last."""
 
@@ -90,6 +92,8 @@ class Rig:
             flows=self.flows(scribe),
         )
         self.live[conversation_id] = call.orders
+        if self.ears is not None:
+            self.ears.listen(conversation_id, party.leg, language)
         return call
 
     def flows(self, scribe: CallScribe) -> SubFlows:

@@ -138,6 +138,9 @@ class _Stage:
         del call, timeout_s
         return (self._script.known or {}) if self._note(f"post {', '.join(values)} to {endpoint}") else None
 
+    async def alert(self, call: Call, *, reason: str) -> bool:
+        return self._note(f"tell the supervisors that {call.caller} is in distress: {reason}")
+
     async def opt_out(self, call: Call) -> bool:
         return self._note(f"leave {call.caller} alone")
 

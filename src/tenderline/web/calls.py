@@ -12,7 +12,7 @@ from litestar.response import Stream
 from tenderline.core import recording_file
 from tenderline.core.errors import NotFoundError, TenderlineError
 from tenderline.desk import calls as desk
-from tenderline.desk import secure
+from tenderline.desk import distress, secure
 from tenderline.flows import draw, load, shipped
 from tenderline.store import audit, recordings
 from tenderline.store.recording_store import RecordingStore
@@ -66,6 +66,7 @@ async def _call(request: AnyRequest, call_id: UUID) -> tuple[str, str]:
         if view is None:
             raise NotFoundError("There is no call of this id; the list of calls leads to those there are.")
         panel = await secure.read(connection, view.conversation)
+        distressed = await distress.read(connection, call_id)
     session = session_of(request)
     user = session.user
     live = render(
@@ -74,6 +75,7 @@ async def _call(request: AnyRequest, call_id: UUID) -> tuple[str, str]:
         picture=_picture(view),
         may_listen=user.may(Permission.LISTEN),
         may_listen_to_all=user.may(Permission.LISTEN_SENSITIVE),
+        distress=distressed,
         secure=panel,
         secure_modes=secure.MODES,
         secure_fields=secure.FIELDS,

@@ -10,12 +10,24 @@ import asyncpg
 import structlog
 
 from tenderline.app import Services
+from tenderline.campaigns import callbacks
 from tenderline.core.errors import TenderlineError
 from tenderline.notify import delivery
 from tenderline.outgoing.delivery import Deliveries
 from tenderline.payments import refunds, telephone, unmatched
 from tenderline.recovery import cases
-from tenderline.store import answered_requests, attempts, audit, captures, donors, events, inbox, outcomes, outgoing
+from tenderline.store import (
+    answered_requests,
+    attempts,
+    audit,
+    captures,
+    donors,
+    events,
+    holds,
+    inbox,
+    outcomes,
+    outgoing,
+)
 from tenderline.store import refunds as store_refunds
 from tenderline.store.jobs import JobRunner, back_off_s
 from tenderline.worker import reactions
@@ -189,6 +201,10 @@ class Worker:
             defaults=services.defaults,
             of=attempts.LATE_CALLS,
         )
+        async with self._services.pool.acquire() as connection, connection.transaction():
+            await callbacks.raise_overdue(connection)
+            kept_days = services.settings.distress.transcripts_kept_days
+            await holds.forget_lines(connection, older_than_days=kept_days, limit=FORGOTTEN_MAX)
         async with self._services.pool.acquire() as connection:
             await outgoing.sweep(connection)
             await answered_requests.sweep(connection)

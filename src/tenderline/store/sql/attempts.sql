@@ -120,6 +120,7 @@ WHERE t.person_id = d.person_id AND t.id = d.id AND t.fence = d.fence
       WHERE p.id = t.person_id
         AND (
             split_part(t.channel, '_', 1) = ANY(p.declined_channels)
+            OR (p.distress_until > clock_timestamp() AND t.channel <> 'voice_live')
             OR (p.paused_until > clock_timestamp()
                 AND t.purpose <> 'opt_out_confirmation' AND t.channel <> 'voice_live')
             OR CASE t.purpose

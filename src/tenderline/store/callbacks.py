@@ -1,0 +1,140 @@
+"""Callbacks: who is to be called, from when until when, why, and what became of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Literal
+from uuid import UUID
+
+from tenderline.core.ids import uuid7
+from tenderline.store.db import Connection, query
+
+LISTED_MAX: Final = 200
+LATE_S: Final = 3_600.0
+"""A callback without an end of its own is overdue so long after it was due."""
+Kind = Literal["wish", "agent", "distress"]
+
+
+@dataclass(frozen=True, slots=True)
+class Callback:
+    """One as it is shown. `state`: ahead, due, overdue, done or cancelled; `why`: what the gate said, or why it waits
+    for a person."""
+
+    id: UUID
+    person_id: UUID | None
+    conversation_id: UUID | None
+    number: str
+    due_at: datetime
+    not_after: datetime | None
+    kind: str
+    campaign: str | None
+    zone: str | None
+    note: str | None
+    created_at: datetime
+    asked_by: str | None
+    closed_by: str | None
+    closed_at: datetime | None
+    attempt_state: str | None
+    attempt_due_at: datetime | None
+    state: str
+    why: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """A callback as it is asked for. Without `attempt_id` a person calls."""
+
+    person_id: UUID | None
+    conversation_id: UUID | None
+    number: str
+    due_at: datetime
+    not_after: datetime | None
+    attempt_id: UUID | None = None
+    kind: Kind = "wish"
+    campaign: str | None = None
+    zone: str | None = None
+    note: str | None = None
+    why: str | None = None
+    asked_by: str
+
+
+async def add(connection: Connection, wanted: Wanted) -> UUID | None:
+    """Its id; None when a callback for the distress of this call waits already."""
+    made: UUID | None = await connection.fetchval(
+        query("callbacks", "add"), uuid7(), wanted.person_id, wanted.conversation_id, wanted.number, wanted.due_at,
+        wanted.not_after, wanted.attempt_id, wanted.kind, wanted.campaign, wanted.zone, wanted.note, wanted.why,
+        wanted.asked_by,
+    )  # fmt: skip
+    return made
+
+
+async def of_distress(connection: Connection, conversation_id: UUID) -> UUID | None:
+    """The callback that waits for the distress of this call."""
+    found: UUID | None = await connection.fetchval(query("callbacks", "of_distress"), conversation_id)
+    return found
+
+
+async def waiting(connection: Connection) -> list[Callback]:
+    """Those that wait, the most urgent first."""
+    return await _listed(connection, "waiting")
+
+
+async def over(connection: Connection) -> list[Callback]:
+    """Those that are done or cancelled, the newest first."""
+    return await _listed(connection, "over")
+
+
+async def get(connection: Connection, callback_id: UUID) -> Callback | None:
+    """One."""
+    found = await _listed(connection, "one", callback_id)
+    return found[0] if found else None
+
+
+async def _listed(connection: Connection, which: str, callback_id: UUID | None = None) -> list[Callback]:
+    rows = await connection.fetch(query("callbacks", "listed"), which, LISTED_MAX, LATE_S, callback_id)
+    return [Callback(**row) for row in rows]
+
+
+async def lock(connection: Connection, callback_id: UUID) -> Any:
+    """The row, held by the caller's transaction; None when there is none."""
+    return await connection.fetchrow(query("callbacks", "lock"), callback_id)
+
+
+async def move(
+    connection: Connection,
+    callback_id: UUID,
+    *,
+    due_at: datetime,
+    not_after: datetime | None,
+    attempt_id: UUID | None,
+    why: str | None,
+    zone: str | None,
+    campaign: str | None,
+) -> None:
+    """Another time, and the call that is planned for it."""
+    await connection.execute(
+        query("callbacks", "move"), callback_id, due_at, not_after, attempt_id, why, zone, campaign
+    )
+
+
+async def close(connection: Connection, callback_id: UUID, state: Literal["done", "cancelled"], *, by: str) -> bool:
+    """It waits no more; False when it did not."""
+    return await connection.fetchval(query("callbacks", "close"), callback_id, state, by) is not None
+
+
+async def take_back(connection: Connection, person_id: UUID, attempt_id: UUID) -> bool:
+    """The planned call is not made; False when it is on its way already, or over."""
+    return await connection.fetchval(query("callbacks", "take_back"), person_id, attempt_id) is not None
+
+
+async def overdue(connection: Connection, *, limit: int) -> list[Any]:
+    """Those nobody made in time and nobody was told of."""
+    found: list[Any] = await connection.fetch(query("callbacks", "overdue"), LATE_S, limit)
+    return found
+
+
+async def place_of(connection: Connection, callback_id: UUID) -> UUID | None:
+    """The place in a queue that it keeps; None when it has a time."""
+    found: UUID | None = await connection.fetchval(query("callbacks", "place_of"), callback_id)
+    return found

@@ -1,0 +1,187 @@
+"""Callbacks at a time: through the gate, in her zone, moved, made and given up; and who is told when nobody calls."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from support import services as world_services
+from support import world
+from support.live_calls import make_call
+from tenderline.campaigns import callbacks as feature
+from tenderline.campaigns import calling
+from tenderline.campaigns.callbacks import Wish
+from tenderline.core.donor import Donor
+from tenderline.core.errors import InvalidInputError
+from tenderline.core.ids import uuid7
+from tenderline.people import by_phone
+from tenderline.store import alerts, callbacks, donors, lines, queues
+from tenderline.store.calling_campaigns import CallingCampaign
+
+ANNA = "anna@example.org"
+SHOWN = "+12025550000"
+
+
+@pytest.fixture
+def services(pool):
+    return world_services.make(pool, voice__caller_ids=SHOWN)
+
+
+async def campaign(services, **more):
+    wanted = CallingCampaign(name="call_back", caller_id=SHOWN, purpose="servicing", **({"queue": "general"} | more))
+    async with services.pool.acquire() as connection, connection.transaction():
+        await calling.put(services, connection, wanted, by=ANNA)
+
+
+async def schedule(services, **wish):
+    async with services.pool.acquire() as connection, connection.transaction():
+        return await feature.schedule(services, connection, Wish(**wish), by=ANNA)
+
+
+async def close(pool, callback_id, *, is_done):
+    async with pool.acquire() as connection, connection.transaction():
+        return await feature.close(connection, callback_id, is_done=is_done, by=ANNA)
+
+
+def tomorrow_at(hour, zone):
+    there = ZoneInfo(zone)
+    return datetime.combine(datetime.now(there).date() + timedelta(days=1), datetime.min.time()).replace(hour=hour)
+
+
+async def test_a_time_without_an_offset_is_her_own_clock(services, pool):
+    at = tomorrow_at(14, "America/Denver")
+    made = await schedule(services, number="+13035550142", at=at, zone="America/Denver", note="about the gala")
+    assert made.due_at == at.replace(tzinfo=ZoneInfo("America/Denver"))
+    assert made.not_after == made.due_at + feature.WINDOW
+    assert (made.state, made.zone, made.note, made.asked_by) == ("ahead", "America/Denver", "about the gala", ANNA)
+    assert made.attempt_state is None
+    assert "by hand" in made.why
+
+
+async def test_a_campaign_calls_by_itself_and_says_who_is_on_the_line_first(services, pool):
+    await campaign(services)
+    at = tomorrow_at(14, "America/New_York")
+    made = await schedule(services, number="+12025550143", at=at, zone="America/New_York", campaign="call_back")
+    assert made.attempt_state == "planned"
+    row = await pool.fetchrow("SELECT channel, purpose, template FROM attempt")
+    assert tuple(row) == ("voice_live", "servicing", "call_back")
+    agents = CallingCampaign(name="a", caller_id=SHOWN, purpose="servicing", queue="general")
+    machine = CallingCampaign(name="b", caller_id=SHOWN, purpose="servicing", flow="welcome")
+    assert (agents.first, machine.first) == ("agent", "donor")
+
+
+async def test_what_the_gate_refuses_is_said_and_not_kept(services, pool):
+    async with pool.acquire() as connection, connection.transaction():
+        await by_phone.opt_out(connection, "+12025550144", evidence="a test")
+    with pytest.raises(feature.RefusedByGateError, match="gate refuses"):
+        await schedule(services, number="+12025550144", at=tomorrow_at(14, "America/New_York"), zone="America/New_York")
+    assert await pool.fetchval("SELECT count(*) FROM callback") == 0
+
+
+async def test_a_donors_preferred_window_is_kept_when_no_time_is_said(services, pool):
+    call = await make_call(pool, "+12025550145")
+    wanted = ("Mon-Sun 13:00-15:00",)
+    async with pool.acquire() as connection:
+        told = donors.Told(
+            conversation_id=call, caller="+12025550145", crm="rest", state="found",
+            donor=Donor(crm_id="7", preferred_windows=wanted),
+        )  # fmt: skip
+        await donors.tell(connection, told)
+    made = await schedule(services, number="+12025550145", zone="America/New_York", conversation_id=call)
+    assert 13 <= made.due_at.astimezone(ZoneInfo("America/New_York")).hour < 15
+
+
+async def test_moving_takes_the_planned_call_back_and_plans_one_more(services, pool):
+    await campaign(services)
+    at = tomorrow_at(14, "America/New_York")
+    made = await schedule(services, number="+12025550146", at=at, zone="America/New_York", campaign="call_back")
+    async with pool.acquire() as connection, connection.transaction():
+        moved = await feature.move(
+            services, connection, made.id, at=at + timedelta(days=1), zone=None, window=timedelta(hours=1), by=ANNA
+        )
+    assert moved.due_at == made.due_at + timedelta(days=1)
+    assert moved.not_after == moved.due_at + timedelta(hours=1)
+    states = sorted(row["state"] for row in await pool.fetch("SELECT state FROM attempt"))
+    assert states == ["planned", "suppressed"]
+
+
+@pytest.mark.parametrize(("is_done", "state"), [(True, "done"), (False, "cancelled")])
+async def test_what_is_done_or_cancelled_is_over_once_and_nobody_dials(services, pool, is_done, state):
+    await campaign(services)
+    at = tomorrow_at(14, "America/New_York")
+    made = await schedule(services, number="+12025550147", at=at, zone="America/New_York", campaign="call_back")
+    assert (await close(pool, made.id, is_done=is_done)).state == state
+    with pytest.raises(feature.OverError):
+        await close(pool, made.id, is_done=is_done)
+    assert await pool.fetchval("SELECT state FROM attempt") == "suppressed"
+    actions = [row["action"] for row in await pool.fetch("SELECT action FROM audit ORDER BY number")]
+    assert actions[-1] == f"callback_{state}"
+
+
+async def test_a_call_that_is_on_its_way_is_not_cancelled(services, pool):
+    await campaign(services)
+    at = tomorrow_at(14, "America/New_York")
+    made = await schedule(services, number="+12025550148", at=at, zone="America/New_York", campaign="call_back")
+    await pool.execute("UPDATE attempt SET state = 'leased', lease_until = now() + interval '1 minute'")
+    with pytest.raises(feature.OverError):
+        await close(pool, made.id, is_done=False)
+
+
+async def test_a_callback_that_nobody_made_is_told_once_and_its_alert_ends_with_it(services, pool):
+    made = await schedule(services, number="+12025550149", zone=world.zone_by_day())
+    await pool.execute("UPDATE callback SET due_at = now() - interval '3 hours', not_after = now() - interval '1 hour'")
+    for expected in (1, 0):
+        async with pool.acquire() as connection, connection.transaction():
+            assert await feature.raise_overdue(connection) == expected
+    async with pool.acquire() as connection:
+        (alert,) = await alerts.open_ones(connection)
+        (shown,) = await callbacks.waiting(connection)
+    assert (alert.kind, alert.detail["callback_id"], shown.state) == ("callback_overdue", str(made.id), "overdue")
+    await close(pool, made.id, is_done=True)
+    async with pool.acquire() as connection:
+        assert await alerts.open_ones(connection) == []
+
+
+async def test_a_callback_that_is_ahead_or_planned_for_later_is_not_overdue(services, pool):
+    await campaign(services)
+    at = tomorrow_at(14, "America/New_York")
+    await schedule(services, number="+12025550150", at=at, zone="America/New_York", campaign="call_back")
+    async with pool.acquire() as connection, connection.transaction():
+        assert await feature.raise_overdue(connection) == 0
+
+
+async def test_cancelling_gives_up_the_place_that_was_kept_in_a_queue(services, pool):
+    call = await make_call(pool, "+12025550151")
+    async with pool.acquire() as connection, connection.transaction():
+        made = await lines.add_callback(
+            connection, conversation_id=call, number="+12025550151", due_at=datetime.now(UTC), attempt_id=None
+        )
+        sql = """INSERT INTO waiting (id, conversation_id, queue, caller, rank_at, kept_at, callback_id)
+            VALUES ($1, $2, 'general', '+12025550151', now(), now(), $3)"""
+        await queues.ensure(connection, ["general"], by=ANNA)
+        await connection.execute(sql, uuid7(), call, made)
+    async with pool.acquire() as connection, connection.transaction():
+        with pytest.raises(feature.KeptPlaceError):
+            await feature.move(
+                services, connection, made, at=datetime.now(UTC) + timedelta(hours=1), zone="UTC", window=None, by=ANNA
+            )
+    await close(pool, made, is_done=False)
+    assert await pool.fetchval("SELECT state FROM waiting") == "left"
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        {"at": datetime(2020, 1, 1, tzinfo=UTC)},
+        {"at": datetime(2999, 1, 1, tzinfo=UTC)},
+        {"zone": "Mars/Olympus"},
+        {"number": "not a number"},
+        {"at": datetime.now(UTC) + timedelta(hours=1), "window": timedelta(days=90)},
+    ],
+)
+async def test_a_wish_that_cannot_be_kept_is_refused_with_its_reason(services, pool, wish):
+    with pytest.raises(InvalidInputError):
+        await schedule(services, **({"number": "+12025550152", "zone": "America/New_York"} | wish))
+    assert await pool.fetchval("SELECT count(*) FROM callback") == 0

@@ -1,0 +1,167 @@
+"""A caller in distress: one act, whoever notices it; killed anywhere it was not, and twice it is once."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from support import services as world_services
+from support import world
+from support.live_calls import make_call
+from tenderline.core.errors import NotFoundError
+from tenderline.core.ids import uuid7
+from tenderline.core.money import Money
+from tenderline.payments import agent_started, telephone
+from tenderline.people import distress
+from tenderline.store import alerts, callbacks, holds
+
+SUE = "sue@example.org"
+
+
+@pytest.fixture
+def services(pool):
+    return world_services.make(pool)
+
+
+async def say(services, call, text="he says I am forced to pay", source="transcript"):
+    async with services.pool.acquire() as connection, connection.transaction():
+        return await distress.read_words(services, connection, call, text, source=source, by="client:ears")
+
+
+async def counts(pool):
+    tables = ("alert", "callback", "live_command", "attempt", "audit", "event")
+    return {name: await pool.fetchval(f"SELECT count(*) FROM {name}") for name in tables}
+
+
+async def test_a_word_of_distress_does_all_of_it_at_once(services, pool):
+    debtor = await world.make_debtor(pool)
+    call = await make_call(pool, debtor.address)
+    done = await say(services, call)
+    assert done is not None
+    assert done.is_new
+    assert done.person_id == debtor.person_id
+    async with pool.acquire() as connection:
+        (alert,) = await alerts.open_ones(connection)
+        (held,) = await holds.held(connection)
+        (callback,) = await callbacks.waiting(connection)
+    assert (alert.kind, alert.conversation_id, alert.person_id) == ("distress", call, debtor.person_id)
+    assert alert.detail["reason"] == "forced (harm)"
+    assert held.person_id == debtor.person_id
+    assert held.distress_until.year == 9999
+    now = datetime.now(UTC)
+    assert now - timedelta(minutes=1) < callback.due_at <= now + timedelta(hours=24)
+    assert callback.kind == "distress"
+    asked = [row["kind"] for row in await pool.fetch("SELECT kind FROM live_command ORDER BY asked_at, id")]
+    assert asked == ["distress", "escalate"]
+    actions = {row["action"] for row in await pool.fetch("SELECT action FROM audit")}
+    assert {"distress_reported", "distress_held"} <= actions
+    claim = await world.claim(pool)
+    assert claim.leased == [], "nothing automatic leaves for her"
+
+
+async def test_hits_at_once_and_again_are_one_act(services, pool):
+    call = await make_call(pool, "+12025550111")
+    await asyncio.gather(*(say(services, call) for _ in range(6)))
+    once = await counts(pool)
+    again = await say(services, call, "I want to die", source="agent_words")
+    assert not again.is_new
+    assert await counts(pool) == once
+    assert once["alert"] == once["callback"] == 1
+    assert once["live_command"] == 2
+
+
+@pytest.mark.parametrize("step", ["hold", "raise_one", "add", "ask", "append"])
+async def test_whatever_fails_on_the_way_nothing_is_done_by_half(services, pool, monkeypatch, step):
+    call = await make_call(pool, "+12025550112")
+    before = await counts(pool)
+    owner = {"hold": holds, "raise_one": alerts, "add": callbacks, "ask": distress.live_commands}.get(
+        step, distress.audit
+    )
+
+    async def dies(*_, **__):
+        raise ConnectionResetError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(owner, step, dies)
+        with pytest.raises(ConnectionResetError):
+            await say(services, call)
+    assert await counts(pool) == before
+    assert (await say(services, call)).is_new
+
+
+async def test_payment_is_refused_by_the_server_also_after_the_alert_is_closed(services, pool):
+    call = await make_call(pool, "+12025550113")
+    person, _, _ = await world.make_person(pool)
+    done = await say(services, call)
+    async with pool.acquire() as connection, connection.transaction():
+        await alerts.close(connection, done.alert_id, SUE, "spoke with her")
+    async with pool.acquire() as connection, connection.transaction():
+        with pytest.raises(holds.PaymentOffError):
+            await agent_started.begin(connection, call, agent_started.Wish(), by="anna")
+        with pytest.raises(holds.PaymentOffError):
+            await telephone.begin(
+                services, connection, person_id=person, contact_point_id=None, conversation_id=call, mode="automated",
+                money=Money(2500, "USD"), campaign=None, fund=None,
+            )  # fmt: skip
+
+
+async def test_only_a_word_of_distress_does_it_and_only_on_a_call_there_is(services, pool):
+    call = await make_call(pool, "+12025550114")
+    before = await counts(pool)
+    assert await say(services, call, "I would like to give ten dollars") is None
+    assert await counts(pool) == before
+    with pytest.raises(NotFoundError):
+        await say(services, uuid7())
+
+
+async def test_a_call_that_is_over_gets_no_command_and_a_withheld_number_no_callback(services, pool):
+    over = await make_call(pool, "+12025550115", is_over=True)
+    withheld = await make_call(pool, None)
+    assert (await say(services, over)).callback_id is not None
+    done = await say(services, withheld)
+    assert done.callback_id is None
+    assert done.person_id is None
+    asked = await pool.fetch("SELECT conversation_id FROM live_command")
+    assert {row["conversation_id"] for row in asked} == {withheld}
+
+
+async def test_who_opted_out_by_telephone_is_left_for_a_person_to_decide_about(services, pool):
+    from tenderline.people import by_phone
+
+    async with pool.acquire() as connection, connection.transaction():
+        await by_phone.opt_out(connection, "+12025550116", evidence="a test")
+    await say(services, await make_call(pool, "+12025550116"))
+    async with pool.acquire() as connection:
+        (callback,) = await callbacks.waiting(connection)
+    assert "a person decides" in callback.why
+
+
+async def test_only_a_lifted_hold_lets_contacts_pass_again(services, pool):
+    debtor = await world.make_debtor(pool)
+    await say(services, await make_call(pool, debtor.address))
+    assert (await world.claim(pool)).leased == []
+    async with pool.acquire() as connection, connection.transaction():
+        await distress.lift(connection, debtor.person_id, by=SUE, reason="a misunderstanding: a fraud *report*")
+        with pytest.raises(distress.NotHeldError):
+            await distress.lift(connection, debtor.person_id, by=SUE, reason="again")
+        assert await holds.held(connection) == []
+    again = "UPDATE attempt SET state = 'planned', why = NULL, decision = NULL"
+    await pool.execute(again)
+    waking = await world.claim(pool)
+    assert [one.person_id for one in waking.leased] == [debtor.person_id], "what is planned from now on may leave"
+    fresh = await pool.fetchval("SELECT distress_until FROM person WHERE id = $1", debtor.person_id)
+    assert fresh is None
+    lifted = await pool.fetch("SELECT actor FROM audit WHERE action = 'distress_lifted'")
+    assert [row["actor"] for row in lifted] == [SUE]
+
+
+async def test_screens_hear_of_an_alert_with_its_commit(services, pool):
+    call, heard = await make_call(pool, "+12025550117"), asyncio.Event()
+    async with pool.acquire() as ear:
+        await ear.add_listener("tenderline_event", lambda *_: heard.set())
+        await say(services, call)
+        async with asyncio.timeout(10):
+            await heard.wait()
+        await ear.reset()
