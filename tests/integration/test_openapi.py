@@ -65,6 +65,7 @@ ROUTES = [
     (f"{SECURE}/{{session_id}}/cancel", "POST"),
     (f"{SECURE}/{{session_id}}/restart", "POST"),
     ("/api/v2/conversations/{conversation_id}/donor", "GET"),
+    ("/api/v2/routing/floor", "GET"),
     ("/api/v2/routing/donor-segments", "GET"),
     ("/api/v2/routing/donor-segments", "PUT"),
     ("/api/v2/routing/donor-segments/try", "POST"),
@@ -73,7 +74,7 @@ SCOPES = ("outbound:read", "outbound:write", "contactcenter:read", "integration:
 NOTHING_TO_GET_WRONG = {"/health/live", "/health/ready", "/api/v2/recovery/dead-letters", "/api/v2/compliance/dnclists"}
 NOTHING_TO_GET_WRONG |= {"/api/v2/compliance/dnclists/{list_name}/entries/{value}"}  # any text may be asked about
 NOTHING_TO_GET_WRONG |= {"/api/v2/telephony/lines", "/api/v2/telephony/calling-campaigns"}
-NOTHING_TO_GET_WRONG |= {"/api/v2/routing/donor-segments"}
+NOTHING_TO_GET_WRONG |= {"/api/v2/routing/donor-segments", "/api/v2/routing/floor"}
 ANYTHING_GOES = {(SECURE, "GET"), ("/api/v2/webhooks/endpoints", "GET"), ("/api/v2/telephony/lines/{number}", "DELETE")}
 
 

@@ -62,6 +62,8 @@ class Permission(StrEnum):
     """Read what searches for card data found."""
     MONEY = "money"
     """Give money back, and settle money that nobody can explain."""
+    SUPERVISE = "supervise"
+    """Listen in on calls, move agents, take alerts, lift holds."""
 
 
 _LOOK = frozenset({Permission.VIEW})
@@ -79,7 +81,7 @@ PERMISSIONS: Final[dict[Role, frozenset[Permission]]] = {
         Permission.LISTEN_SENSITIVE,
         Permission.SCANS,
     },
-    Role.SUPERVISOR: _ACT | {Permission.LISTEN, Permission.TAKE_PAYMENT, Permission.MONEY},
+    Role.SUPERVISOR: _ACT | {Permission.LISTEN, Permission.TAKE_PAYMENT, Permission.MONEY, Permission.SUPERVISE},
     Role.ENGINEER: _ACT | {Permission.LINES, Permission.WEBHOOKS, Permission.SCANS},
     Role.ADMIN: frozenset(Permission),
 }

@@ -20,6 +20,7 @@ from litestar.response import Stream
 
 from tenderline.app import Services
 from tenderline.core.errors import TenderlineError
+from tenderline.store import waiting
 from tenderline.store.db import Connection
 from tenderline.store.events import CHANNEL
 from tenderline.web.pages import services_of
@@ -151,6 +152,7 @@ class Hub:
             self._something.set()
 
         connection.add_termination_listener(on_end)
+        await connection.add_listener(waiting.CHANNEL, on_hint)
         await connection.add_listener(CHANNEL, on_hint)
         try:
             while not lost.is_set():
@@ -164,6 +166,7 @@ class Hub:
             if not connection.is_closed():
                 connection.remove_termination_listener(on_end)
                 await connection.remove_listener(CHANNEL, on_hint)
+                await connection.remove_listener(waiting.CHANNEL, on_hint)
 
     def _wake(self) -> None:
         self._version += 1
