@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from tests.bench import bridged, decide, gate, greeting, inbox, spike, start, verify, voice
+from tests.bench import bridged, decide, floor, gate, greeting, inbox, spike, start, verify, voice
 from tests.bench.ground import ROOT, Ground, Say
 from tests.bench.render import number, page
 from tests.bench.report import Report, Result, machine
@@ -35,6 +35,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "voice": voice.run,
     "bridged": bridged.run,
     "greeting": greeting.run,
+    "floor": floor.run,
 }
 
 

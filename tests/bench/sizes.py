@@ -31,6 +31,9 @@ class Sizes:
     """Calls in one round of slow look-ups: no more than the node's pool has connections."""
     slow_s: float
     """How long every look-up takes."""
+    floor_day: int
+    """Callers of the day, of whom service levels are counted."""
+    floor_redraws: int
     starts: int
     """Starts of the command line in one repeat."""
 
@@ -57,6 +60,8 @@ FULL = Sizes(
     slow_rounds=2,
     slow_calls=20,
     slow_s=5.0,
+    floor_day=5_000,
+    floor_redraws=200,
     starts=5,
 )
 QUICK = Sizes(
@@ -76,5 +81,7 @@ QUICK = Sizes(
     slow_rounds=1,
     slow_calls=3,
     slow_s=0.5,
+    floor_day=50,
+    floor_redraws=2,
     starts=1,
 )

@@ -154,7 +154,9 @@ async def show_callers(request: AnyRequest) -> Response[str]:
     async with services_of(request).pool.acquire() as connection, connection.transaction(readonly=True):
         queue = await _queue(request, connection)
         if what in NOW:
-            found = await floor.in_line(connection, queue and queue.name, kept=what == "kept", limit=floor.ROWS_MAX)
+            found = await floor.in_line(
+                connection, queue.name if queue else None, kept=what == "kept", limit=floor.ROWS_MAX
+            )
             title = NOW[what]
         else:
             if queue is None:
