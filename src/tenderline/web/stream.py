@@ -102,7 +102,8 @@ class Hub:
             yield screen
         finally:
             self._screens.discard(screen)
-            if not self._screens and self._listening is not None:
+            # Who closes the hub ends the listening herself: a second word would cut its tidying up short.
+            if not self._screens and self._listening is not None and not self.closing.is_set():
                 self._listening.cancel()
                 self._listening = None
 
@@ -152,9 +153,9 @@ class Hub:
             self._something.set()
 
         connection.add_termination_listener(on_end)
-        await connection.add_listener(waiting.CHANNEL, on_hint)
-        await connection.add_listener(CHANNEL, on_hint)
         try:
+            await connection.add_listener(waiting.CHANNEL, on_hint)
+            await connection.add_listener(CHANNEL, on_hint)
             while not lost.is_set():
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(TICK_S):
