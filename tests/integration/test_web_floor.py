@@ -13,6 +13,7 @@ import pytest
 
 from support import edge, floor_life, lines_up, services
 from tenderline.core.ids import uuid7
+from tenderline.desk import floor as desk
 from tenderline.store import agents, alerts, live_commands, presence, queues
 from tenderline.web import stream
 from tenderline.web.floor import _TOKEN_PLACE
@@ -304,7 +305,18 @@ async def test_an_alert_is_taken_and_closed_with_a_note(http, pool, ids):
     async with pool.acquire() as connection:
         assert ids["alert"] not in [one.id for one in await alerts.open_ones(connection)]
     assert (await http.get(path)).status_code == 404
+    late = await http.post(f"{path}/take", data=form)
+    assert late.status_code == 404
+    assert 'role="alert" id="problem"' in late.text
     assert str(ids["alert"]) not in (await http.get("/floor")).text
+
+
+def test_what_an_alert_says_is_short_and_without_ids():
+    said = desk.alert_said(
+        {"reason": "fraud", "callback_id": "9", "held": True, "callback_at": "2026-11-22T10:00:00+00:00", "x": None}
+    )
+    assert said == "fraud; callback at: 22 Nov 10:00 UTC"
+    assert len(desk.alert_said({"reason": "y" * 5_000})) <= 160
 
 
 async def test_a_change_of_an_agents_state_reaches_screens_by_the_hint_of_routing(pool, ids, monkeypatch):

@@ -258,12 +258,15 @@ def _overflows(one: CallerRow, queue: QueueNow, now: datetime) -> bool:
 
 
 def alert_said(detail: Mapping[str, Any]) -> str:
-    """What an alert tells of itself, cut to fit; whoever raised it knows more keys than this page."""
+    """What an alert tells of itself, cut to fit and without ids; whoever raised it knows more keys than this page."""
     reason = detail.get("reason")
     others = [
         f"{name.replace('_', ' ')}: {value}"
         for name, value in detail.items()
-        if name != "reason" and isinstance(value, str | int | float) and not isinstance(value, bool)
+        if name != "reason"
+        and not name.endswith("_id")
+        and isinstance(value, str | int)
+        and not isinstance(value, bool)
     ]
     shown = ([str(reason)] if reason else []) + others[:DETAIL_SHOWN_MAX]
     return words.short(words.plain("; ".join(shown)))

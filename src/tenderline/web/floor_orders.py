@@ -130,19 +130,25 @@ async def stop_monitoring(request: AnyRequest, call_id: FromPath[UUID]) -> Respo
 
 
 @post(f"{PATH}/alerts/{{alert_id:uuid}}/take", include_in_schema=False, opt={PERMISSION: Permission.SUPERVISE})
-async def take(request: AnyRequest, alert_id: FromPath[UUID]) -> Redirect:
-    """This supervisor looks after it."""
-    async with services_of(request).pool.acquire() as connection, connection.transaction():
-        await alerts.take(connection, alert_id, session_of(request).user.email)
-        await events.hint_with(connection)
+async def take(request: AnyRequest, alert_id: FromPath[UUID]) -> Response[Any]:
+    """This supervisor looks after it; whose it is already is said on the floor."""
+    try:
+        async with services_of(request).pool.acquire() as connection, connection.transaction():
+            await alerts.take(connection, alert_id, session_of(request).user.email)
+            await events.hint_with(connection)
+    except TenderlineError as error:
+        return await show(request, problem=error.detail, status=error.status)
     return Redirect(path=PATH, status_code=303)
 
 
 @post(f"{PATH}/alerts/{{alert_id:uuid}}/close", include_in_schema=False, opt={PERMISSION: Permission.SUPERVISE})
-async def close(request: AnyRequest, alert_id: FromPath[UUID]) -> Redirect:
+async def close(request: AnyRequest, alert_id: FromPath[UUID]) -> Response[Any]:
     """It is over, and what was done stands in the note."""
     note = field(await request.form(), "note", length_max=NOTE_LENGTH_MAX)
-    async with services_of(request).pool.acquire() as connection, connection.transaction():
-        await alerts.close(connection, alert_id, session_of(request).user.email, note)
-        await events.hint_with(connection)
+    try:
+        async with services_of(request).pool.acquire() as connection, connection.transaction():
+            await alerts.close(connection, alert_id, session_of(request).user.email, note)
+            await events.hint_with(connection)
+    except TenderlineError as error:
+        return await show(request, problem=error.detail, status=error.status)
     return Redirect(path=PATH, status_code=303)
