@@ -23,6 +23,7 @@ from tests.bench import (
     confirmed,
     decide,
     desks,
+    floor,
     gate,
     greeting,
     inbox,
@@ -55,6 +56,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "captures": captures.run,
     "confirmed": confirmed.run,
     "desks": desks.run,
+    "floor": floor.run,
 }
 
 

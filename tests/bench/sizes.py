@@ -40,6 +40,9 @@ class Sizes:
     desks: int
     """Agents' desks that are open at once."""
     desk_events: int
+    floor_day: int
+    """Callers of the day, of whom service levels are counted."""
+    floor_redraws: int
     starts: int
     """Starts of the command line in one repeat."""
     agents: int
@@ -76,6 +79,8 @@ FULL = Sizes(
     confirmed=40,
     desks=100,
     desk_events=300,
+    floor_day=5_000,
+    floor_redraws=200,
     starts=5,
     agents=1_000,
     callers_in_line=500,
@@ -104,6 +109,8 @@ QUICK = Sizes(
     confirmed=2,
     desks=3,
     desk_events=5,
+    floor_day=50,
+    floor_redraws=2,
     starts=1,
     agents=20,
     callers_in_line=30,

@@ -69,6 +69,7 @@ ROUTES = [
     (f"{PART}/replace", "POST"),
     (f"{PART}/consult", "POST"),
     ("/api/v2/conversations/{conversation_id}/donor", "GET"),
+    ("/api/v2/routing/floor", "GET"),
     ("/api/v2/routing/donor-segments", "GET"),
     ("/api/v2/routing/donor-segments", "PUT"),
     ("/api/v2/routing/donor-segments/try", "POST"),
@@ -81,7 +82,7 @@ SCOPES += ("payments:read", "payments:write")
 NOTHING_TO_GET_WRONG = {"/health/live", "/health/ready", "/api/v2/recovery/dead-letters", "/api/v2/compliance/dnclists"}
 NOTHING_TO_GET_WRONG |= {"/api/v2/compliance/dnclists/{list_name}/entries/{value}"}  # any text may be asked about
 NOTHING_TO_GET_WRONG |= {"/api/v2/telephony/lines", "/api/v2/telephony/calling-campaigns"}
-NOTHING_TO_GET_WRONG |= {"/api/v2/routing/donor-segments", "/api/v2/payments/unmatched"}
+NOTHING_TO_GET_WRONG |= {"/api/v2/routing/donor-segments", "/api/v2/payments/unmatched", "/api/v2/routing/floor"}
 ANYTHING_GOES = {(SECURE, "GET"), ("/api/v2/webhooks/endpoints", "GET"), ("/api/v2/telephony/lines/{number}", "DELETE")}
 
 

@@ -30,14 +30,18 @@ TOLD = ["/outgoing/replay", *(f"/outgoing/{{endpoint}}/{step}" for step in ("rep
 PHONE = ["/phone/sessions", *(f"/phone/sessions/{{session}}/{one}" for one in ("beat", "leave", "calls/{call}/{what}"))]
 SECURE = ["/calls/{call}/secure", "/calls/{call}/secure/{session}/cancel", "/calls/{call}/secure/{session}/restart"]
 MONEY = ["/payments/{payment}/refund", "/payments/unmatched/{row}/settle"]
+FLOOR = [*(f"/floor/agents/{{agent}}/{step}" for step in ("assign", "state")),
+         *(f"/floor/calls/{{call}}/{step}" for step in ("monitor", "monitor-stop")),
+         *(f"/floor/alerts/{{alert}}/{step}" for step in ("take", "close"))]  # fmt: skip
 DESK = ["/sign-out", "/session/active", "/do-not-contact/import"]
 ENDING = [f"/desk/{step}" for step in ("state", "order", "ending")]
-POST_ROUTES = [*DESK, *ENDING, *LINES, *TOLD, *ACTING, *RULES, *REVIEW, *MONEY, *SECURE, *PHONE]
+POST_ROUTES = [*DESK, *ENDING, *LINES, *TOLD, *ACTING, *RULES, *REVIEW, *MONEY, *SECURE, *PHONE, *FLOOR]
 PLACES = {
     "{case}": "{case_id:uuid}", "{webhook}": "{inbox_id:int}", "{rule}": "{rule_id:str}",
     "{person}": "{person_id:uuid}", "{endpoint}": "{endpoint_id:uuid}", "{call}": "{call_id:uuid}",
     "{session}": "{session_id:uuid}", "{payment}": "{payment_id:uuid}", "{row}": "{row_id:uuid}",
     "{what}": "{what:str}",
+    "{agent}": "{agent_id:uuid}", "{alert}": "{alert_id:uuid}",
 }  # fmt: skip
 
 

@@ -31,8 +31,9 @@ NOTE_VIOLATIONS = """window.violations = [];
 const note = (e) => window.violations.push(`${e.violatedDirective} ${e.blockedURI}`);
 document.addEventListener("securitypolicyviolation", note);"""
 # What can be clicked, but for links inside a sentence; a tick box is as large as the label around it.
-SMALL = """() => [...document.querySelectorAll("a, button, select, input:not([type=hidden]), summary, label.tick")]
-  .filter((e) => e.checkVisibility() && !e.matches(".skip, p.mute a, p.empty a, .tick *"))
+SMALL = """() => [...document.querySelectorAll(
+    "a, button, select, input:not([type=hidden]), summary, label.tick, label.tick-line")]
+  .filter((e) => e.checkVisibility() && !e.matches(".skip, p.mute a, p.empty a, .tick *, .tick-line *"))
   .map((e) => [e.getBoundingClientRect().height, e.outerHTML.slice(0, 120)])
   .filter(([height]) => height < 43.5)"""
 

@@ -10,7 +10,7 @@ from uuid import UUID
 from tenderline.store import conversations, secure_sessions
 from tenderline.store.conversations import Conversation
 from tenderline.store.db import Connection
-from tenderline.store.secure_sessions import SecureSession
+from tenderline.store.secure_sessions import Progress, SecureSession
 
 FIELDS: Final = {
     "number": "card number",
@@ -97,6 +97,14 @@ async def read(connection: Connection, call: Conversation) -> SecurePanel:
         here = await conversations.participants(connection, call.id)
         can_start = any(one.purpose == "agent" and one.left_at is None for one in here)
     return SecurePanel(can_start, found)
+
+
+def how_far(progress: Progress) -> str:
+    """`Card number: 11 digits, Visa; expired, asked again`: a count, never what is keyed."""
+    field = FIELDS.get(progress.field, "")
+    brand = f", {progress.brand.capitalize()}" if progress.brand else ""
+    keyed = f"{field.capitalize()}: {progress.count} digits{brand}" if field else ""
+    return "; ".join(part for part in (keyed, _SAID.get(progress.said, "")) if part)
 
 
 def _view(one: SecureSession) -> SecureView:

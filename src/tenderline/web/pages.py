@@ -35,6 +35,7 @@ from tenderline.core.errors import (
 )
 from tenderline.core.ids import uuid7
 from tenderline.desk import agent_desk, rule_words, words
+from tenderline.web.floor_marks import MARKS
 
 log = structlog.get_logger(__name__)
 
@@ -129,6 +130,7 @@ def environment() -> Environment:
         lstrip_blocks=True, auto_reload=False,
     )  # fmt: skip
     made.globals["static_url"] = static_url
+    made.globals |= MARKS
     made.filters |= {"clock": _clock, "day": day, "lasting": lasting, "machine": _machine, "short": words.short_instant}
     made.filters |= {"exact": words.instant, "rule_channel": rule_words.channel, "purpose": rule_words.purpose}
     made.filters |= {"spoken": agent_desk.spoken}

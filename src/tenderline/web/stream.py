@@ -20,6 +20,7 @@ from litestar.response import Stream
 
 from tenderline.app import Services
 from tenderline.core.errors import TenderlineError
+from tenderline.store import waiting
 from tenderline.store.db import Connection
 from tenderline.store.events import CHANNEL
 from tenderline.web.pages import services_of
@@ -104,7 +105,8 @@ class Hub:
             yield screen
         finally:
             self._screens.discard(screen)
-            if not self._screens and self._listening is not None:
+            # Who closes the hub ends the listening herself: a second word would cut its tidying up short.
+            if not self._screens and self._listening is not None and not self.closing.is_set():
                 self._listening.cancel()
                 self._listening = None
 
@@ -157,9 +159,10 @@ class Hub:
             self._something.set()
 
         connection.add_termination_listener(on_end)
-        await connection.add_listener(CHANNEL, on_hint)
         quick = asyncio.create_task(self._wake_quickly(), name="quick screens")
         try:
+            await connection.add_listener(waiting.CHANNEL, on_hint)
+            await connection.add_listener(CHANNEL, on_hint)
             while not lost.is_set():
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(TICK_S):
@@ -172,6 +175,7 @@ class Hub:
             if not connection.is_closed():
                 connection.remove_termination_listener(on_end)
                 await connection.remove_listener(CHANNEL, on_hint)
+                await connection.remove_listener(waiting.CHANNEL, on_hint)
 
     async def _wake_quickly(self) -> None:
         while True:

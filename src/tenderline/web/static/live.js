@@ -75,8 +75,11 @@ function giveUp() {
   setTimeout(wantStream, AGAIN_MS);
 }
 
+// A page that may not be missed (`data-awake`) goes on asking while it is hidden, as often as the browser lets it.
+const isAwake = region !== null && "awake" in region.dataset;
+
 async function poll() {
-  if (!holder && !unseen()) {
+  if (!holder && (isAwake || !unseen())) {
     await htmx.ajax("GET", region.dataset.poll, { target: region, swap: "innerMorph" });
   }
   setTimeout(poll, POLL_MS);
