@@ -114,7 +114,12 @@ async def rotate_secret(connection: Connection, client_id: str) -> str:
     return secret
 
 
-async def _change(connection: Connection, name: str, client_id: str, *values: str, that_is: str) -> None:
+async def set_scopes(connection: Connection, client_id: str, scopes: Iterable[str]) -> None:
+    """What the client may do from now on; the tokens it holds are worth nothing any more."""
+    await _change(connection, "set_scopes", client_id, _require_known(scopes), that_is="in use")
+
+
+async def _change(connection: Connection, name: str, client_id: str, *values: str | list[str], that_is: str) -> None:
     known = _CLIENT_ID.fullmatch(client_id)
     if not known or await connection.fetchval(query("oauth", name), client_id, *values) is None:
         raise NotFoundError(f"There is no client {client_id!r} that is {that_is}; see `tenderline client list`.")
