@@ -31,12 +31,20 @@ PHONE = ["/phone/sessions", *(f"/phone/sessions/{{session}}/{one}" for one in ("
 SECURE = ["/calls/{call}/secure", "/calls/{call}/secure/{session}/cancel", "/calls/{call}/secure/{session}/restart"]
 MONEY = ["/payments/{payment}/refund", "/payments/unmatched/{row}/settle"]
 DESK = ["/sign-out", "/session/active", "/do-not-contact/import"]
-POST_ROUTES = [*DESK, *LINES, *TOLD, *ACTING, *RULES, *REVIEW, *MONEY, *SECURE, *PHONE]
+ADMIN = [
+    "/password", "/admin/queues/new", "/admin/queues/{name}", "/admin/queues/{name}/delete",
+    "/admin/skills", "/admin/skills/delete", "/admin/audit/verify",
+    "/admin/agents/new", "/admin/agents/{agent}", "/admin/agents/{agent}/delete",
+    "/admin/users", *(f"/admin/users/{{user}}/{one}" for one in ("role", "disable", "enable", "password")),
+    "/admin/clients", *(f"/admin/clients/{{client}}/{one}" for one in ("scopes", "secret", "disable", "enable")),
+]  # fmt: skip
+POST_ROUTES = [*ADMIN, *DESK, *LINES, *TOLD, *ACTING, *RULES, *REVIEW, *MONEY, *SECURE, *PHONE]
 PLACES = {
     "{case}": "{case_id:uuid}", "{webhook}": "{inbox_id:int}", "{rule}": "{rule_id:str}",
     "{person}": "{person_id:uuid}", "{endpoint}": "{endpoint_id:uuid}", "{call}": "{call_id:uuid}",
     "{session}": "{session_id:uuid}", "{payment}": "{payment_id:uuid}", "{row}": "{row_id:uuid}",
-    "{what}": "{what:str}",
+    "{what}": "{what:str}", "{name}": "{name:str}", "{agent}": "{agent_id:uuid}", "{user}": "{user_id:uuid}",
+    "{client}": "{client_id:str}",
 }  # fmt: skip
 
 

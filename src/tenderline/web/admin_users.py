@@ -39,7 +39,7 @@ async def _one(request: AnyRequest, found: ListedUser, form: Form | None = None)
 
 def _once(request: AnyRequest, email: str, name: str, password: str) -> Response[str]:
     """The only page that ever shows it: it is the answer to the post, so no link and no reload leads here."""
-    return show(request, "admin_password.html", email=email, name=name, password=password)
+    return show(request, "admin_password.html", email=email, whose=name, password=password)
 
 
 @get(PATH, include_in_schema=False, opt=MAY)
