@@ -24,6 +24,7 @@ from tenderline.api import (
     payments,
     secure_sessions,
     telephony,
+    users,
 )
 from tenderline.api.auth import TokenGate
 from tenderline.store.oauth import SCOPES
@@ -105,6 +106,14 @@ payment_routes = Router(
     request_max_body_size=BODY_BYTES_MAX,
 )
 
+administration_routes = Router(
+    path="/",
+    route_handlers=users.HANDLERS,
+    middleware=[TokenGate()],
+    tags=["Administration"],
+    request_max_body_size=BODY_BYTES_MAX,
+)
+
 exception_handlers: ExceptionHandlersMap = {Exception: errors.problem_of}
 """For the whole application: whatever no other handler takes becomes a problem."""
 
@@ -116,6 +125,7 @@ _api = Router(
         compliance,
         telephony_routes,
         payment_routes,
+        administration_routes,
         webhooks,
         health.live,
         health.ready,
@@ -129,7 +139,7 @@ route_handlers: list[ControllerRouterHandler] = [_api]
 openapi_config = OpenAPIConfig(
     title="Tenderline",
     version=version("tenderline"),
-    summary="Cases, calls, refunds, who may be contacted, webhooks to others, what failed, access tokens, and health.",
+    summary="Cases, calls, refunds, who may be contacted, webhooks to others, what failed, users, tokens, and health.",
     description=(
         "Errors are RFC 9457 problems; switch on `code`. Every answer under /api tells the caller's place in the "
         "one-minute limit by X-RateLimit-Limit, X-RateLimit-Remaining and X-RateLimit-Reset (seconds from now); "
