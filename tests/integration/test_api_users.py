@@ -1,4 +1,4 @@
-"""Users, roles, settings and the audit log by the API: what a token may do, and that it makes nobody an administrator."""
+"""Users, roles, settings and the audit log by the API: what a token may do, and whom it can never make."""
 
 from __future__ import annotations
 
