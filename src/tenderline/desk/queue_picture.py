@@ -42,19 +42,23 @@ def seconds(after_s: float) -> str:
 def in_words(queue: Queue) -> list[str]:
     """One sentence for each ring."""
     rings = queue.rings or (Ring(),)
-    return [_sentence(ring, is_first=place == 0) for place, ring in enumerate(rings)]
+    return [_sentence(ring, rings[place - 1] if place else None) for place, ring in enumerate(rings)]
 
 
-def _sentence(ring: Ring, *, is_first: bool) -> str:
+def _sentence(ring: Ring, before: Ring | None) -> str:
     level = ring.proficiency_min
     known = "at any level" if level == PROFICIENCY_MIN else f"at level {level} or better"
-    said = [f"agents who know every skill that the flow asks for, {known}"] if is_first else [f"skills count {known}"]
+    said: list[str] = []
+    if before is None:
+        said.append(f"agents who know every skill that the flow asks for, {known}")
+    elif level != before.proficiency_min:
+        said.append(f"skills count {known}")
     if ring.skills_dropped:
         said.append(f"no longer needed: {', '.join(ring.skills_dropped)}")
     if ring.queues_joined:
         said.append(f"also the agents of {', '.join(ring.queues_joined)}")
-    start = "At once" if is_first else f"After {seconds(ring.after_s)}"
-    return f"{start}: {'; '.join(said)}."
+    start = "At once" if before is None else f"After {seconds(ring.after_s)}"
+    return f"{start}: {'; '.join(said) or 'as before'}."
 
 
 def bars(queue: Queue) -> list[Bar]:
