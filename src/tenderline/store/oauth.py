@@ -22,7 +22,7 @@ SCOPES: Final[dict[str, str]] = {
     "outbound:write": "Replay dead letters; create and change outbound contacts; plan calls.",
     "payments:read": "Read payments' refunds and money that is not matched.",
     "payments:write": "Give money back.",
-    "integration:all": "Configure integrations with gateways, carriers and CRMs.",
+    "integration:all": "Configure integrations, lines, queues and users; read settings and the audit log.",
     "notification_service:read": "Read how far notifications got.",
     "notification_service:write": "Send notifications.",
     "contactcenter:read": "Read whether somebody may be contacted; queues, agents and conversations.",

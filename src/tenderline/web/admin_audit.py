@@ -90,7 +90,7 @@ def _short(value: Any) -> str:
         return "[" + ", ".join(_short(one) for one in value) + "]"
     if isinstance(value, dict):
         return "{" + words_of(value) + "}"
-    return str(value)
+    return {None: "none", True: "yes", False: "no"}[value] if value is None or isinstance(value, bool) else str(value)
 
 
 @get(PATH, include_in_schema=False, opt=MAY)
