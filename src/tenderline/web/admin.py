@@ -40,69 +40,59 @@ def _shut_out(count: int) -> str:
 
 
 def _places(now: Counts, set_somewhere: int) -> list[tuple[str, list[Place]]]:
-    users = f"{_many(now.users, 'user')}, {_many(now.admins, 'administrator')}{_shut_out(now.users_disabled)}"
-    clients = f"{_many(now.clients, 'client')}{_shut_out(now.clients_disabled)}"
-    segments = f"version {now.segments_version}" if now.segments_version else "as shipped"
+    settings = f"{_many(set_somewhere, 'setting')} not by default"
     return [
-        (
-            "Who may get in",
-            [
-                Place("/admin/users", "Users", "Who signs in to the screens, and with which role.", users),
-                Place("/admin/roles", "Roles", "What each role may do.", _many(len(Role), "role")),
-                Place("/admin/clients", "API clients", "Programs that use the API, and their scopes.", clients),
-            ],
-        ),
-        (
-            "Who answers calls",
-            [
-                Place(
-                    "/admin/queues",
-                    "Queues",
-                    "Whom a caller may reach, how long it rings, when a place may be kept.",
-                    f"{_many(now.queues, 'queue')}, {_many(now.callers, 'caller')} waiting",
-                    is_wanting=not now.queues,
-                ),
-                Place("/admin/skills", "Skills", "What agents may be good at.", _many(now.skills, "skill")),
-                Place(
-                    "/admin/agents",
-                    "Agents",
-                    "Telephone or browser, queues, and how good at what.",
-                    f"{_many(now.agents, 'agent')}, {now.agents_here} logged in",
-                    is_wanting=not now.agents,
-                ),
-            ],
-        ),
-        (
-            "What callers meet",
-            [
-                Place(
-                    "/lines",
-                    "Lines",
-                    "Which number leads to which flow; telephones; calls that we make.",
-                    f"{_many(now.lines, 'line')}, {_many(now.telephones, 'telephone')}, "
-                    f"{_many(now.campaigns, 'calling campaign')}",
-                    is_wanting=not now.lines,
-                ),
-                Place("/segments", "Segments", "Which donors count as what.", segments),
-                Place("/rules", "Rules", "What the gate asks before every contact.", "each with its source"),
-                Place("/do-not-contact", "Do not contact", "Lists that the gate asks.", "read in as files"),
-                Place("/outgoing", "Webhooks", "Who else is told of what happens.", "each with its state"),
-            ],
-        ),
+        ("Who may get in", _who_may_get_in(now)),
+        ("Who answers calls", _who_answers(now)),
+        ("What callers meet", _what_callers_meet(now)),
         (
             "The system",
             [
-                Place(
-                    "/admin/settings",
-                    "Settings",
-                    "Every setting, its value and where it comes from.",
-                    f"{_many(set_somewhere, 'setting')} not by default",
-                ),
-                Place(
-                    "/admin/audit", "Audit log", "Who did what, and whether the log is whole.", f"{now.audit_rows} rows"
-                ),
+                Place("/admin/settings", "Settings", "Every setting, its value and where it comes from.", settings),
+                Place("/admin/audit", "Audit log", "Who did what; whether the log is whole.", f"{now.audit_rows} rows"),
             ],
         ),
+    ]
+
+
+def _who_may_get_in(now: Counts) -> list[Place]:
+    users = f"{_many(now.users, 'user')}, {_many(now.admins, 'administrator')}{_shut_out(now.users_disabled)}"
+    clients = f"{_many(now.clients, 'client')}{_shut_out(now.clients_disabled)}"
+    return [
+        Place("/admin/users", "Users", "Who signs in to the screens, and with which role.", users),
+        Place("/admin/roles", "Roles", "What each role may do.", _many(len(Role), "role")),
+        Place("/admin/clients", "API clients", "Programs that use the API, and their scopes.", clients),
+    ]
+
+
+def _who_answers(now: Counts) -> list[Place]:
+    queues = f"{_many(now.queues, 'queue')}, {_many(now.callers, 'caller')} waiting"
+    agents = f"{_many(now.agents, 'agent')}, {now.agents_here} logged in"
+    reach = "Whom a caller may reach, how long it rings, when a place may be kept."
+    return [
+        Place("/admin/queues", "Queues", reach, queues, is_wanting=not now.queues),
+        Place("/admin/skills", "Skills", "What agents may be good at.", _many(now.skills, "skill")),
+        Place(
+            "/admin/agents",
+            "Agents",
+            "Telephone or browser, queues, and how good at what.",
+            agents,
+            is_wanting=not now.agents,
+        ),
+    ]
+
+
+def _what_callers_meet(now: Counts) -> list[Place]:
+    lines = f"{_many(now.lines, 'line')}, {_many(now.telephones, 'telephone')}"
+    calling = f"{lines}, {_many(now.campaigns, 'calling campaign')}"
+    led = "Which number leads to which flow; telephones; calls that we make."
+    segments = f"version {now.segments_version}" if now.segments_version else "as shipped"
+    return [
+        Place("/lines", "Lines", led, calling, is_wanting=not now.lines),
+        Place("/segments", "Segments", "Which donors count as what.", segments),
+        Place("/rules", "Rules", "What the gate asks before every contact.", "each with its source"),
+        Place("/do-not-contact", "Do not contact", "Lists that the gate asks.", "read in as files"),
+        Place("/outgoing", "Webhooks", "Who else is told of what happens.", "each with its state"),
     ]
 
 
