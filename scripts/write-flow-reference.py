@@ -6,8 +6,8 @@ from pathlib import Path
 import msgspec
 from msgspec import inspect
 
-from tenderline.flows import steps
 from tenderline.core.condition import Condition
+from tenderline.flows import steps
 from tenderline.flows.phrase import KINDS, Text
 from tenderline.flows.run import STEPS_MAX
 from tenderline.flows.step import Step, parameters_of

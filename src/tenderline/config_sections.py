@@ -286,6 +286,11 @@ class CaptureSettings(Section):
 
     enabled: bool = Field(default=False, description="Whether cards are taken by the keys of a telephone.")
     gateway: str | None = Field(default=None, description="Gateway that charges them. Unset: the first there is.")
+    provider: str | None = Field(
+        default=None,
+        pattern=r"^(?:\+[1-9][0-9]{6,14}|sips?:[A-Za-z0-9_.+-]{1,64}@[A-Za-z0-9.-]{1,200}(?::[0-9]{1,5})?)$",
+        description="Menu of a payment provider, for the step provider_capture: a number in E.164 or a SIP address.",
+    )
     shared_account: bool = Field(
         default=False, description="Others charge at the same gateway account: their payments are not held unmatched."
     )

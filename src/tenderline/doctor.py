@@ -16,6 +16,8 @@ from tenderline.store import db
 
 CHECK_TIMEOUT_S = 30.0
 CLOCK_SKEW_MAX_S = 30.0
+SECTIONS = {"rest": "crm_rest", "sql": "crm_sql"}
+"""Where a part's settings are, when they are not under its own name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ async def examine(settings: Settings) -> list[Finding]:
     else:
         parts.append(known_by)
     for part in parts:
-        findings.append(await _ask(part.name, part.check))
+        findings.append(await _ask(SECTIONS.get(part.name, part.name), part.check))
         await part.close()
     return findings
 

@@ -16,7 +16,22 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from tests.bench import bridged, browsers, decide, gate, greeting, inbox, routing, spike, start, verify, voice
+from tests.bench import (
+    bridged,
+    browsers,
+    captures,
+    confirmed,
+    decide,
+    desks,
+    gate,
+    greeting,
+    inbox,
+    routing,
+    spike,
+    start,
+    verify,
+    voice,
+)
 from tests.bench.ground import ROOT, Ground, Say
 from tests.bench.render import number, page
 from tests.bench.report import Report, Result, machine
@@ -37,6 +52,9 @@ BENCHMARKS: dict[str, Benchmark] = {
     "browsers": browsers.run,
     "greeting": greeting.run,
     "routing": routing.run,
+    "captures": captures.run,
+    "confirmed": confirmed.run,
+    "desks": desks.run,
 }
 
 

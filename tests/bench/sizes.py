@@ -34,6 +34,12 @@ class Sizes:
     """Calls in one round of slow look-ups: no more than the node's pool has connections."""
     slow_s: float
     """How long every look-up takes."""
+    captures: int
+    """Cards that are keyed in at once."""
+    confirmed: int
+    desks: int
+    """Agents' desks that are open at once."""
+    desk_events: int
     starts: int
     """Starts of the command line in one repeat."""
     agents: int
@@ -66,6 +72,10 @@ FULL = Sizes(
     slow_rounds=2,
     slow_calls=20,
     slow_s=5.0,
+    captures=100,
+    confirmed=40,
+    desks=100,
+    desk_events=300,
     starts=5,
     agents=1_000,
     callers_in_line=500,
@@ -90,6 +100,10 @@ QUICK = Sizes(
     slow_rounds=1,
     slow_calls=3,
     slow_s=0.5,
+    captures=3,
+    confirmed=2,
+    desks=3,
+    desk_events=5,
     starts=1,
     agents=20,
     callers_in_line=30,

@@ -160,7 +160,7 @@ async def discard_path(desk: Desk) -> str:
 
 RHODE_ISLAND = "/rules?region=US-RI&purpose=telemarketing&channel=sms&kind=hours"
 PATHS = ["/", "/cases", "/cases?state=held", "/attempts", "/attempts?state=failed", "/inbox", "/dead-letters", "CASE",
-         "/review", "/outgoing", "/calls", "/payments", "/payments/unmatched", "/lines", "/flows/welcome",
+         "/review", "/outgoing", "/calls", "/payments", "/payments/unmatched", "/lines", "/segments", "/flows/welcome",
          RHODE_ISLAND]  # fmt: skip
 
 

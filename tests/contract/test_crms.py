@@ -16,7 +16,8 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from aiohttp.test_utils import unused_port
+from aiohttp import web
+from aiohttp.test_utils import TestServer, unused_port
 from pydantic import SecretStr, ValidationError
 
 import tenderline.crm
@@ -39,6 +40,8 @@ from tenderline.crm.base import (
     Whom,
 )
 from tenderline.crm.rest import Rest
+from tenderline.crm.tokens import Tokens
+from tenderline.crm.web import Web
 from tenderline.store import db
 
 REASONS = {
@@ -273,3 +276,45 @@ async def test_an_error_is_never_anything_else_than_ours(side: Side) -> None:
     with pytest.raises(TenderlineError):
         await crm.write(gift(uuid4()))
     await crm.close()
+
+
+async def test_a_token_is_renewed_before_it_ends_and_also_when_nobody_waits_for_it_any_more() -> None:
+    given, let_go, now = [], asyncio.Event(), 0.0
+    let_go.set()
+
+    async def give(request: web.Request) -> web.Response:
+        given.append(await request.post())
+        number = len(given)
+        await let_go.wait()
+        return web.json_response({"access_token": f"token-{number}", "expires_in": 100})
+
+    app = web.Application()
+    app.add_routes([web.post("/token", give)])
+    async with TestServer(app) as server:
+        crm_web = Web("The CRM")
+        tokens = Tokens(
+            crm_web,
+            f"http://127.0.0.1:{server.port}/token",
+            client_id="app",
+            client_secret=SecretStr(SECRET),
+            sent="form",
+            clock=lambda: now,
+        )
+        assert await tokens.get() == "token-1"
+        now = 79.0
+        assert await tokens.get() == "token-1"
+        assert len(given) == 1
+        now = 81.0
+        let_go.clear()
+        assert await tokens.get() == "token-1", "it is good still; the next one is fetched beside"
+        now = 101.0
+        waiting = asyncio.create_task(tokens.get())
+        async with asyncio.timeout(5):
+            while len(given) < 2:
+                await asyncio.sleep(0.01)
+        waiting.cancel()
+        let_go.set()
+        assert await tokens.get() == "token-2", "who gave up waiting did not end the renewal"
+        assert len(given) == 2
+        await tokens.close()
+        await crm_web.close()

@@ -27,7 +27,24 @@ async def test_doctor_finds_everything_well_when_it_is(town):
     code, out, _ = await run(town, "doctor", "--json")
     states = {one["part"]: one["state"] for one in json.loads(out)}
     assert code == 0, out
-    assert states == dict.fromkeys(("database", "clock", "schema", "stripe", "twilio", "smtp"), "ok")
+    well = dict.fromkeys(("database", "clock", "schema", "stripe", "twilio", "smtp"), "ok")
+    assert states == {**well, "crm": "off"}
+
+
+async def test_doctor_says_that_a_crm_does_not_answer_and_names_its_section(town):
+    crm = {
+        "TENDERLINE_CRM__KIND": "rest",
+        "TENDERLINE_CRM_REST__URL": "http://127.0.0.1:1",
+        "TENDERLINE_CRM_REST__CLIENT_ID": "tenderline",
+        "TENDERLINE_CRM_REST__CLIENT_SECRET": "a-secret-word",
+    }
+    code, out, _ = await run(town, "doctor", "--json", **crm)
+    (failing,) = (one for one in json.loads(out) if one["state"] == "failed")
+    assert code == 1
+    assert failing["part"] == "crm_rest"
+    assert "cannot be reached" in failing["found"]
+    assert "[crm_rest]" in failing["remedy"]
+    assert "a-secret-word" not in out
 
 
 @pytest.mark.parametrize(

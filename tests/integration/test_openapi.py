@@ -28,7 +28,8 @@ from tenderline.store import db
 START_TIMEOUT_S = 60.0
 EXAMPLES_MAX = 25
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
-SECURE = "/api/v2/conversations/{conversation_id}/participants/{participant_id}/secureivrsessions"
+PART = "/api/v2/conversations/{conversation_id}/participants/{participant_id}"
+SECURE = f"{PART}/secureivrsessions"
 ROUTES = [
     ("/oauth/token", "POST"),
     ("/health/live", "GET"),
@@ -64,6 +65,9 @@ ROUTES = [
     (f"{SECURE}/{{session_id}}", "GET"),
     (f"{SECURE}/{{session_id}}/cancel", "POST"),
     (f"{SECURE}/{{session_id}}/restart", "POST"),
+    (PART, "PATCH"),
+    (f"{PART}/replace", "POST"),
+    (f"{PART}/consult", "POST"),
     ("/api/v2/conversations/{conversation_id}/donor", "GET"),
     ("/api/v2/routing/donor-segments", "GET"),
     ("/api/v2/routing/donor-segments", "PUT"),

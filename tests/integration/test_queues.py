@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import asyncpg
@@ -10,6 +11,7 @@ import pytest
 
 from support import lines_up, postgres
 from tenderline.core.queue_rings import Ring
+from tenderline.desk import queues as floor_of
 from tenderline.routing import queues as routing
 from tenderline.store import agents, db, presence, queues, users, waiting
 
@@ -365,3 +367,23 @@ async def test_what_worked_before_goes_on_after_the_upgrade(server_url):
 
 async def make_user(connection):
     return await users.create_user(connection, "anna@example.org", "Anna", "correct horse battery", "agent")
+
+
+async def test_the_floor_shows_who_waits_and_how_many_were_served_in_time(connection, node):
+    anna = await lines_up.make_agent(connection, "anna", ["general"], node=node)
+    since = datetime.now(UTC) - timedelta(hours=1)
+    one = await lines_up.enter(connection, "general", node)
+    await lines_up.match(connection)
+    await lines_up.answer(connection, await only_offer(connection, node))
+    late = await lines_up.enter(connection, "general", node)
+    await lines_up.enter(connection, "general", node)
+    await lines_up.hours_pass(connection, 40)
+    await waiting.leave(connection, late.id, "abandoned")
+    await presence.say(connection, anna, "distress", reason=None, by="test")
+    seen = await floor_of.floor(connection, since)
+    (row,) = seen.queues
+    assert (row.now.waiting, row.now.connected, row.now.in_time, row.now.lost_late) == (1, 1, 1, 1)
+    assert 40 <= row.now.oldest_s < 60
+    assert (row.level_percent, row.is_below) == (50, True)
+    assert [(agent.name, agent.state) for agent in seen.agents] == [("anna", "distress")]
+    await waiting.leave(connection, one.id, "talked")

@@ -14,21 +14,16 @@ from uuid import UUID
 
 import msgspec
 import pytest
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from support import command, planted, processes, services, world
 from support.planted import AMEX, VISA, scan
-from tenderline.core import recording_file
-from tenderline.core.ids import uuid7
 from tenderline.scan import files, memory, report
 from tenderline.scan.result import Notes, Place
 from tenderline.scan.search import Search
-from tenderline.store import audit, conversations, db, recordings, scans, voice_nodes
+from tenderline.store import audit, db, scans
 from tenderline.store.embedded import EmbeddedPostgres
 from tenderline.store.recording_store import RecordingStore
 from tenderline.worker import nightly_scan
-
-AT = datetime(2026, 11, 20, 15, tzinfo=UTC)
 
 
 def wheres(done):
@@ -193,34 +188,11 @@ async def test_what_cannot_be_read_is_named_and_stops_nothing(pool, tmp_path):
     }
 
 
-async def record(pool, made, sound, *, spoil=False):
-    """A stored recording of this sound on the caller's channel."""
-    store = RecordingStore(made.settings)
-    node, call, tape, key = uuid7(), uuid7(), uuid7(), recording_file.new_key()
-    sealed = recording_file.seal_key(key, made.key_for("recordings"), tape)
-    async with pool.acquire() as connection:
-        await voice_nodes.register(connection, node, "192.0.2.1:5060", 1)
-        started = conversations.Started(call, node, "inbound", None, "400", None, None, None, None, AT)
-        await conversations.start(connection, started)
-        await recordings.begin(connection, tape, call, sensitive=True, sealed_key=sealed, path=f"{tape}.tlr", at=AT)
-        await recordings.stored(connection, tape, duration_ms=1, marks=[], keep=AT - AT)
-    pieces = [sound[at : at + 8_000] for at in range(0, len(sound), 8_000)]
-    chunks = [
-        recording_file.chunk(AESGCM(key), tape, number, one, b"\xff" * len(one)) for number, one in enumerate(pieces)
-    ]
-    whole = recording_file.header(tape) + b"".join(chunks)
-    spool = store.spool / f"{tape}.tlr"
-    store.spool.mkdir(parents=True, exist_ok=True)
-    spool.write_bytes(whole[:500] + b"!" + whole[501:] if spoil else whole)
-    await store.keep(spool, f"{tape}.tlr", sensitive=True)
-    return tape
-
-
 async def test_key_tones_in_a_recording_are_found_and_broken_recordings_are_named(pool, tmp_path):
     made = services.make(pool, data_dir=str(tmp_path))
-    quiet = await record(pool, made, b"\xff" * 40_000)
-    spoiled = await record(pool, made, b"\xff" * 40_000, spoil=True)
-    loud = await record(pool, made, b"\xff" * 20_100 + planted.tones("4242424242424242") + b"\xff" * 8_000)
+    quiet = await planted.record(pool, made, b"\xff" * 40_000)
+    spoiled = await planted.record(pool, made, b"\xff" * 40_000, spoil=True)
+    loud = await planted.record(pool, made, b"\xff" * 20_100 + planted.tones("4242424242424242") + b"\xff" * 8_000)
     (RecordingStore(made.settings).spool.parent / "recordings" / "stranger.tlr").write_bytes(b"x")
     done = await scan(pool, tmp_path, "recordings")
     (found,) = done.report.findings

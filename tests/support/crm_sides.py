@@ -30,7 +30,7 @@ from tenderline_sandbox.crm import DonorCrm, KnownDonor
 from tenderline_sandbox.settings import SandboxSettings
 
 SECRET = "contract-secret-0123456789"
-HUGE = 5 * 1024 * 1024
+HUGE_BYTES = 5 * 1024 * 1024
 KNOWN = "+12025550161"
 UNKNOWN = "+12025550199"
 OTHER = "+12025550162"
@@ -68,7 +68,7 @@ class Side(ABC):
                 answer = web.StreamResponse()  # chunked: its length is not told
                 await answer.prepare(request)
                 try:
-                    for _ in range(HUGE // 65_536):
+                    for _ in range(HUGE_BYTES // 65_536):
                         await answer.write(b" " * 65_536)
                 except ConnectionError:
                     return answer

@@ -90,7 +90,8 @@ async def hours_pass(connection, seconds) -> None:
     """Everything in line happened this much earlier."""
     await connection.execute(
         "UPDATE waiting SET entered_at = entered_at - $1 * interval '1 s', rank_at = rank_at - $1 * interval '1 s',"
-        " preferred_until = preferred_until - $1 * interval '1 s', offered_at = offered_at - $1 * interval '1 s'"
+        " preferred_until = preferred_until - $1 * interval '1 s', offered_at = offered_at - $1 * interval '1 s',"
+        " connected_at = connected_at - $1 * interval '1 s'"
         " WHERE state <> 'left'",
         float(seconds),
     )

@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -84,12 +84,17 @@ class Town:
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("TENDERLINE_")}
         return inherited | {f"TENDERLINE_{key}": value for key, value in values.items()}
 
-    async def start(self, command: str, *, port: int = 0, fatal: str = "") -> asyncio.subprocess.Process:
-        """`tenderline {command}`; with `fatal`, one that kills or stops itself at that step of its work."""
+    async def start(
+        self, command: str, *, port: int = 0, fatal: str = "", log: Path | None = None
+    ) -> asyncio.subprocess.Process:
+        """`tenderline {command}`; with `fatal`, one that kills or stops itself at that step of its work. It writes into
+        `log`, or where the test does."""
         program = [str(FATAL_STEPS), fatal] if fatal else ["-m", "tenderline"]
-        child = await asyncio.create_subprocess_exec(
-            sys.executable, *program, command, env=self.environment(port or self.ports[0]), cwd="/"
-        )
+        environment = self.environment(port or self.ports[0])
+        with log.open("ab") if log else nullcontext() as said:
+            child = await asyncio.create_subprocess_exec(
+                sys.executable, *program, command, env=environment, cwd="/", stdout=said, stderr=said
+            )
         self._children.append(child)
         if command == "api":
             await until(lambda: self._answers(port or self.ports[0]), "the API to answer")

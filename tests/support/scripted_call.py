@@ -20,6 +20,7 @@ from tenderline.flows.call import (
     ChargeResult,
     Identified,
     PaymentBegun,
+    PaymentHandedOver,
     PaymentTerms,
     QueueEnd,
     Say,
@@ -176,6 +177,12 @@ class ScriptedCall:
         self.ended = self.transferred == "transferred"
         return self.transferred
 
+    async def to_provider(self, to: str, told: Mapping[str, str]) -> Transfer:
+        self._act()
+        self.heard.append(f"[provider {to} {told['X-Payment-Reference']}]")
+        self.ended = self.transferred == "transferred"
+        return self.transferred
+
     async def hang_up(self) -> None:
         self._act()
         self.ended = self.hung_up_by_us = True
@@ -244,6 +251,13 @@ class ScriptedBackstage:
     async def begin_payment(self, call: ScriptedCall, amount: Money, *, text_announced: bool) -> PaymentBegun | None:
         self.asked.append(("begin_payment", amount))
         return PaymentBegun("1", "12345678") if self.accepts else None
+
+    async def hand_over_payment(
+        self, call: ScriptedCall, amount: Money, *, text_announced: bool
+    ) -> PaymentHandedOver | None:
+        self.asked.append(("hand_over_payment", amount))
+        told = {"X-Payment-Reference": "12345678"}
+        return PaymentHandedOver("1", "12345678", "sip:pay@provider.example", told) if self.accepts else None
 
     async def charge(self, payment_id: str, card: CardKeyed) -> ChargeResult:
         self.asked.append(("charge", card.token))

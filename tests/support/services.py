@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from tenderline import config
+from tenderline import app, config
 from tenderline.app import Services
 from tenderline.compliance import ruleset
 from tenderline.core.events import decode
@@ -28,6 +28,7 @@ def make(pool: Any, *, gateways: Iterable[Any] = (), messengers: Iterable[Any] =
         messengers={one.channel: one for one in messengers},
         inbound={one.name: one for one in messengers if hasattr(one, "verify")},
         secret_key=KEY,
+        crm=app.crm(settings),
     )
 
 

@@ -17,15 +17,17 @@ CALLS_MANY = 200
 MANY_MEDIA_PORT = 10_000
 
 
-def sipp_command(scenario: Path, called: str, node_port: int, *, calls: int, rate: float) -> list[str]:
+def sipp_command(
+    scenario: Path, called: str, node_port: int, *, calls: int, rate: float, host: str = "127.0.0.1"
+) -> list[str]:
     """The words that place `calls` calls to `called`, `rate` of them a second, all held at once."""
     sip, media = random.sample([port for port in random.sample(PORTS, 50) if _is_free(port)], 2)
     if calls > CALLS_MANY:
         media = MANY_MEDIA_PORT
     return [
         *("sipp", "-sf", str(scenario), "-s", called, "-m", str(calls), "-l", str(calls), "-r", f"{rate:g}"),
-        *("-i", "127.0.0.1", "-p", str(sip), "-mi", "127.0.0.1", "-mp", str(media), "-nostdin"),
-        f"127.0.0.1:{node_port}",
+        *("-i", host, "-p", str(sip), "-mi", host, "-mp", str(media), "-nostdin"),
+        f"{host}:{node_port}",
     ]
 
 
@@ -35,7 +37,7 @@ def _is_free(port: int) -> bool:
         for offset in (0, 2):
             probe = probes.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
             try:
-                probe.bind(("127.0.0.1", port + offset))
+                probe.bind(("", port + offset))
             except OSError:
                 return False
     return True

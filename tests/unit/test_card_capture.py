@@ -86,6 +86,20 @@ def test_the_whole_of_an_ordinary_capture():
     assert len(caller.capture.postal_code) == 0
 
 
+def test_after_the_last_key_the_gateway_is_asked_at_once_and_a_key_too_many_changes_nothing():
+    caller = Caller()
+    caller.number()
+    caller.expiry()
+    caller.field("739")
+    assert caller.keys("739")[-3:] == [Say(prompt=Prompt.ONE_MOMENT), Tokenise(), Wait(GATEWAY_MAX_S)]
+    assert caller.keys("9#1") == []
+    caller = Caller()
+    caller.number()
+    caller.expiry()
+    caller.field("739")
+    assert caller.keys("738")[-1] == Wait(FIELD_SETTLES_S), "a question follows, which a key too many must not answer"
+
+
 # How a field ends.
 
 

@@ -28,7 +28,9 @@ PLACES = (ROOT, ROOT / "src", ROOT / "src/tenderline")
 """A path in a document is below one of these, or beside the document."""
 
 # Files that come into being when the product is built or used, and a vendor's file for the sake of an example.
-MADE_LATER = frozenset({"tenderline.toml", "uv.lock", "gateways/acme.py", "messengers/acme.py", ".venv/"})
+MADE_LATER = frozenset(
+    {"tenderline.toml", "uv.lock", "gateways/acme.py", "messengers/acme.py", "crm/acme.py", ".venv/"}
+)
 
 FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 SPAN = re.compile(r"`([^`\n]+)`")

@@ -13,6 +13,7 @@ from tenderline.cardholder.messages import Prompt
 from tenderline.core.money import Money
 from tenderline.flows import card_words, check, run, shipped
 from tenderline.flows.call import CallEndedError
+from tenderline.flows.graph import InvalidFlowError
 from tenderline.flows.steps.amount import money_of
 
 THANKS = "Thank you. Your gift of"
@@ -139,3 +140,56 @@ def test_a_card_is_never_taken_while_it_is_recorded_or_before_the_amount_is_conf
     assert any(fault.node == "card" and "recording_off" in str(fault) for fault in faults)
     _, faults = check.check_text("donation.toml", text.replace('entered = "is_it_right"', 'entered = "card"'))
     assert any(fault.node == "card" and "amount_confirmed" in str(fault) for fault in faults)
+
+
+PROVIDER = """
+name = "provider"
+title = "A provider"
+language = "en"
+start = "how_much"
+
+[given]
+currency = "USD"
+
+[node.how_much]
+step = "amount"
+text = "How much?"
+exits = { entered = "right", below_minimum = "bye", above_maximum = "bye", no_input = "bye", invalid = "bye" }
+
+[node.right]
+step = "confirm"
+variable = "amount"
+text = "{amount:money}. Press 1."
+exits = { confirmed = "card", refused = "bye", no_input = "bye" }
+
+[node.card]
+step = "provider_capture"
+exits = { busy = "bye", system_problem = "bye" }
+
+[node.bye]
+step = "hangup"
+text = "Bye."
+"""
+
+
+@pytest.mark.parametrize(
+    ("went", "accepts", "left", "left_why"),
+    [
+        ("transferred", True, "transferred", []),
+        ("busy", True, "busy", [("leave_payment", "system_problem")]),
+        ("failed", True, "system_problem", [("leave_payment", "system_problem")]),
+        ("transferred", False, "system_problem", []),
+    ],
+)
+async def test_a_provider_takes_the_caller_or_the_payment_is_left(went, accepts, left, left_why):
+    call = ScriptedCall(script="25#1", transferred=went)
+    path, backstage = KeptPath(), ScriptedBackstage(accepts=accepts)
+    await call.answer()
+    await run.run(check.checked("provider.toml", PROVIDER), call, backstage, path)
+    assert ("card", left) in path.steps
+    assert asked(backstage, "leave_payment") == left_why
+
+
+def test_a_provider_is_not_asked_before_the_amount_is_confirmed():
+    with pytest.raises(InvalidFlowError, match="confirm"):
+        check.checked("provider.toml", PROVIDER.replace('entered = "right"', 'entered = "card"'))

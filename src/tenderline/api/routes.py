@@ -19,9 +19,11 @@ from tenderline.api import (
     donors,
     errors,
     health,
+    live_calls,
     oauth,
     outgoing,
     payments,
+    queues,
     secure_sessions,
     telephony,
     users,
@@ -92,6 +94,9 @@ telephony_routes = Router(
         secure_sessions.get_session,
         secure_sessions.cancel,
         secure_sessions.restart,
+        live_calls.replace,
+        live_calls.consult,
+        live_calls.change,
     ],
     middleware=[TokenGate()],
     tags=["Telephony"],
@@ -114,6 +119,14 @@ administration_routes = Router(
     request_max_body_size=BODY_BYTES_MAX,
 )
 
+routing_routes = Router(
+    path="/",
+    route_handlers=queues.HANDLERS,
+    middleware=[TokenGate()],
+    tags=["Queues and agents"],
+    request_max_body_size=BODY_BYTES_MAX,
+)
+
 exception_handlers: ExceptionHandlersMap = {Exception: errors.problem_of}
 """For the whole application: whatever no other handler takes becomes a problem."""
 
@@ -126,6 +139,7 @@ _api = Router(
         telephony_routes,
         payment_routes,
         administration_routes,
+        routing_routes,
         webhooks,
         health.live,
         health.ready,

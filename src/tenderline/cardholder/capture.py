@@ -5,7 +5,7 @@ Each method returns what is to be done, in order. The rules of entry, and why:
 - `#` ends a field; a number that its brand makes no longer, an expiry, a code and a postal code end by themselves.
 - Keys after the end of a field that ended by itself are dropped until the next prompt starts, FIELD_SETTLES_S later:
   a digit keyed twice, or the `#` of habit, must not answer a question that was not heard yet. From its start on a
-  prompt can be keyed over.
+  prompt can be keyed over. After the last field there is no question: the gateway is asked at once.
 - `*` clears. Silence ends what has digits, and counts where there are none.
 - The code is keyed twice and compared, because it is never spoken (PCI DSS 4.0.1, 3.3.1.2; PCI SSC, Protecting
   Telephone-Based Payment Card Data, 2018). With an agent on the call it is keyed once: a refusal asks for it again.
@@ -149,8 +149,18 @@ class Capture(Moves):
             self._deadline_s = self._now_s() + self._policy.field_s
         brand = self._brand()
         if len(buffer) >= entry.longest(field, brand):
-            return [*self._progress(), *self._settle()]
+            return [*self._progress(), *(self._judge() if self._completes() else self._settle())]
         return [*self._progress(), self._wait(entry.silence_s(field, len(buffer), brand, self._policy))]
+
+    def _completes(self) -> bool:
+        """Whether the gateway is asked next: then a key too many can answer nothing, and nobody has to wait for it."""
+        done = FIELD_OF[self._step]
+        if self._step is Step.CODE_AGAIN:
+            right = self.code.compare(self._card.again)
+        else:
+            right = self._step is Step.POSTAL_CODE or (self._step is Step.CODE and self._policy.attended)
+        others = (one for one in FIELDS if one != done and self._is_asked_for(one))
+        return right and all(one in self._card.done for one in others)
 
     def _choose(self, code: int) -> list[Action]:
         """At a read-back one key is the answer; `*` means again. `#` is a habit and means nothing."""

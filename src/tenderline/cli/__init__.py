@@ -25,6 +25,7 @@ from tenderline.cli import (
     node,
     people,
     processes,
+    queue,
     scan,
     settings,
     simulate,
@@ -72,6 +73,8 @@ app.add_typer(calling.app, name="calling")
 app.add_typer(node.app, name="node")
 app.add_typer(people.app, name="people")
 app.add_typer(telephone.app, name="telephone")
+app.add_typer(queue.app, name="queue")
+app.add_typer(queue.agents_app, name="agent")
 app.add_typer(webhooks.app, name="webhooks")
 
 

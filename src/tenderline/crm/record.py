@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Annotated, Final
 
 import msgspec
+import phonenumbers
 from babel.numbers import get_currency_precision
 
 from tenderline.core.donor import NOTES_MAX, TAGS_MAX, TEXT_CHARACTERS_MAX, Donor, Given
@@ -77,7 +78,7 @@ def money(amount: Amount, currency: str | None, who: str) -> Money | None:
         minor = Decimal(str(amount)).scaleb(get_currency_precision(code))
         if not minor.is_finite() or minor != minor.to_integral_value() or abs(minor) > AMOUNT_MINOR_MAX:
             raise ArithmeticError
-    except (ArithmeticError, InvalidInputError):
+    except (ArithmeticError, ValueError, InvalidInputError):  # a number of thousands of digits is a ValueError
         raise LookupFailed(Failure.WRONG_SHAPE, f"{who} told an amount of money that is none.") from None
     return Money(int(minor), code)
 
@@ -159,8 +160,6 @@ def written(amount: Money) -> str:
 
 def spellings(number: str) -> tuple[str, ...]:
     """How people write a number (E.164) into a CRM that compares texts."""
-    import phonenumbers
-
     parsed = phonenumbers.parse(number)
     forms = phonenumbers.PhoneNumberFormat
     international = phonenumbers.format_number(parsed, forms.INTERNATIONAL)

@@ -53,8 +53,8 @@ class _Contact(msgspec.Struct):
     last: Amount = msgspec.field(default=None, name="npo02__LastOppAmount__c")
     last_on: str | None = msgspec.field(default=None, name="npo02__LastCloseDate__c")
     largest: Amount = msgspec.field(default=None, name="npo02__LargestAmount__c")
-    gifts: float | None = msgspec.field(default=None, name="npo02__NumberOfClosedOpps__c")
-    recent: float | None = msgspec.field(default=None, name="npo02__OppsClosedLastNDays__c")
+    gifts: Amount = msgspec.field(default=None, name="npo02__NumberOfClosedOpps__c")
+    recent: Amount = msgspec.field(default=None, name="npo02__OppsClosedLastNDays__c")
 
 
 class _Found(msgspec.Struct):
@@ -200,6 +200,9 @@ class Salesforce:
         await self._web.close()
 
 
-def _count(told: float | None) -> int | None:
+def _count(told: Amount) -> int | None:
     """NPSP keeps counts as numbers with decimals."""
-    return None if told is None else max(0, int(told))
+    try:
+        return None if told is None else max(0, int(float(told)))
+    except (ValueError, OverflowError):
+        raise LookupFailed(Failure.WRONG_SHAPE, f"{WHO} told a number of gifts that is none.") from None

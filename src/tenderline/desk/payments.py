@@ -75,6 +75,9 @@ def _line(one: Listed) -> PaymentLine:
 def _words(one: Listed) -> tuple[str, str]:
     if one.transaction_status == "COMPLETED":
         return _WORDS["completed"]
+    if one.session.state == "open" and one.charge_state in ("intended", "unknown"):
+        # For a moment so is every charge; whoever made this one may be dead.
+        return "the gateway was asked, and its answer is not there yet", "warn"
     if one.session.state != "charged":
         return _WORDS.get(one.session.state, (one.session.state, "mute"))
     if one.transaction_status == "FAILED":

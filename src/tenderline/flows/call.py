@@ -55,6 +55,16 @@ class PaymentBegun:
 
 
 @dataclass(frozen=True, slots=True)
+class PaymentHandedOver:
+    """A payment that a provider's own menu takes. `to` is where that is; `told` goes with the call."""
+
+    id: str
+    reference: str
+    to: str
+    told: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Identified:
     """Whose account it is, and what is owed on it; None when nothing is, or nobody knows."""
 
@@ -182,6 +192,11 @@ class Call(Protocol):
         """Hands the caller over; after "transferred" the call is gone and every method raises."""
         ...
 
+    async def to_provider(self, to: str, told: Mapping[str, str]) -> Transfer:
+        """Hands the caller to a payment provider's own menu, with what it must know, and never through us: after
+        "transferred" no audio and no key passes here, and the call is gone."""
+        ...
+
     async def hang_up(self) -> None:
         """Ends the call from our side."""
         ...
@@ -233,6 +248,10 @@ class Backstage(Protocol):
         """The caller wants to pay so much; None when no gateway takes payments by telephone, or the terms do not allow
         it. Who pays is in the variable `person_id`, what for in `account`, where a flow found them out; else she is
         known by her number. `text_announced`: she was told that this number gets a text about it, and went on."""
+        ...
+
+    async def hand_over_payment(self, call: Call, amount: Money, *, text_announced: bool) -> PaymentHandedOver | None:
+        """The same, to be taken by the payment provider that is set; None when there is none."""
         ...
 
     async def charge(self, payment_id: str, card: CardKeyed) -> ChargeResult:

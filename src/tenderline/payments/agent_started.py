@@ -16,7 +16,7 @@ from tenderline.core.clock import utc_now
 from tenderline.core.errors import InvalidInputError, NotFoundError, TenderlineError
 from tenderline.core.ids import uuid7
 from tenderline.core.money import Money
-from tenderline.store import audit, calling_campaigns, conversations, lines, live_commands, secure_sessions
+from tenderline.store import audit, calling_campaigns, conversations, lines, live_commands, people, secure_sessions
 from tenderline.store.conversations import Conversation
 from tenderline.store.db import Connection
 from tenderline.store.live_commands import NoAnswerError, NotLiveError
@@ -34,6 +34,13 @@ class NoAgentOnCallError(TenderlineError):
     """Nobody is talking with an agent on this call now; a payment is started by the agent who does."""
 
     code = "secure_session.no_agent"
+    status = 409
+
+
+class InDistressError(TenderlineError):
+    """Whoever is on this call is in distress: no payment is taken from her now. A supervisor may lift the hold."""
+
+    code = "secure_session.distress"
     status = 409
 
 
@@ -68,13 +75,16 @@ async def begin(
 ) -> Begun:
     """Asks for it. `participant_id`: who it is taken from or who asks; None: the caller.
 
-    Raises `NotFoundError`, `NotLiveError`, `NoAgentOnCallError`, `AlreadyOpenError` and what is wrong with the wish.
+    Raises `NotFoundError`, `NotLiveError`, `NoAgentOnCallError`, `InDistressError`, `AlreadyOpenError` and what is
+    wrong with the wish.
     """
     found = await conversations.get(connection, conversation_id)
     if found is None:
         raise NotFoundError("There is no conversation of this id; list them to find it.")
     if found.ended_at is not None:
         raise NotLiveError()
+    if found.person_id is not None and await people.is_in_distress(connection, found.person_id):
+        raise InDistressError()
     here = [one for one in await conversations.participants(connection, conversation_id) if one.left_at is None]
     payer = next((one for one in here if one.purpose == "caller"), None)
     agents = [one for one in here if one.purpose == "agent"]

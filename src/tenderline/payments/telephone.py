@@ -37,6 +37,10 @@ from tenderline.store.people import Addresses, Resolved
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 REFERENCE_DIGITS: Final = 8
+FORSAKEN_AFTER_S: Final = 20.0
+"""After the end of its call. Whoever lives tells how a payment ended within a few seconds."""
+PROVIDER_WAIT_S: Final = 86_400.0
+FORSAKEN_MAX: Final = 50
 _REFERENCE_TRIES: Final = 5
 
 Result = Literal["taken", "declined", "unknown", "failed"]
@@ -210,6 +214,34 @@ async def leave(services: Services, session_id: UUID, state: captures.State, why
                 await settle.apply(
                     connection, session.gateway, _waits(session, transaction_id), _whose(connection, session)
                 )
+
+
+async def hand_over(connection: Connection, session: CaptureSession) -> str:
+    """A provider takes the payment: the transaction that it charges under, which is known here from before it does."""
+    transaction_id = f"tel_{session.reference}"
+    if await captures.link(connection, session.id, transaction_id):
+        fact = PaymentFact(
+            kind=FactKind.CREATED,
+            transaction_id=transaction_id,
+            occurred_at_unix_s=0,  # ours is the oldest word on it
+            event_id=f"handed-over:{session.id}",
+            amount_minor=session.amount_minor,
+            currency=session.currency,
+        )
+        await settle.apply(connection, session.gateway, fact, _whose(connection, session))
+    return transaction_id
+
+
+async def give_up_forsaken(services: Services) -> int:
+    """Ends sessions whose process was killed, as if the caller had hung up: nothing was charged on them, and she gets
+    the link that she would have got. Those at a provider are given up when no news came for a day. How many."""
+    async with services.pool.acquire() as connection:
+        found = await captures.forsaken(
+            connection, older_than_s=FORSAKEN_AFTER_S, provider_s=PROVIDER_WAIT_S, limit=FORSAKEN_MAX
+        )
+    for session_id in found:
+        await leave(services, session_id, "abandoned", "the call ended and nobody told how", hung_up=True)
+    return len(found)
 
 
 def _waits(session: CaptureSession, transaction_id: str) -> PaymentFact:

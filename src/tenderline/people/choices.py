@@ -75,8 +75,13 @@ def read_address(country: str, region: str, postal_code: str) -> Address:
     return Address(country, region or None, postal_code or None)
 
 
-async def pause(connection: Connection, person_id: UUID, *, now: datetime, until: datetime) -> bool:
-    """No machine contacts her until then; what is planned moves behind the pause, in its order."""
+async def pause(
+    connection: Connection, person_id: UUID, *, now: datetime, until: datetime, told_to: str | None = None
+) -> bool:
+    """No machine contacts her until then; what is planned moves behind the pause, in its order.
+
+    `told_to`: whom she said it to; None: it was on her own page.
+    """
     planned = await own_page.lock_planned(connection, person_id)
     person = await people.lock(connection, person_id)
     before = person.paused_until
@@ -86,11 +91,11 @@ async def pause(connection: Connection, person_id: UUID, *, now: datetime, until
     await own_page.shift_planned(connection, person_id, planned, until - max(now, before or now))
     told = ContactPaused(person_id=person_id, until=until.isoformat(timespec="minutes"))
     await events.append(connection, [told])
-    await _audit(connection, person_id, "pause", before=_instant(before), after=_instant(until))
+    await _audit(connection, person_id, "pause", told_to, before=_instant(before), after=_instant(until))
     return True
 
 
-async def resume(connection: Connection, person_id: UUID, *, now: datetime) -> bool:
+async def resume(connection: Connection, person_id: UUID, *, now: datetime, told_to: str | None = None) -> bool:
     """Ends her pause; what was planned comes as much sooner as it was put off."""
     planned = await own_page.lock_planned(connection, person_id)
     person = await people.lock(connection, person_id)
@@ -100,7 +105,7 @@ async def resume(connection: Connection, person_id: UUID, *, now: datetime) -> b
     await own_page.set_pause(connection, person_id, None)
     await own_page.shift_planned(connection, person_id, planned, now - before)
     await events.append(connection, [ContactResumed(person_id=person_id)])
-    await _audit(connection, person_id, "resume", before=_instant(before), after=None)
+    await _audit(connection, person_id, "resume", told_to, before=_instant(before), after=None)
     return True
 
 
@@ -171,6 +176,9 @@ def _instant(at: datetime | None) -> str | None:
     return at.astimezone(UTC).isoformat(timespec="seconds") if at else None
 
 
-async def _audit(connection: Connection, person_id: UUID, what: str, **data: Any) -> None:
+async def _audit(
+    connection: Connection, person_id: UUID, what: str, told_to: str | None = None, /, **data: Any
+) -> None:
     subject = f"person:{person_id}"
-    await audit.append(connection, actor=subject, action=f"own_page.{what}", subject=subject, data={**data, "how": HOW})
+    actor, where, how = (subject, "own_page", HOW) if told_to is None else (told_to, "call", f"told to {told_to}")
+    await audit.append(connection, actor=actor, action=f"{where}.{what}", subject=subject, data={**data, "how": how})

@@ -199,8 +199,11 @@ class LookUps:
         if crm is None:
             return _Answer(None, None, None)
         by = await self._by(one)
-        if by is None or by not in crm.looks_up_by or (by == "ANI" and one.caller is None):
+        if by is None or (by == "ANI" and one.caller is None):
             return _Answer(None, None, None)
+        if by not in crm.looks_up_by:
+            cannot = LookupFailed(Failure.SKIPPED, f"This CRM cannot be asked by {by}; set the line to ANI.")
+            return _Answer(None, cannot, None, asked_crm=True)
         refused = self.guard.ask(time.monotonic())
         if refused is not None:
             skipped = LookupFailed(Failure.SKIPPED, f"The CRM was not asked: {refused}.")

@@ -28,6 +28,8 @@ class Wish:
     priority: int = 0
     tier: str | None = None
     preferred_agent: UUID | None = None
+    waited_s: float = 0.0
+    """In a line before this one: who is handed on does not begin anew."""
 
 
 NOTHING = Wish()
@@ -77,7 +79,7 @@ async def enter(
         node_id=node_id,
         queue=queue,
         caller=caller,
-        head_start_s=matching.head_start_s(wish.priority, wish.tier, found.tiers),
+        head_start_s=matching.head_start_s(wish.priority, wish.tier, found.tiers) + wish.waited_s,
         priority=max(0, min(matching.PRIORITY_MAX, wish.priority)),
         tier=wish.tier,
         skills=wish.skills,

@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tenderline.core.errors import InvalidInputError
 from tenderline.scan.patterns import DIGITS_MIN, Hit
 
@@ -16,6 +19,10 @@ LENGTH_MAX: Final = 200
 LENGTH_MIN: Final = 3
 ANYWHERE_LENGTH_MIN: Final = 6
 """Shorter values stand in every megabyte of bytes by chance: they are looked for as whole words, and in texts only."""
+_PREFIX_BYTES: Final = ANYWHERE_LENGTH_MIN
+_HASH_BITS: Final = 20
+_PACKED_DISTINCT_MIN: Final = 3
+"""Fewer different bytes are no sign of a number: 4242… packed is the letter B, eight times."""
 _GROUPS: Final = ((4, 4, 4, 4, 4), (4, 6, 5), (4, 6, 4))
 _WORDS: Final = (
     ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"),
@@ -33,20 +40,57 @@ class _Written:
     needle: bytes
 
 
+class _Needles:
+    """Some hundred ways of writing, looked for at once: the first bytes of each are marked in a table, by their hash,
+    and only where the table has a mark is anything compared."""
+
+    def __init__(self, ways: list[_Written]) -> None:
+        self._of_prefix: dict[bytes, list[_Written]] = {}
+        self._marked = np.zeros(1 << _HASH_BITS, dtype=bool)
+        for one in ways:
+            prefix = one.needle[:_PREFIX_BYTES]
+            self._of_prefix.setdefault(prefix, []).append(one)
+            self._marked[_hashes(prefix)] = True
+
+    def find(self, data: bytes) -> Iterator[Hit]:
+        """Each of them, wherever it stands; none twice in the same bytes."""
+        if len(data) < _PREFIX_BYTES or not self._of_prefix or data.count(0) == len(data):
+            return
+        behind: dict[bytes, int] = {}
+        for at in np.flatnonzero(self._marked[_hashes(data)]).tolist():
+            for one in self._of_prefix.get(data[at : at + _PREFIX_BYTES], ()):
+                if at >= behind.get(one.needle, 0) and data.startswith(one.needle, at):
+                    behind[one.needle] = at + len(one.needle)
+                    yield Hit(at, at + len(one.needle), f"canary {one.line}, {one.how}", one.digits)
+
+
+def _hashes(data: bytes) -> NDArray[np.uint32]:
+    """Of the six bytes from each place on."""
+    single = np.frombuffer(data, dtype=np.uint8).astype(np.uint32)
+    double = single[:-1] | single[1:] << np.uint32(8)
+    head = double[:-4] | double[2:-2] << np.uint32(16)
+    mixed = head * np.uint32(0x9E3779B1) ^ double[4:] * np.uint32(0x85EBCA77)
+    found: NDArray[np.uint32] = mixed >> np.uint32(32 - _HASH_BITS)
+    return found
+
+
 class Canaries:
     """The values, in all the ways that are looked for."""
 
     def __init__(self, values: list[str]) -> None:
         self.count = len(values)
-        self._anywhere: list[_Written] = []
+        anywhere: list[_Written] = []
         self._as_words: list[tuple[_Written, re.Pattern[bytes]]] = []
         for line, value in enumerate(values, 1):
             if len(value) >= ANYWHERE_LENGTH_MIN:
-                self._anywhere += _every_way(line, value)
+                anywhere += _every_way(line, value)
             else:
                 one = _Written(line, "as a word", "", value.encode())
                 pattern = re.compile(rb"(?<![A-Za-z0-9.])" + re.escape(one.needle) + rb"(?![A-Za-z0-9])")
                 self._as_words.append((one, pattern))
+        self._anywhere = anywhere
+        self._bytes = _Needles([one for one in anywhere if one.how != "words"])
+        self._words = _Needles([one for one in anywhere if one.how == "words"])
 
     @property
     def has_short(self) -> bool:
@@ -55,13 +99,9 @@ class Canaries:
 
     def find(self, data: bytes, *, as_text: bool) -> Iterator[Hit]:
         """Wherever one of them stands in `data`."""
-        lower = data.lower() if as_text else b""
-        for one in self._anywhere:
-            place = lower if one.how == "words" else data
-            at = place.find(one.needle)
-            while at >= 0:
-                yield Hit(at, at + len(one.needle), f"canary {one.line}, {one.how}", one.digits)
-                at = place.find(one.needle, at + len(one.needle))
+        yield from self._bytes.find(data)
+        if as_text:
+            yield from self._words.find(data.lower())
         if as_text:
             for one, pattern in self._as_words:
                 for found in pattern.finditer(data):
@@ -109,7 +149,8 @@ def _every_way(line: int, value: str) -> list[_Written]:
         # Two digits a byte, from the left or from the right: pages of random bytes hold card numbers so by chance,
         # and never a certain one.
         for packed in (value + "f" * (len(value) % 2), "0" * (len(value) % 2) + value):
-            ways.setdefault(bytes.fromhex(packed), "packed BCD")
+            if len(set(bytes.fromhex(packed))) >= _PACKED_DISTINCT_MIN:
+                ways.setdefault(bytes.fromhex(packed), "packed BCD")
         for words in _WORDS:
             for between in (" ", ", ", "-"):
                 ways.setdefault(between.join(words[int(digit)] for digit in value).encode(), "words")

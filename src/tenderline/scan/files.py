@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final
 
+from tenderline.scan import packets
 from tenderline.scan.result import Notes, Place, Searched
 from tenderline.scan.search import PIECE_BYTES
 from tenderline.store.recording_store import PLAIN_FOLDER, SENSITIVE_FOLDER, SPOOL_FOLDER
@@ -152,6 +153,7 @@ def _search_open(path: Path, file: IO[bytes], size_bytes: int, notes: Notes, pla
     as_text = path.suffix in _TEXT or ".log" in path.name
     for offset, hit in notes.search.stream(_pieces(file, size_bytes), as_text=as_text):
         notes.hit(place, str(path), f"file {path}", hit, offset)
+    _listen(path, file, notes, where=f"file {path}")
     unpack = _UNPACK.get(path.suffix)
     if unpack is None:
         return
@@ -161,6 +163,16 @@ def _search_open(path: Path, file: IO[bytes], size_bytes: int, notes: Notes, pla
         notes.hit(place, str(path), f"file {path}, unpacked", hit, offset)
     if unpacked.read(1):
         notes.gap(place, str(path), f"only the first {UNPACKED_BYTES_MAX >> 30} GB of what is packed in it")
+    _listen(path, unpacked, notes, where=f"file {path}, unpacked")
+
+
+def _listen(path: Path, file: IO[bytes], notes: Notes, *, where: str) -> None:
+    """Calls in captured packets have keys and tones, and no digits."""
+    file.seek(0)
+    is_capture = packets.is_capture(file.read(4))
+    file.seek(0)
+    if is_capture:
+        packets.search(path, file, notes, where=where)
 
 
 def _pieces(file: IO[bytes], size_bytes: int) -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""Key tones in a recording (ITU-T Q.23): whoever hears them knows the card number.
+"""Key tones in a recording or in captured packets (ITU-T Q.23): whoever hears them knows the card number.
 
 Not the detector that keeps tones out of recordings while they are made (`voice/tones.py`): a search that shares its
 blind spots would prove nothing. This one has time, so it looks at overlapping windows, and at quieter tones.
@@ -37,7 +37,15 @@ def _ulaw_sample(code: int) -> int:
     return 132 - magnitude if code & 0x80 else magnitude - 132
 
 
-_ULAW: Final = np.array([_ulaw_sample(code) for code in range(256)], dtype=np.float32)
+def _alaw_sample(code: int) -> int:
+    code ^= 0x55
+    exponent, mantissa = (code & 0x70) >> 4, (code & 0x0F) << 4
+    magnitude = (mantissa + 0x108) << (exponent - 1) if exponent else mantissa + 8
+    return magnitude if code & 0x80 else -magnitude
+
+
+ULAW: Final = np.array([_ulaw_sample(code) for code in range(256)], dtype=np.float32)
+ALAW: Final = np.array([_alaw_sample(code) for code in range(256)], dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +58,10 @@ class Run:
 
 
 class Listener:
-    """One channel, heard piece by piece."""
+    """One channel, heard piece by piece. `law` is how its bytes sound (ITU-T G.711)."""
 
-    def __init__(self) -> None:
+    def __init__(self, law: NDArray[np.float32] = ULAW) -> None:
+        self._law = law
         self._rest = b""
         self._at_samples = 0
         self._key: int | None = None
@@ -62,12 +71,12 @@ class Listener:
         self._run: Run | None = None
         self.runs: list[Run] = []
 
-    def hear(self, ulaw: bytes) -> None:
-        """The next piece of the channel, in mu-law."""
-        data = self._rest + ulaw
+    def hear(self, sound: bytes) -> None:
+        """The next piece of the channel."""
+        data = self._rest + sound
         count = (len(data) - WINDOW_SAMPLES) // HOP_SAMPLES + 1 if len(data) >= WINDOW_SAMPLES else 0
         if count > 0:
-            samples = _ULAW[np.frombuffer(data, dtype=np.uint8)]
+            samples = self._law[np.frombuffer(data, dtype=np.uint8)]
             windows = np.lib.stride_tricks.sliding_window_view(samples, WINDOW_SAMPLES)[::HOP_SAMPLES][:count]
             for key in _keys(windows):
                 self._window(int(key))

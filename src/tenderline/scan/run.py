@@ -33,6 +33,7 @@ LOOKED_FOR: Final = [
     "thirteen or more digits in a row, spelled in English or Spanish, in columns and text files",
     "canaries, when some were given: in all these, and in packed BCD",
     "runs of four or more key tones in recordings",
+    "runs of four or more keys in packet captures of calls, as RTP events or as tones in mu-law or A-law",
 ]
 
 

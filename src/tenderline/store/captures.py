@@ -13,7 +13,7 @@ from uuid import UUID
 from tenderline.core.money import Money
 from tenderline.store.db import Connection, query
 
-Mode = Literal["automated", "leave", "attended"]
+Mode = Literal["automated", "leave", "attended", "provider"]
 State = Literal["open", "charged", "completed", "declined", "abandoned", "cancelled", "failed"]
 ChargeState = Literal["intended", "taken", "declined", "refused", "unknown"]
 
@@ -177,6 +177,13 @@ async def answer(connection: Connection, charge_id: UUID, state: ChargeState, re
 async def charges_of(connection: Connection, session_id: UUID) -> list[Charge]:
     """The tries of a session, in order."""
     return [Charge(**row) for row in await connection.fetch(query("captures", "charges_of"), session_id)]
+
+
+async def forsaken(connection: Connection, *, older_than_s: float, provider_s: float, limit: int) -> list[UUID]:
+    """Sessions that nobody is at any more: their call is over and no try of theirs is open. Those at a provider get
+    longer."""
+    rows = await connection.fetch(query("captures", "forsaken"), older_than_s, provider_s, limit)
+    return [row["id"] for row in rows]
 
 
 async def in_doubt(connection: Connection, *, older_than_s: float, limit: int) -> list[Charge]:

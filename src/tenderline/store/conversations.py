@@ -10,7 +10,7 @@ from uuid import UUID
 from tenderline.store.db import Connection, query
 
 SegmentKind = Literal["dialing", "ivr", "secure_ivr", "provider_ivr", "queue", "agent", "external", "hold", "wrapup"]
-Purpose = Literal["caller", "agent", "external"]
+Purpose = Literal["caller", "agent", "external", "monitor"]
 
 
 @dataclass(frozen=True, slots=True)

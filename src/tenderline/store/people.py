@@ -178,6 +178,11 @@ async def get_contact_point(connection: Connection, contact_point_id: UUID) -> t
     return values.pop("person_id"), ContactPoint(**values)
 
 
+async def is_in_distress(connection: Connection, person_id: UUID) -> bool:
+    """Whether a hold for distress stands: nothing is asked of her, least of all money."""
+    return bool(await connection.fetchval(query("people", "is_in_distress"), person_id))
+
+
 async def ask_for_review(connection: Connection, person_id: UUID) -> None:
     """Nothing leaves for her until somebody has read what she wrote (`reviewed`)."""
     await connection.execute(query("people", "ask_for_review"), person_id)

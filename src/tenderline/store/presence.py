@@ -44,6 +44,17 @@ class Reserved:
 
 
 @dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which agent for which call, and of which queue her time to write it up is. `monitors`: she only listens to it."""
+
+    agent_id: UUID
+    node_id: UUID
+    conversation_id: UUID
+    queue: str | None
+    monitors: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Serving:
     """Agents who serve the same, with the same skills. `node` alone can ring them, unless it is None."""
 
@@ -133,6 +144,20 @@ async def say(connection: Connection, agent_id: UUID, state: Said, *, reason: st
 async def reserve_for_call(connection: Connection, queue: str, node_id: UUID, conversation_id: UUID) -> Reserved | None:
     """The agent free for longest whom this node can ring, for a call that we make; None while callers wait."""
     row = await connection.fetchrow(query("presence", "reserve_for_call"), queue, node_id, conversation_id)
+    return Reserved(**row) if row else None
+
+
+async def reserve_agent(connection: Connection, wanted: Wanted) -> Reserved | None:
+    """Reserves one agent whom this node can ring; None when she is not free. Free is also whoever writes up this very
+    call; whoever only monitors may be away, and is so again afterwards."""
+    row = await connection.fetchrow(
+        query("presence", "reserve_agent"),
+        wanted.agent_id,
+        wanted.node_id,
+        wanted.conversation_id,
+        wanted.queue,
+        wanted.monitors,
+    )
     return Reserved(**row) if row else None
 
 

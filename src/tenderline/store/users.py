@@ -62,6 +62,8 @@ class Permission(StrEnum):
     """Start a payment on a call, and stop it."""
     SCANS = "scans"
     """Read what searches for card data found."""
+    DESK = "desk"
+    """Take calls at the agent's desk."""
     MONEY = "money"
     """Give money back, and settle money that nobody can explain."""
     ADMINISTER = "administer"
@@ -72,7 +74,7 @@ _LOOK = frozenset({Permission.VIEW})
 _ACT = _LOOK | {Permission.SILENCE, Permission.HOLD, Permission.REPLAY, Permission.DISCARD, Permission.REVIEW}
 PERMISSIONS: Final[dict[Role, frozenset[Permission]]] = {
     Role.VIEWER: _LOOK,
-    Role.AGENT: _LOOK | {Permission.SILENCE, Permission.TAKE_PAYMENT, Permission.TELEPHONE},
+    Role.AGENT: _LOOK | {Permission.SILENCE, Permission.TAKE_PAYMENT, Permission.TELEPHONE, Permission.DESK},
     Role.COMPLIANCE: _LOOK
     | {
         Permission.SILENCE,
@@ -83,7 +85,8 @@ PERMISSIONS: Final[dict[Role, frozenset[Permission]]] = {
         Permission.LISTEN_SENSITIVE,
         Permission.SCANS,
     },
-    Role.SUPERVISOR: _ACT | {Permission.LISTEN, Permission.TAKE_PAYMENT, Permission.MONEY, Permission.TELEPHONE},
+    Role.SUPERVISOR: _ACT
+    | {Permission.LISTEN, Permission.TAKE_PAYMENT, Permission.MONEY, Permission.TELEPHONE, Permission.DESK},
     Role.ENGINEER: _ACT | {Permission.LINES, Permission.WEBHOOKS, Permission.SCANS},
     Role.ADMIN: frozenset(Permission),
 }

@@ -143,7 +143,7 @@ async def nobody_there(connection: Connection, ids: Sequence[UUID]) -> set[UUID]
 
 async def enter(connection: Connection, one: Entering) -> float | None:
     """In line from now on, by the database's clock; None when there is no such queue."""
-    found: float | None = await connection.fetchval(
+    entered_s: float | None = await connection.fetchval(
         query("waiting", "enter"),
         one.id,
         one.conversation_id,
@@ -157,7 +157,7 @@ async def enter(connection: Connection, one: Entering) -> float | None:
         one.preferred_agent,
         one.ring_min,
     )
-    return found
+    return entered_s
 
 
 async def last_agent(connection: Connection, caller: str, queue: str) -> UUID | None:

@@ -21,6 +21,7 @@ from tenderline.flows.call import (
     Identified,
     LeftBecause,
     PaymentBegun,
+    PaymentHandedOver,
     PaymentTerms,
     Proof,
     Settlement,
@@ -181,39 +182,68 @@ class DatabaseBackstage:
 
     async def begin_payment(self, call: Call, amount: Money, *, text_announced: bool) -> PaymentBegun | None:
         """Whoever was identified pays; else whoever is known by the number, or becomes a person of its own."""
-        services = self._services
-        if not self.payment_terms().allow(amount):
-            log.error("no_payment", why="the amount is outside of capture.minimum and capture.maximum")
+        mode = _MODES.get(call.variables.get("payment_mode"), "automated")
+        async with (
+            asyncio.timeout(WRITE_TIMEOUT_S),
+            self._services.pool.acquire() as connection,
+            connection.transaction(),
+        ):
+            session = await self._begun(connection, call, amount, mode, text_announced=text_announced)
+        return PaymentBegun(str(session.id), session.reference) if session is not None else None
+
+    async def hand_over_payment(self, call: Call, amount: Money, *, text_announced: bool) -> PaymentHandedOver | None:
+        """To the provider that is set."""
+        to = self._services.settings.capture.provider
+        if to is None:
+            log.error("no_payment", why="capture.provider is not set")
             return None
         async with (
             asyncio.timeout(WRITE_TIMEOUT_S),
-            services.pool.acquire() as connection,
+            self._services.pool.acquire() as connection,
             connection.transaction(),
         ):
-            identified = await _identified(connection, call)
-            person_id, point_id = await _payer(connection, call.caller, identified)
-            if text_announced and point_id is not None:
-                await people.lock(connection, person_id)
-                evidence = f"told of a text about the payment, and went on: conversation {call.conversation_id}"
-                await by_phone.gave_number(connection, person_id, point_id, evidence=evidence)
-            try:
-                session = await telephone.begin(
-                    services,
-                    connection,
-                    person_id=person_id,
-                    contact_point_id=point_id,
-                    conversation_id=call.conversation_id,
-                    mode=_MODES.get(call.variables.get("payment_mode"), "automated"),
-                    money=amount,
-                    campaign=_text(call.variables.get("campaign")),
-                    fund=_text(call.variables.get("fund")),
-                )
-            except telephone.NoGatewayError as error:
-                log.error("no_payment", why=error.detail)
+            session = await self._begun(connection, call, amount, "provider", text_announced=text_announced)
+            if session is None:
                 return None
-            if identified is not None and (account := _text(call.variables.get("account"))) is not None:
-                await accounts.book(connection, session.id, account)
-        return PaymentBegun(str(session.id), session.reference)
+            transaction_id = await telephone.hand_over(connection, session)
+        told = {
+            "X-Payment-Transaction": transaction_id,
+            "X-Payment-Reference": session.reference,
+            "X-Payment-Amount": amount.plain(),
+            "X-Payment-Currency": amount.currency,
+        }
+        return PaymentHandedOver(str(session.id), session.reference, to, told)
+
+    async def _begun(
+        self, connection: Connection, call: Call, amount: Money, mode: captures.Mode, *, text_announced: bool
+    ) -> captures.CaptureSession | None:
+        if not self.payment_terms().allow(amount):
+            log.error("no_payment", why="the amount is outside of capture.minimum and capture.maximum")
+            return None
+        identified = await _identified(connection, call)
+        person_id, point_id = await _payer(connection, call.caller, identified)
+        if text_announced and point_id is not None:
+            await people.lock(connection, person_id)
+            evidence = f"told of a text about the payment, and went on: conversation {call.conversation_id}"
+            await by_phone.gave_number(connection, person_id, point_id, evidence=evidence)
+        try:
+            session = await telephone.begin(
+                self._services,
+                connection,
+                person_id=person_id,
+                contact_point_id=point_id,
+                conversation_id=call.conversation_id,
+                mode=mode,
+                money=amount,
+                campaign=_text(call.variables.get("campaign")),
+                fund=_text(call.variables.get("fund")),
+            )
+        except telephone.NoGatewayError as error:
+            log.error("no_payment", why=error.detail)
+            return None
+        if identified is not None and (account := _text(call.variables.get("account"))) is not None:
+            await accounts.book(connection, session.id, account)
+        return session
 
     async def charge(self, payment_id: str, card: CardKeyed) -> ChargeResult:
         """As long as the gateway's time-outs; a caller who hangs up changes nothing."""

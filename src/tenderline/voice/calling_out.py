@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 from collections import defaultdict
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
@@ -35,7 +36,7 @@ from tenderline.voice.probe import TrunkProbe
 from tenderline.voice.prompts import sounds
 from tenderline.voice.rig import Rig
 from tenderline.voice.scribe import CallScribe
-from tenderline.voice.switch import AgentOnCall
+from tenderline.voice.switch import AgentOnCall, Other
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -273,7 +274,9 @@ class _OneCall:
     async def _with_agent(self, agent: AgentOnCall) -> None:
         scribe = self._rig.scribe(self._id)
         self._begin_books(scribe, None, None)
-        scribe.join(uuid7(), "agent", agent.name)
+        participant = uuid7()
+        other = replace(Other.agent(agent), participant=participant)
+        scribe.join(participant, "agent", agent.name)
         by, why = "system", "the node stopped"
         ear = agent.party.leg
 
@@ -289,7 +292,7 @@ class _OneCall:
                 by, why = "nobody", party.detail
                 return
             try:
-                by, why = await self._talk(agent, party, scribe)
+                by, why = await self._talk(other, party, scribe)
             finally:
                 party.close()
         except CallEndedError:
@@ -300,15 +303,14 @@ class _OneCall:
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.shield(scribe.end(by=by, why=why))
 
-    async def _talk(self, agent: AgentOnCall, party: Party, scribe: CallScribe) -> tuple[str, str]:
+    async def _talk(self, other: Other, party: Party, scribe: CallScribe) -> tuple[str, str]:
         scribe.answered()
-        scribe.segment("agent", agent.name)
         self.talked = True
         self._outcome.talked(person=True)
         self._outcome.settle("delivered", None)
-        agent.party.leg.be_quiet()
+        other.party.leg.be_quiet()
         try:
-            await self._phone_call(party, scribe, "person").talk(agent.party, "agent", agent.name)
+            await self._phone_call(party, scribe, "person").talk(other, self._campaign.queue)
             return "agent", "hung up"
         except CallEndedError:
             return "caller", "hung up"

@@ -39,7 +39,14 @@ class Attended:
     def __init__(self, mode: Attendance, seen: Seen) -> None:
         self.mode, self.seen = mode, seen
         self.room: Room | None = None
-        self.is_card_taken = False
+        self.is_card_taken = self.is_stopped = False
+        self.stop: Callable[[], object] = lambda: None
+
+    def distressed(self) -> None:
+        """It ends for the caller's sake, unless the card is taken already."""
+        if not self.is_card_taken:
+            self.is_stopped = True
+            self.stop()
 
 
 async def enter(

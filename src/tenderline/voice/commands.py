@@ -87,7 +87,7 @@ class Commands:
             orders = self._orders_of(command.conversation_id)
             if orders is None:
                 raise live_commands.NotLiveError()
-            answer = await orders.give(command.kind, command.detail)
+            answer = await orders.give(command.kind, command.detail, by=command.asked_by)
         except TenderlineError as error:
             refused = error.code, error.detail
         except Exception as error:  # whatever it is, whoever asked is told

@@ -13,6 +13,7 @@ import structlog
 from tenderline.config import VoiceSettings
 from tenderline.routing.queues import NOTHING, Wish
 from tenderline.store import presence
+from tenderline.store.presence import Reserved
 from tenderline.store.waiting import Offer, Outcome
 from tenderline.voice import placing
 from tenderline.voice.engine import MediaEngine
@@ -21,7 +22,7 @@ from tenderline.voice.placing import Signs, Target, Unplaced
 from tenderline.voice.queueing import Queueing, Ticket
 from tenderline.voice.registrar import Registrar
 from tenderline.voice.sip import Endpoint
-from tenderline.voice.switch import AgentOnCall, NoAgent, Place, Talker, Unreached
+from tenderline.voice.switch import AgentOnCall, NoAgent, NoAnswer, Place, Talker, Unreached, once
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -86,6 +87,7 @@ class Exchange:
         conversation_id: UUID,
         wish: Wish = NOTHING,
         place: Place | None = None,
+        entered: Callable[[], None] | None = None,
     ) -> AgentOnCall | NoAgent:
         """The agent who answered; "nobody" at once when none is logged in who could ever take the call."""
         ticket: Ticket | None = None
@@ -96,6 +98,8 @@ class Exchange:
                 ticket = await self._queueing.enter(queue, conversation_id=conversation_id, caller=caller, wish=wish)
                 if ticket is None:
                     return "nobody"
+                if entered is not None:
+                    entered()
                 loop, line = asyncio.get_running_loop(), ticket.line
                 if line.wait_max_s is not None and line.wait_max_s < wait_max_s:
                     limit.reschedule(loop.time() + line.wait_max_s)
@@ -167,7 +171,7 @@ class Exchange:
             self._hung_up(offer, party)
             self._queueing.settle(offer.id, "talked")
 
-        return AgentOnCall(offer.agent, party, release, offer.agent_id, offer.overflowed)
+        return AgentOnCall(offer.agent, party, once(release), offer.agent_id, offer.overflowed)
 
     async def take_free_agent(self, queue: str, *, caller: str | None, conversation_id: UUID) -> AgentOnCall | None:
         """Rings one free agent of that queue, for a call that we make; None when none is free or answers."""
@@ -175,14 +179,46 @@ class Exchange:
         reserved = await self._queueing.persist(
             lambda connection: presence.reserve_for_call(connection, queue, self._node_id(), conversation_id)
         )
-        if reserved is None:
-            return None
+        return None if reserved is None else await self._ring_reserved(reserved, caller, conversation_id)
+
+    async def agent(
+        self,
+        agent_id: UUID,
+        *,
+        caller: str | None,
+        conversation_id: UUID,
+        queue: str | None = None,
+        reserved: Callable[[], None] | None = None,
+        monitors: bool = False,
+    ) -> AgentOnCall | NoAnswer:
+        """Rings one agent by the same reservation as every other: she is never rung twice. Whoever monitors and does
+        not answer is as she was before."""
+        await self._queueing.registered()
+        await self._queueing.written()
+        wanted = presence.Wanted(agent_id, self._node_id(), conversation_id, queue, monitors)
+
+        def undo(late: Reserved | None) -> None:
+            if late is not None:
+                self._queueing.after_call(agent_id, conversation_id)
+
+        found = await self._queueing.persist_or_undo(
+            lambda connection: presence.reserve_agent(connection, wanted), undo
+        )
+        if found is None:
+            return "not_free"
+        if reserved is not None:
+            reserved()
+        return await self._ring_reserved(found, caller, conversation_id, unanswered=not monitors) or "no_answer"
+
+    async def _ring_reserved(
+        self, reserved: Reserved, caller: str | None, conversation_id: UUID, *, unanswered: bool = True
+    ) -> AgentOnCall | None:
         agent_id = reserved.agent_id
         party: Talker | None = None
         why: str | None = None
         try:
             party = await self._ring(reserved, caller, AGENT_RING_S)
-            why = "no answer"
+            why = "no answer" if unanswered else None
         finally:
             if party is None:
                 self._queueing.after_call(agent_id, conversation_id, why=why)
@@ -202,7 +238,7 @@ class Exchange:
         finally:
             if not is_hers:
                 release()
-        return AgentOnCall(reserved.name, answered, release, agent_id) if is_hers else None
+        return AgentOnCall(reserved.name, answered, once(release), agent_id) if is_hers else None
 
     async def free_agents(self, queue: str) -> int:
         """How many agents of that queue could take a call that we make: none while callers wait in it."""
@@ -264,7 +300,7 @@ class Exchange:
         """The same, told more exactly. Only numbers in E.164, only allowed caller ids, only by the trunk."""
         settings = self._settings
         shown = caller_id or next(iter(settings.caller_ids), None)
-        if settings.trunk_host is None or shown not in settings.caller_ids or not _E164.fullmatch(to):
+        if settings.trunk_host is None or shown not in settings.caller_ids or not self.may_dial(to):
             log.warning("not_dialled", why="no trunk, a caller id that is not allowed, or no number")
             return Unplaced("not_sent")
         password = settings.trunk_password
@@ -278,6 +314,10 @@ class Exchange:
         return await placing.place(
             self._endpoint, self._engine, target, ring_s=ring_s, keys_offered=keys_offered, signs=signs
         )
+
+    def may_dial(self, to: str) -> bool:
+        """Only a number in E.164, only by a trunk, only with a caller id that is ours to show."""
+        return bool(self._settings.trunk_host and self._settings.caller_ids and _E164.fullmatch(to))
 
     def uri_of(self, to: str) -> str:
         """The SIP URI that a transfer names."""

@@ -32,9 +32,10 @@ class InLine:
     async def _speak(self) -> None:
         leg, place = self._party.leg, self.place
         while self._comfort or place is not None:
-            leg.enqueue(self._comfort + (self._offer if place is not None and place.offered.is_set() else []))
+            offers = place is not None and place.offered.is_set()
+            leg.enqueue(self._comfort + (self._offer if offers else []))
             await leg.played()
-            if place is None or place.offered.is_set():
+            if place is None or offers:
                 await asyncio.sleep(self._every_s)
                 continue
             # From the moment on that it may be offered, the next words offer it.

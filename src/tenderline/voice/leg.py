@@ -13,6 +13,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from tenderline.core.errors import TenderlineError
 from tenderline.voice import codec, packet
@@ -36,6 +37,17 @@ CHECK_EVERY_TICKS = 50
 
 Tap = Callable[[bytes, bytes, int], None]
 """Gets what the party said and what it was told in one 20 ms, in the payload type of the leg."""
+
+
+class Sound(Protocol):
+    """What a leg may be given to tell its party: another leg, or a mix of several. Nothing of it while `masked`."""
+
+    @property
+    def heard(self) -> bytes: ...
+    @property
+    def masked(self) -> bool: ...
+    @property
+    def payload_type(self) -> int: ...
 
 
 class NoFreePortError(TenderlineError):
@@ -70,8 +82,8 @@ class Leg:
         self._heard_at = time.monotonic()
         self._told: deque[bytes] = deque()
         self._set_law(PCMU)
-        self.peer: Leg | None = None
-        self.masked = self.secret = False
+        self.peer: Sound | None = None
+        self.masked = self.secret = self.is_listened_to = False
         self.tap: Tap | None = None
         self.on_key: Callable[[str], None] | None = None
         self.on_lost: Callable[[], None] | None = None
@@ -101,7 +113,7 @@ class Leg:
         self._playout = Playout(codec.SILENCE[payload_type])
         self._guard = Guard(self._silence)
         self._told = deque([self._silence] * 3, maxlen=3)
-        self.heard = self._silence
+        self.heard = self.told = self._silence
 
     def start(self, media: Media, *, signalled_from: str | None = None) -> None:
         """Media flows from here; called again with the media of a re-INVITE. Audio is believed from the address of
@@ -160,6 +172,7 @@ class Leg:
         on, without the tones; or all sounds again. Nothing of between comes after."""
         self.masked, self.secret = masked and not peer_hears, masked
         self._guard.clear()
+        self.heard = self.told = self._silence
         self._told.extend([self._silence] * 3)
 
     def close(self) -> None:
@@ -178,9 +191,9 @@ class Leg:
         self._budget = min(PACKETS_SAVED_MAX, self._budget + PACKETS_A_TICK)
         frame = self._playout.read()
         self.heard = self._guard.pass_on(frame)
-        if self.peer is not None or self.tap is not None or not self.sends_events:
+        if self.peer is not None or self.tap is not None or self.is_listened_to or not self.sends_events:
             self._watch.look_at(self, frame)
-        told = self._next_frame()
+        self.told = told = self._next_frame()
         if self.tap is not None:
             late = self._told[0]
             self._told.append(told)
@@ -250,16 +263,16 @@ class Leg:
         read = packet.read(data)
         if read is None:
             return
+        # Whatever comes, somebody is there: a silent telephone sends comfort noise of another type, or only keys.
+        self._lock(source)
         if read.payload_type == media.events_type:
             self.key_packets += 1
-            self._lock(source)
             pressed = self._events.read(read.timestamp, read.payload)
             if pressed is not None:
                 self._press(pressed)
             return
         if read.payload_type != media.payload_type:
             return
-        self._lock(source)
         if self._reception.arrived(read):
             self._events.forget()
         self._playout.write(read.ssrc, read.timestamp, read.payload)

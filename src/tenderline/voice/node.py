@@ -160,23 +160,29 @@ class VoiceNode:
             loop.create_task(self._every(CARE_EVERY_S, self._care)),
         ]
         if self._settings.trunk_host is not None and self._settings.calls_out_max:
-            self._calling_out = CallingOut(
-                self.rig,
-                node_id=lambda: self.id,
-                carry=self._keep,
-                room=lambda: 0 if self._draining else self._settings.calls_max - self.calls,
-                probe=TrunkProbe(self.endpoint, (self._settings.trunk_host, self._settings.trunk_port)),
-            )
-            self._tasks.append(loop.create_task(self._every(CALL_OUT_EVERY_S, self._calling_out.turn)))
-            kept = KeptPlaces(
-                self.rig,
-                self.queueing,
-                self._calling_out,
-                carry=self._keep,
-                has_room=lambda: not self._draining and self.calls < self._settings.calls_max,
-            )
-            self.exchange.can_keep_places, self.queueing.on_kept = kept.can_be_kept, kept.call
+            self._call_out((self._settings.trunk_host, self._settings.trunk_port))
         log.info("voice ready", sip=address, node=str(self.id))
+
+    def _call_out(self, trunk: tuple[str, int]) -> None:
+        """Looks for due calls, and calls back who kept a place."""
+        self._calling_out = CallingOut(
+            self.rig,
+            node_id=lambda: self.id,
+            carry=self._keep,
+            room=lambda: 0 if self._draining else self._settings.calls_max - self.calls,
+            probe=TrunkProbe(self.endpoint, trunk),
+        )
+        self._tasks.append(
+            asyncio.get_running_loop().create_task(self._every(CALL_OUT_EVERY_S, self._calling_out.turn))
+        )
+        kept = KeptPlaces(
+            self.rig,
+            self.queueing,
+            self._calling_out,
+            carry=self._keep,
+            has_room=lambda: not self._draining and self.calls < self._settings.calls_max,
+        )
+        self.exchange.can_keep_places, self.queueing.on_kept = kept.can_be_kept, kept.call
 
     def _register_at_trunk(self) -> None:
         trunk = self._settings

@@ -12,7 +12,8 @@ from tenderline.core.errors import InvalidInputError, TenderlineError
 WAITING_MAX: Final = 4
 
 Detail = Mapping[str, Any]
-AtOnce = Callable[[Detail], Detail]
+AtOnce = Callable[[Detail, str], Detail]
+"""What is asked, and who asks."""
 
 
 class NotNowError(TenderlineError):
@@ -35,6 +36,17 @@ class Order:
     kind: str
     detail: Detail
     answered: asyncio.Future[Detail]
+    by: str = ""
+
+    def answer(self, detail: Detail) -> None:
+        """It is done, or begun; whoever asked may have given up meanwhile."""
+        if not self.answered.done():
+            self.answered.set_result(detail)
+
+    def refuse(self, why: Exception) -> None:
+        """It cannot be done, or not now."""
+        if not self.answered.done():
+            self.answered.set_exception(why)
 
 
 class Orders:
@@ -53,18 +65,16 @@ class Orders:
         """Nobody does any more; those that wait are refused."""
         self._is_open = False
         while not self._waiting.empty():
-            waiting = self._waiting.get_nowait()
-            if not waiting.answered.done():
-                waiting.answered.set_exception(NotNowError())
+            self._waiting.get_nowait().refuse(NotNowError())
 
-    async def give(self, kind: str, detail: Detail) -> Detail:
+    async def give(self, kind: str, detail: Detail, *, by: str = "") -> Detail:
         """The answer. Raises what speaks against it: `NotNowError`, `UnknownOrderError`, and others."""
         done = self.at_once.get(kind)
         if done is not None:
-            return done(detail)
+            return done(detail, by)
         if not self._is_open or self._waiting.full():
             raise NotNowError()
-        order = Order(kind, detail, asyncio.get_running_loop().create_future())
+        order = Order(kind, detail, asyncio.get_running_loop().create_future(), by)
         self._waiting.put_nowait(order)
         return await order.answered
 

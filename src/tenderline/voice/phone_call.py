@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Protocol
+from urllib.parse import quote, urlencode
 from uuid import UUID
 
 import structlog
 
+from tenderline.cardholder.room import Room
 from tenderline.core.errors import TenderlineError
-from tenderline.core.ids import uuid7
 from tenderline.flows.call import CallEndedError, CardEnd, CardKeyed, QueueEnd, Say, Talk, Transfer, Value
 from tenderline.flows.spoken import Spoken
 from tenderline.routing.queues import NOTHING, Wish
@@ -19,12 +21,16 @@ from tenderline.store.conversations import Purpose, SegmentKind
 from tenderline.voice import card_entry, codec, secure_payment
 from tenderline.voice.card_entry import Attended, Cards, framed
 from tenderline.voice.in_line import InLine
-from tenderline.voice.orders import Order, Orders
+from tenderline.voice.mixing import Wiring
+from tenderline.voice.monitoring import Monitoring
+from tenderline.voice.orders import Detail, Order, Orders
 from tenderline.voice.packet import PCMU
 from tenderline.voice.pair import Pair
 from tenderline.voice.party import Party
+from tenderline.voice.reaching import Reach
 from tenderline.voice.secure_payment import Entry, Means
-from tenderline.voice.switch import Switch, Talker
+from tenderline.voice.succession import Succession, Talked
+from tenderline.voice.switch import Other, Switch
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -102,7 +108,11 @@ class PhoneCall:
         self._cards = cards
         self._flows = flows
         self._attended: Attended | None = None
+        self._room: Room | None = None
+        self._wiring = Wiring(party.leg)
         self.orders = Orders()
+        self.orders.at_once["distress"] = self._distressed
+        Monitoring(party, self._wiring, scribe, switch, conversation_id).take_orders(self.orders)
 
     @property
     def conversation_id(self) -> UUID:
@@ -210,7 +220,10 @@ class PhoneCall:
         except TenderlineError as error:
             log.error("no_card_taken", why=error.detail)
             return "system_problem"
-        leg = self.party.leg
+        if self._variables.get("distress") is True:
+            await asyncio.shield(room.close())
+            return "cancelled"
+        leg, self._room = self.party.leg, room
         self._scribe.segment("secure_ivr")
         leg.be_quiet()
         leg.mask(True, peer_hears=stays)
@@ -224,6 +237,7 @@ class PhoneCall:
                 attended.is_card_taken = isinstance(card, CardKeyed)
             return card
         finally:
+            self._room = None
             if attended is not None:
                 attended.room = None
             leg.be_quiet()
@@ -272,6 +286,7 @@ class PhoneCall:
         frames = await self._prompter.prepare(comfort) if comfort is not None else []
         offer = await self._prompter.prepare(keep_place) if keep_place is not None else []
         line = InLine(self.party, frames, offer, every_s=comfort_every_s)
+        entered_s = asyncio.get_running_loop().time()
         try:
             agent = await self.party.while_there(
                 self._switch.agent_for(
@@ -288,16 +303,11 @@ class PhoneCall:
         if isinstance(agent, str):
             self._scribe.segment("ivr")
             return agent
-        self._scribe.segment("agent", agent.name)
-        joined = uuid7()
-        self._scribe.join(joined, "agent", agent.name)
+        waited_s = asyncio.get_running_loop().time() - entered_s
         try:
-            await self.talk(agent.party, "agent", agent.name)
+            return await self.talk(Other.agent(agent), name, replace(wish, waited_s=wish.waited_s + waited_s))
         finally:
-            agent.release()
-            self._scribe.leave(joined)
             self._scribe.segment("ivr")
-        return "talked"
 
     async def bridge(self, to: str, *, ring_s: float) -> Talk:
         """Calls a number or a SIP address and lets the two talk; ends when the other side hangs up."""
@@ -305,18 +315,29 @@ class PhoneCall:
         other = await self.party.while_there(self._switch.reach(to, ring_s=ring_s, caller=self._caller))
         if isinstance(other, str):
             return other
-        self._scribe.segment("external", to)
         try:
-            await self.talk(other, "external", to)
+            await self.talk(Other(other, "external", to, other.close))
         finally:
-            other.close()
             self._scribe.segment("ivr")
         return "talked"
 
-    async def talk(self, other: Talker, kind: SegmentKind, detail: str) -> None:
-        """Both hear each other until one of them hangs up; raises when that was the caller. Holding and a payment that
-        the agent starts are parts of their own."""
-        await Pair(self.party, other, self._scribe, self.orders, (kind, detail), self._take_payment).to_the_end()
+    async def talk(self, other: Other, queue: str | None = None, wish: Wish = NOTHING) -> Talked:
+        """Both hear each other until one of them hangs up, or the caller is handed on, and so forth; raises when the
+        caller hung up. `other` is let go. Holding and a payment that the agent starts are parts of their own."""
+        reach = Reach(self._switch, self._conversation_id, self._caller, wish)
+        succession = Succession(self.party, self._scribe, self.orders, self._take_payment, self._wiring, reach, queue)
+        return await succession.to_the_end(other)
+
+    def _distressed(self, detail: Detail, by: str) -> Detail:
+        """At once: a payment under way ends, unless its card is taken, and none begins any more on this call."""
+        del detail
+        self._variables["distress"] = True
+        log.warning("distress", conversation=str(self._conversation_id), by=by)
+        if self._attended is not None:
+            self._attended.distressed()
+        elif self._room is not None:
+            self._room.cancel()
+        return {"distress": True}
 
     async def _take_payment(self, order: Order, pair: Pair) -> None:
         def attend(attended: Attended | None) -> None:
@@ -346,6 +367,19 @@ class PhoneCall:
             await self.hang_up()
             return "transferred"
         return talked
+
+    async def to_provider(self, to: str, told: Mapping[str, str]) -> Transfer:
+        """By REFER or not at all: what went through us would have to be kept as safe as a card here."""
+        self._there()
+        self._scribe.segment("provider_ivr")
+        uri = self._switch.uri_of(to) + "?" + urlencode(told, quote_via=quote)
+        status = await self.party.while_there(self.party.dialog.refer(uri))
+        if 200 <= status < 300:
+            await self.hang_up()
+            return "transferred"
+        log.error("not_handed_over", status=status, why="the trunk or the provider did not take the transfer")
+        self._scribe.segment("ivr")
+        return "busy" if status in (486, 600) else "failed"
 
     async def hang_up(self) -> None:
         """Ends the call from our side."""

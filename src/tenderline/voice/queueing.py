@@ -32,6 +32,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 TICK_S: Final = 1.0
 WRITE_TIMEOUT_S: Final = 5.0
 RETRY_S: Final = 0.5
+SETTLED_WAIT_S: Final = 2.0
 GAP_S: Final = 0.01
 """Changes of this time are one match."""
 AWAY: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
@@ -120,7 +121,12 @@ class Queueing:
             )
 
         await self._until_back(self.registered)
-        line = await self.persist(enter)
+
+        def undo(late: InLine | None) -> None:
+            if late is not None:
+                self.settle(late.id, "abandoned")
+
+        line = await self.persist_or_undo(enter, undo)
         if line is None:
             return None
         ticket = self._tickets[line.id] = Ticket(line, conversation_id, asyncio.Queue())
@@ -177,6 +183,23 @@ class Queueing:
                 return await entry(connection)
 
         return await self._until_back(once)
+
+    async def persist_or_undo(self, entry: Entry[T], undo: Callable[[T], None]) -> T:
+        """The same; when whoever waits for it is gone before it is done, `undo` gets what it did."""
+        doing = asyncio.get_running_loop().create_task(self.persist(entry))
+        self._kept.add(doing)
+        doing.add_done_callback(self._kept.discard)
+        try:
+            return await asyncio.shield(doing)
+        except asyncio.CancelledError:
+            doing.add_done_callback(lambda done: undo(done.result()) if _is_well(done) else None)
+            raise
+
+    async def written(self) -> None:
+        """What was to be written down before is, or that takes too long."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SETTLED_WAIT_S):
+                await self._timeline.written()
 
     async def _until_back(self, what: Callable[[], Awaitable[T]]) -> T:
         while True:
@@ -358,6 +381,10 @@ class Queueing:
 
 class _NotInLineError(Exception):
     pass
+
+
+def _is_well(done: asyncio.Task[Any]) -> bool:
+    return not done.cancelled() and done.exception() is None
 
 
 def _mark(binding: Binding) -> tuple[str, int, float]:

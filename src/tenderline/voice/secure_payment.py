@@ -22,7 +22,7 @@ from tenderline.store.db import Connection
 from tenderline.store.secure_sessions import Mode, Result
 from tenderline.voice.card_entry import Attended
 from tenderline.voice.orders import Detail, NotNowError, Order
-from tenderline.voice.pair import Pair, answer
+from tenderline.voice.pair import Pair
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -31,6 +31,8 @@ _RESULTS: Final[frozenset[Result]] = frozenset(
     ("success", "pending", "declined", "abandoned", "cancelled", "system_problem", "distress")
 )
 
+_CHARGED: Final[frozenset[Result]] = frozenset(("success", "pending"))
+
 Entry = Callable[[Connection], Awaitable[object]]
 
 
@@ -38,6 +40,13 @@ class TooLateError(TenderlineError):
     """The card is keyed in and the bank is being asked; this cannot be stopped any more. Wait for the result."""
 
     code = "secure_session.too_late"
+    status = 409
+
+
+class DistressError(TenderlineError):
+    """Whoever is on this call is in distress: no payment is taken from her on it any more."""
+
+    code = "secure_session.distress"
     status = 409
 
 
@@ -75,8 +84,7 @@ async def take(order: Order, pair: Pair, means: Means) -> None:
     try:
         wanted = _wanted(order.detail, means)
     except TenderlineError as error:
-        if not order.answered.done():
-            order.answered.set_exception(error)
+        order.refuse(error)
         return
     sofar = _SoFar(wanted.session_id, means.note)
     attended = Attended(wanted.mode, sofar.seen)
@@ -87,13 +95,17 @@ async def take(order: Order, pair: Pair, means: Means) -> None:
     means.attend(attended)
     running = asyncio.ensure_future(_run(wanted, means))
     pair.orders.at_once.update(
-        secure_cancel=lambda _: _cancel(attended, running), secure_restart=lambda detail: _restart(attended, detail)
+        secure_cancel=lambda _, __: _cancel(attended, running),
+        secure_restart=lambda detail, _: _restart(attended, detail),
     )
-    answer(order, {"state": "PENDING"})
+    attended.stop = lambda: _cancel(attended, running)
+    order.answer({"state": "PENDING"})
     result: Result = "system_problem"
     try:
         await asyncio.wait({running})
         result = "cancelled" if running.cancelled() else running.result()
+        if attended.is_stopped and result not in _CHARGED:
+            result = "distress"
     finally:
         for kind in ("secure_cancel", "secure_restart"):
             pair.orders.at_once.pop(kind, None)
@@ -129,6 +141,8 @@ async def _run(wanted: Wanted, means: Means) -> Result:
 
 
 def _wanted(detail: Detail, means: Means) -> Wanted:
+    if means.variables.get("distress") is True:
+        raise DistressError()
     try:
         wanted = msgspec.convert(dict(detail), Wanted)
     except msgspec.ValidationError as error:

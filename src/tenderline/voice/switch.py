@@ -9,11 +9,13 @@ from typing import Literal, Protocol, TypeVar
 from uuid import UUID
 
 from tenderline.routing.queues import NOTHING, Wish
+from tenderline.store.conversations import SegmentKind
 from tenderline.voice.leg import Leg
 from tenderline.voice.party import Party
 
 Unreached = Literal["busy", "no_answer", "failed"]
 NoAgent = Literal["timed_out", "nobody", "kept"]
+NoAnswer = Literal["not_free", "no_answer"]
 
 
 T = TypeVar("T")
@@ -59,6 +61,37 @@ class AgentOnCall:
     overflowed: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Other:
+    """Whoever is on the line for a caller: an agent, or somebody outside. `release` ends her part; twice is no error.
+    `participant`: as whom she is in the books already, if so."""
+
+    party: Talker
+    kind: SegmentKind
+    name: str
+    release: Callable[[], None]
+    agent_id: UUID | None = None
+    participant: UUID | None = None
+
+    @staticmethod
+    def agent(one: AgentOnCall) -> Other:
+        """An agent."""
+        return Other(one.party, "agent", one.name, one.release, one.agent_id)
+
+
+def once(what: Callable[[], None]) -> Callable[[], None]:
+    """Does it the first time only: whoever was let go may be reserved again by the second."""
+    is_done = False
+
+    def do() -> None:
+        nonlocal is_done
+        if not is_done:
+            is_done = True
+            what()
+
+    return do
+
+
 class Place:
     """A place in line that may be kept: whether that is offered by now, and whether the caller wants it."""
 
@@ -78,8 +111,28 @@ class Switch(Protocol):
         conversation_id: UUID,
         wish: Wish = NOTHING,
         place: Place | None = None,
+        entered: Callable[[], None] | None = None,
     ) -> AgentOnCall | NoAgent:
-        """The agent who answered; "kept" when the caller hangs up now and keeps her place."""
+        """The agent who answered; "kept" when the caller hangs up now and keeps her place. `entered` is called once she
+        is in line."""
+        ...
+
+    async def agent(
+        self,
+        agent_id: UUID,
+        *,
+        caller: str | None,
+        conversation_id: UUID,
+        queue: str | None = None,
+        reserved: Callable[[], None] | None = None,
+        monitors: bool = False,
+    ) -> AgentOnCall | NoAnswer:
+        """This agent, when she is free, or writes up this very call, and answers. `reserved` is called before she is
+        rung. Whoever only wants to listen may be away."""
+        ...
+
+    def may_dial(self, to: str) -> bool:
+        """Whether a number could be reached at all, as things are set."""
         ...
 
     async def reach(self, to: str, *, ring_s: float, caller: str | None) -> Party | Unreached:

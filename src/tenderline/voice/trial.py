@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,6 +26,7 @@ from tenderline.flows.call import (
     ChargeResult,
     Identified,
     PaymentBegun,
+    PaymentHandedOver,
     PaymentTerms,
     Proof,
     Settlement,
@@ -43,7 +44,7 @@ from tenderline.voice.prompts import synthesis
 from tenderline.voice.prompts.pack import Prompts
 from tenderline.voice.sip import Endpoint
 from tenderline.voice.sip_limits import SourceLimits
-from tenderline.voice.switch import AgentOnCall, NoAgent, Place, Unreached
+from tenderline.voice.switch import AgentOnCall, NoAgent, NoAnswer, Place, Unreached
 from tenderline.voice.timeline import Entry
 from tenderline.voice.trial_phone import CallFailedError, TrialPhone
 
@@ -165,6 +166,10 @@ class _Stage:
         del call, text_announced
         return PaymentBegun("trial", "12345678") if self._note(f"take {amount.format()}") else None
 
+    async def hand_over_payment(self, call: Call, amount: Money, *, text_announced: bool) -> PaymentHandedOver | None:
+        del call, amount, text_announced
+        return None  # there is no provider here
+
     async def charge(self, payment_id: str, card: CardKeyed) -> ChargeResult:
         del payment_id
         return "taken" if self._note(f"charge a card that ends in {card.last_four}") else "declined"
@@ -224,9 +229,27 @@ class _NobodyElse:
         conversation_id: UUID,
         wish: Wish = NOTHING,
         place: Place | None = None,
+        entered: Callable[[], None] | None = None,
     ) -> AgentOnCall | NoAgent:
-        del queue, wait_max_s, caller, conversation_id, wish, place
+        del queue, wait_max_s, caller, conversation_id, wish, place, entered
         return "nobody"
+
+    async def agent(
+        self,
+        agent_id: UUID,
+        *,
+        caller: str | None,
+        conversation_id: UUID,
+        queue: str | None = None,
+        reserved: Callable[[], None] | None = None,
+        monitors: bool = False,
+    ) -> AgentOnCall | NoAnswer:
+        del agent_id, caller, conversation_id, queue, reserved, monitors
+        return "not_free"
+
+    def may_dial(self, to: str) -> bool:
+        del to
+        return False
 
     async def reach(self, to: str, *, ring_s: float, caller: str | None) -> Party | Unreached:
         del to, ring_s, caller

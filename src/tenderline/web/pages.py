@@ -34,7 +34,7 @@ from tenderline.core.errors import (
     TenderlineError,
 )
 from tenderline.core.ids import uuid7
-from tenderline.desk import rule_words, words
+from tenderline.desk import agent_desk, rule_words, words
 
 log = structlog.get_logger(__name__)
 
@@ -131,6 +131,7 @@ def environment() -> Environment:
     made.globals["static_url"] = static_url
     made.filters |= {"clock": _clock, "day": day, "lasting": lasting, "machine": _machine, "short": words.short_instant}
     made.filters |= {"exact": words.instant, "rule_channel": rule_words.channel, "purpose": rule_words.purpose}
+    made.filters |= {"spoken": agent_desk.spoken}
     made.filters |= {"week_words": rule_words.week_in_words, "day_words": rule_words.day_in_words}
     made.filters |= {"words": words.reason, "channel": words.channel, "state_name": words.state_name}
     return made

@@ -27,8 +27,10 @@ _MODES: Final[dict[str, Mode]] = {"leave": "leave", "attended": "attended"}
 AnyRequest = Request[Any, Any, Any]
 
 
-def _back(call_id: UUID) -> Redirect:
-    return Redirect(path=f"/calls/{call_id}", status_code=303)
+def _back(call_id: UUID, form: Any) -> Redirect:
+    """To the page that the button stood on: the agent's desk, or that of the call."""
+    path = "/desk" if form.get("back") == "desk" else f"/calls/{call_id}"
+    return Redirect(path=path, status_code=303)
 
 
 @post(PATH, include_in_schema=False, opt={PERMISSION: Permission.TAKE_PAYMENT})
@@ -46,17 +48,17 @@ async def start(request: AnyRequest, call_id: FromPath[UUID]) -> Redirect:
     async with services.pool.acquire() as connection, connection.transaction():
         begun = await agent_started.begin(connection, call_id, wish, by=by)
     await agent_started.accepted(services, begun)
-    return _back(call_id)
+    return _back(call_id, form)
 
 
 async def _order(request: AnyRequest, call_id: UUID, session_id: UUID, kind: str, detail: dict[str, Any]) -> Redirect:
-    services = services_of(request)
+    services, form = services_of(request), await request.form()
     by = session_of(request).user.email
     async with services.pool.acquire() as connection, connection.transaction():
         session = await agent_started.get(connection, call_id, session_id)
         command_id = await agent_started.order(connection, session, kind, detail, by=by)
     await live_commands.answer_of(services.pool, command_id)
-    return _back(call_id)
+    return _back(call_id, form)
 
 
 @post(f"{PATH}/{{session_id:uuid}}/cancel", include_in_schema=False, opt={PERMISSION: Permission.TAKE_PAYMENT})

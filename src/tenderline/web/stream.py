@@ -27,6 +27,8 @@ from tenderline.web.pages import services_of
 log = structlog.get_logger(__name__)
 
 REDRAW_GAP_S: Final = 0.25
+QUICK_GAP_S: Final = 0.03
+"""An agent's desk must follow its call: such a screen looks this often, so its look must be cheap (`web/desk.py`)."""
 REDRAW_GAP_MAX_S: Final = 5.0
 REDRAW_REST_RATIO: Final = 4.0
 """A redraw is followed by a rest of so many times its own length: drawing takes a fifth of the time at most."""
@@ -59,7 +61,8 @@ class StoppingError(TenderlineError):
 class Screen:
     """One open stream's end: whether it has to look again."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_quick: bool = False) -> None:
+        self.is_quick = is_quick
         self.look = asyncio.Event()
         self.look.set()
 
@@ -78,10 +81,10 @@ class Hub:
         self._services = services
         self._screens: set[Screen] = set()
         self._listening: asyncio.Task[None] | None = None
-        self._something = asyncio.Event()
-        self._version = 0
+        self._something, self._quickly = asyncio.Event(), asyncio.Event()
+        self._version = self._quick_version = 0
         self._shared: dict[str, _Drawn] = {}
-        self._drawing = asyncio.Lock()
+        self._drawing: dict[str, asyncio.Lock] = {}
         self._gap_s = REDRAW_GAP_S
         self.closing = asyncio.Event()
 
@@ -91,9 +94,9 @@ class Hub:
         return len(self._screens)
 
     @contextlib.contextmanager
-    def watch(self) -> Iterator[Screen]:
+    def watch(self, *, is_quick: bool = False) -> Iterator[Screen]:
         """A screen of its own for the length of a stream."""
-        screen = Screen()
+        screen = Screen(is_quick=is_quick)
         self._screens.add(screen)
         if self._listening is None or self._listening.done():
             self._listening = asyncio.create_task(self._listen(), name="live screens")
@@ -105,15 +108,17 @@ class Hub:
                 self._listening.cancel()
                 self._listening = None
 
-    async def shared(self, name: str, draw: Draw) -> str:
-        """What all screens of one kind show, drawn once for all of them."""
+    async def shared(self, name: str, draw: Draw, *, is_quick: bool = False) -> str:
+        """What all screens of one kind show, or look at first, drawn once for all of them."""
         clock = asyncio.get_running_loop().time
-        async with self._drawing:
+        async with self._drawing.setdefault(name, asyncio.Lock()):
             drawn = self._shared.get(name)
-            if drawn is None or drawn.version != self._version or clock() - drawn.at_s >= self._gap_s:
-                version, began_s = self._version, clock()
+            version = self._quick_version if is_quick else self._version
+            if drawn is None or drawn.version != version or clock() - drawn.at_s >= self._gap_s:
+                began_s = clock()
                 text = await draw()
-                self._gap_s = min(REDRAW_GAP_MAX_S, max(REDRAW_GAP_S, REDRAW_REST_RATIO * (clock() - began_s)))
+                if not is_quick:
+                    self._gap_s = min(REDRAW_GAP_MAX_S, max(REDRAW_GAP_S, REDRAW_REST_RATIO * (clock() - began_s)))
                 drawn = self._shared[name] = _Drawn(text, version, clock())
             return drawn.text
 
@@ -145,6 +150,7 @@ class Hub:
 
         def on_hint(*_: object) -> None:
             self._something.set()
+            self._quickly.set()
 
         def on_end(*_: object) -> None:
             lost.set()
@@ -152,6 +158,7 @@ class Hub:
 
         connection.add_termination_listener(on_end)
         await connection.add_listener(CHANNEL, on_hint)
+        quick = asyncio.create_task(self._wake_quickly(), name="quick screens")
         try:
             while not lost.is_set():
                 with contextlib.suppress(TimeoutError):
@@ -161,12 +168,24 @@ class Hub:
                 self._wake()
                 await asyncio.sleep(self._gap_s)
         finally:
+            quick.cancel()
             if not connection.is_closed():
                 connection.remove_termination_listener(on_end)
                 await connection.remove_listener(CHANNEL, on_hint)
 
+    async def _wake_quickly(self) -> None:
+        while True:
+            await self._quickly.wait()
+            self._quickly.clear()
+            self._quick_version += 1
+            for screen in self._screens:
+                if screen.is_quick:
+                    screen.look.set()
+            await asyncio.sleep(QUICK_GAP_S)
+
     def _wake(self) -> None:
         self._version += 1
+        self._quick_version += 1
         for screen in self._screens:
             screen.look.set()
 
@@ -227,8 +246,10 @@ async def _wait(event: asyncio.Event, timeout_s: float) -> None:
         await asyncio.wait_for(event.wait(), timeout_s)
 
 
-def respond(request: Request[Any, Any, Any], draw: Draw, is_signed_in: Check, *, pause_s: float = 0.0) -> Stream:
-    """A stream of snapshots as an answer."""
+def respond(
+    request: Request[Any, Any, Any], draw: Draw, is_signed_in: Check, *, pause_s: float = 0.0, is_quick: bool = False
+) -> Stream:
+    """A stream of snapshots as an answer. `is_quick`: it looks at every hint at once, so its look must be cheap."""
     hub = hub_of(request.app.state, services_of(request))
     if hub.closing.is_set():
         raise StoppingError()
@@ -236,7 +257,7 @@ def respond(request: Request[Any, Any, Any], draw: Draw, is_signed_in: Check, *,
         raise TooManyScreensError()
 
     async def body() -> AsyncIterator[bytes]:
-        with hub.watch() as screen:
+        with hub.watch(is_quick=is_quick) as screen:
             async for chunk in snapshots(hub, screen, draw, is_signed_in, pause_s=pause_s):
                 yield chunk
 

@@ -172,6 +172,7 @@ class Worker:
             await telephone.reconcile(services, one)
         for back in backs:
             await refunds.reconcile(services, back)
+        await telephone.give_up_forsaken(services)
         async with services.pool.acquire() as connection, connection.transaction():
             await unmatched.look_at_late(connection)
         return 0

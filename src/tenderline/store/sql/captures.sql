@@ -93,5 +93,15 @@ LEFT JOIN LATERAL (
 ) c ON true
 LEFT JOIN payment y ON y.gateway = s.gateway AND y.transaction_id = coalesce(s.link_transaction_id, c.transaction_id)
 WHERE $1::uuid IS NULL OR s.conversation_id = $1
-ORDER BY (s.state = 'charged' AND y.transaction_status IS DISTINCT FROM 'COMPLETED') DESC, s.started_at DESC
+ORDER BY (s.state = 'charged' AND y.transaction_status IS DISTINCT FROM 'COMPLETED')
+    OR (s.state = 'open' AND coalesce(c.state IN ('intended', 'unknown'), false)) DESC, s.started_at DESC
 LIMIT $2
+
+-- name: forsaken
+-- The call is over for so long, and its process did not say how the payment ended: it was killed. A link that was sent is
+-- no reason to wait: its payment has a life of its own.
+SELECT s.id FROM capture_session s JOIN conversation c ON c.id = s.conversation_id
+WHERE s.state = 'open'
+  AND c.ended_at < now() - make_interval(secs => CASE s.mode WHEN 'provider' THEN $2::float8 ELSE $1::float8 END)
+  AND NOT EXISTS (SELECT FROM charge h WHERE h.session_id = s.id AND h.state IN ('intended', 'taken', 'unknown'))
+ORDER BY s.updated_at LIMIT $3

@@ -71,3 +71,6 @@ UPDATE account SET person_id = $2 WHERE person_id = $1
 
 -- name: adopt_references
 UPDATE person_reference SET person_id = $2 WHERE person_id = $1
+
+-- name: is_in_distress
+SELECT EXISTS (SELECT FROM person WHERE id = $1 AND distress_until > now())

@@ -102,6 +102,18 @@ UPDATE agent_presence p SET state = 'ringing', node_id = $2, conversation_id = $
 FROM chosen c, agent a WHERE p.agent_id = c.agent_id AND a.id = c.agent_id
 RETURNING p.agent_id, a.name, p.reach_kind, p.reach_node, p.reach_user, p.reach_host, p.reach_port, a.telephone
 
+-- name: reserve_agent
+-- One agent, by name. Whoever writes up this very call may have it back; whoever monitors may be away.
+UPDATE agent_presence p SET state = 'ringing', node_id = $2, conversation_id = $3, queue = $4, until = NULL,
+    reason = CASE WHEN $5 THEN 'monitoring' END,
+    next_state = CASE WHEN p.state = 'away' AND NOT a.automatic THEN 'away' END,
+    next_reason = CASE WHEN p.state = 'away' AND NOT a.automatic THEN p.reason END
+FROM agent a
+WHERE a.id = p.agent_id AND a.enabled AND p.agent_id = $1
+  AND (p.state = 'available' OR (p.state = 'away' AND $5) OR (p.state = 'wrap_up' AND p.conversation_id = $3))
+  AND p.reach_until > clock_timestamp() AND (p.reach_node = $2 OR p.reach_direct)
+RETURNING p.agent_id, a.name, p.reach_kind, p.reach_node, p.reach_user, p.reach_host, p.reach_port, a.telephone
+
 -- name: free_for_calls
 SELECT count(*) FROM agent_presence p
 JOIN agent a ON a.id = p.agent_id AND a.enabled

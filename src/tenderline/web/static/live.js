@@ -2,6 +2,9 @@
 // for as long as it lasts: so one tab, the visible one, holds the stream, and every other tab asks now and then.
 const POLL_MS = 2000, AGAIN_MS = 5000, ACTIVE_MS = 60000, LOCK = "tenderline-stream";
 const region = document.querySelector("[data-live]");
+// An agent's desk goes on while another tab is in front, and holds a stream of its own: a call does not wait for a look.
+const always = region !== null && "always" in region.dataset;
+const unseen = () => document.hidden && !always;
 const state = document.getElementById("live-state");
 const toast = document.getElementById("toast");
 const csrf = document.querySelector('meta[name="csrf-token"]')?.content ?? "";
@@ -57,10 +60,10 @@ function closeStream() {
 
 function wantStream() {
   // Without a secure context there are no locks: such a page only asks now and then.
-  if (!region.dataset.stream || !navigator.locks || document.hidden || holder || waiting) return;
+  if (!region.dataset.stream || !navigator.locks || unseen() || holder || waiting) return;
   waiting = new AbortController();
   navigator.locks
-    .request(LOCK, { signal: waiting.signal }, () => new Promise((done) => {
+    .request(region.dataset.lock ?? LOCK, { signal: waiting.signal }, () => new Promise((done) => {
       waiting = null;
       openStream(done);
     }))
@@ -73,7 +76,7 @@ function giveUp() {
 }
 
 async function poll() {
-  if (!holder && !document.hidden) {
+  if (!holder && !unseen()) {
     await htmx.ajax("GET", region.dataset.poll, { target: region, swap: "innerMorph" });
   }
   setTimeout(poll, POLL_MS);
@@ -104,7 +107,7 @@ if (region) {
     lost(0);
     if (isStream(event)) giveUp();
   });
-  document.addEventListener("visibilitychange", () => { if (document.hidden) closeStream(); else wantStream(); });
+  document.addEventListener("visibilitychange", () => { if (unseen()) closeStream(); else wantStream(); });
   addEventListener("pagehide", closeStream);
   wantStream();
   setTimeout(poll, POLL_MS);

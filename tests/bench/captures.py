@@ -1,0 +1,156 @@
+"""A hundred callers key their cards at once: are all digits exact, and how soon does the gateway hear of them?"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TypeAlias
+
+from tenderline.cardholder.messages import Ended, Policy, Prompt, Say
+from tenderline.cardholder.room import Begin, GatewayTarget, Room, RoomPool, RoomSettings
+from tests.bench.ground import BenchmarkError, Ground, child, hear, tell
+from tests.bench.ground import Say as Tell
+from tests.bench.report import Result, all_of, middle, percentile
+from tests.bench.sizes import Sizes
+from tests.support.receiver import make_certificate
+
+KEY_EVERY_S = 0.15
+READY_WAIT_S = 10.0
+CAPTURE_S_MAX = 120.0
+TO_GATEWAY_MS_MAX = 50.0
+TAKE_MS_MAX = 150.0
+COLD_STARTS = 5
+WARM = 4
+HASH = 11
+HOW = (
+    "{rooms} capture children, each a process, take a card at the same time: every caller keys 16 digits, expiry and"
+    " the code twice, a key every {every:g} ms, and answers both read-backs. The gateway is a TLS server in a process"
+    " of its own that notes when the request's head had come, connection and handshake included. Keys are handed to the"
+    " rooms directly: SIP and media have benchmarks of their own. A room is taken while up to {warm} children wait, or"
+    " with none."
+)
+Came: TypeAlias = list[tuple[float, str, str]]
+
+
+class Caller:
+    """Keys one made-up card into one room."""
+
+    def __init__(self, room: Room) -> None:
+        self._room = room
+        self.number = _a_number()
+        self.code = f"{secrets.randbelow(1_000):03d}"
+        self.last_key_at_s = 0.0
+
+    async def keys(self) -> Ended:
+        """Until the room has ended."""
+        rows = {
+            Prompt.ASK_NUMBER: [*map(int, self.number), HASH],
+            Prompt.CONFIRM_NUMBER: [1],
+            Prompt.ASK_EXPIRY: [1, 1, 3, 4],
+            Prompt.CONFIRM_EXPIRY: [1],
+            Prompt.ASK_CODE: [*map(int, self.code)],
+            Prompt.ASK_CODE_AGAIN: [*map(int, self.code)],
+        }
+        while True:
+            event = await self._room.next()
+            if isinstance(event, Ended):
+                return event
+            if isinstance(event, Say):
+                for key in rows.get(event.prompt, []):
+                    await asyncio.sleep(KEY_EVERY_S)
+                    self.last_key_at_s = time.monotonic()
+                    self._room.key(key)
+
+
+async def run(ground: Ground, sizes: Sizes, say: Tell) -> Result:
+    """All at once; then the starts."""
+    del ground  # no database takes part
+    async with _vault() as (vault, target):
+        begin = Begin(policy=Policy(), gateway=target, language="en")
+        say(f"captures: {sizes.captures} callers key at once")
+        callers, took_ms, ended = await _all_at_once(begin, sizes.captures)
+        await tell(vault, b"")
+        came: Came = [tuple(one) for one in json.loads(await hear(vault, CAPTURE_S_MAX))]
+        say("captures: rooms are taken with no child waiting")
+        cold_ms = [await _cold(begin) for _ in range(COLD_STARTS if sizes.is_full else 1)]
+    at_s = {(number, code): came_at_s for came_at_s, number, code in came}
+    right = [one for one in callers if (one.number, one.code) in at_s]
+    if not right:
+        raise BenchmarkError("no card came to the gateway as it was keyed")
+    to_gateway_ms = [1_000 * (at_s[one.number, one.code] - one.last_key_at_s) for one in right]
+    return Result(
+        name="captures",
+        title="Cards keyed in at once",
+        how=HOW.format(rooms=sizes.captures, every=1_000 * KEY_EVERY_S, warm=WARM),
+        figures=[
+            all_of("cards that the gateway got exactly as they were keyed", len(right), sizes.captures),
+            all_of("captures that ended with a token", sum(one.result == "captured" for one in ended), sizes.captures),
+            middle("last key to the gateway's request, median", to_gateway_ms, unit="ms"),
+            middle(
+                "last key to the gateway's request, p99",
+                [percentile(to_gateway_ms, 0.99)],
+                unit="ms",
+                at_most=TO_GATEWAY_MS_MAX,
+            ),
+            middle("taking a room while children wait", took_ms, unit="ms", at_most=TAKE_MS_MAX),
+            middle("taking a room that has to be started", cold_ms, unit="ms"),
+        ],
+    )
+
+
+async def _all_at_once(begin: Begin, count: int) -> tuple[list[Caller], list[float], list[Ended]]:
+    """The callers, how long each waited for a room, and how each capture ended."""
+    took_ms: list[float] = []
+    callers: list[Caller] = []
+    pool = RoomPool(RoomSettings(strict=False, rooms_max=count), warm=WARM)
+    try:
+        await pool.warm_up()
+        for _ in range(count):
+            async with asyncio.timeout(READY_WAIT_S):
+                while not pool._idle:
+                    await asyncio.sleep(KEY_EVERY_S / 10)
+            began_s = time.monotonic()
+            callers.append(Caller(await pool.take(begin)))
+            took_ms.append(1_000 * (time.monotonic() - began_s))
+        async with asyncio.timeout(CAPTURE_S_MAX):
+            ended = await asyncio.gather(*(one.keys() for one in callers))
+    finally:
+        await pool.close()
+    return callers, took_ms, ended
+
+
+async def _cold(begin: Begin) -> float:
+    pool = RoomPool(RoomSettings(strict=False), warm=0)
+    try:
+        began_s = time.monotonic()
+        await pool.take(begin)
+        return 1_000 * (time.monotonic() - began_s)
+    finally:
+        await pool.close()
+
+
+@asynccontextmanager
+async def _vault() -> AsyncIterator[tuple[asyncio.subprocess.Process, GatewayTarget]]:
+    with tempfile.TemporaryDirectory() as folder:
+        _, certificate = make_certificate(Path(folder), "localhost")
+        arguments = (str(certificate), str(certificate.with_suffix(".key")))
+        async with child("tests.bench.card_vault", *arguments) as process:
+            port = int(await hear(process, READY_WAIT_S))
+            url = f"https://localhost:{port}/"
+            yield process, GatewayTarget(kind="generic", url=url, api_key="bench", ca_file=str(certificate))
+
+
+def _a_number() -> str:
+    """Sixteen digits with a right sum, of a brand that has sixteen only."""
+    row = "51" + f"{secrets.randbelow(10**13):013d}"
+    total = 0
+    for place, digit in enumerate(reversed(row)):
+        value = int(digit) * (1 if place % 2 else 2)
+        total += value - 9 if value > 9 else value
+    return row + str(-total % 10)

@@ -1,0 +1,137 @@
+"""Queues by real SIP and RTP: a place that is kept, time to wrap up, and what becomes of who does not answer."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from call.conftest import nothing_left, put_line
+from support import world
+from tenderline.campaigns import calling
+from tenderline.flows.spoken import said
+from tenderline.store import agents, lines, presence, queues
+from tenderline.store.calling_campaigns import CallingCampaign
+from tenderline.store.queues import Queue
+from tenderline.voice.trial_phone import TrialPhone, speech_like
+
+OURS = "+18005550100"
+KEEPING = "+18005550177"
+FLOW = """
+name = "keeping"
+title = "Keeps places"
+language = "en"
+start = "agents"
+
+[node.agents]
+step = "queue"
+queue = "general"
+comfort = "Please hold."
+comfort_every_s = 10
+keep_place = "Press one."
+exits = { talked = "bye", timed_out = "bye", nobody = "bye", kept = "later" }
+
+[node.later]
+step = "hangup"
+text = "We call you."
+
+[node.bye]
+step = "hangup"
+text = "Goodbye."
+"""
+
+
+@pytest.fixture
+async def trunk():
+    async with TrialPhone(on_call=None) as phone:
+        yield phone
+
+
+@pytest.fixture
+async def node(make_node, pool, trunk):
+    """A node that calls back through the trunk, and a queue that lets places be kept at once."""
+    async with pool.acquire() as connection, connection.transaction():
+        await lines.put_flow(connection, "keeping", FLOW, by="test")
+        await put_line(connection, KEEPING, "keeping")
+        await queues.put(connection, Queue(name="general", title="", callback_after_s=0, wrap_up_s=60), by="test")
+    made = await make_node(
+        voice__trunk_host="127.0.0.1",
+        voice__trunk_port=str(trunk.port),
+        voice__caller_ids=OURS,
+        voice__callback_campaign="back",
+    )
+    async with pool.acquire() as connection, connection.transaction():
+        wanted = CallingCampaign(name="back", queue="general", caller_id=OURS, purpose="servicing")
+        await calling.put(made.rig.services, connection, wanted, by="test")
+    await made.directory.refresh()
+    return made
+
+
+async def agent_named(pool, name):
+    async with pool.acquire() as connection:
+        return next(one for one in await agents.every(connection) if one.name == name)
+
+
+async def say(pool, name, state):
+    found = await agent_named(pool, name)
+    async with pool.acquire() as connection, connection.transaction():
+        await presence.say(connection, found.id, state, reason=None, by="test")
+
+
+async def until_state(pool, name, state):
+    async with asyncio.timeout(10):
+        while (await agent_named(pool, name)).state != state:
+            await asyncio.sleep(0.05)
+
+
+async def test_a_place_is_kept_and_called_back_in_its_turn_agent_first(node, pool, trunk):
+    _, _, number = await world.make_person(pool)
+    at = "127.0.0.1", node.endpoint.port
+    async with nothing_left(node), TrialPhone(on_call=None) as agent:
+        assert await agent.register(at, "anna", "secret")
+        await until_state(pool, "anna", "available")
+        await say(pool, "anna", "away")
+        async with TrialPhone() as caller:
+            assert await caller.dial(KEEPING, at, caller=number) == 200
+            await caller.hear(await node.prompts.prepare(said("en", ("Press one.",))), within_s=10)
+            await caller.press("1")
+            await caller.hear(await node.prompts.prepare(said("en", ("We call you.",))), within_s=10)
+            await caller.is_hung_up(within_s=5)
+        row = await pool.fetchrow("SELECT state, kept_at, node_id FROM waiting")
+        assert (row["state"], row["kept_at"] is None, row["node_id"]) == ("waiting", False, None)
+        await say(pool, "anna", "available")
+        await agent.pick_up(within_s=10)
+        await trunk.pick_up(within_s=10)
+        words = speech_like(0.5)
+        await agent.speak(words)
+        await trunk.hear([words[i : i + 160] for i in range(0, 3200, 160)], within_s=5)
+        assert (await agent_named(pool, "anna")).state == "on_call"
+        agent.hang_up()
+        await trunk.is_hung_up(within_s=5)
+    await until_state(pool, "anna", "wrap_up")
+    row = await pool.fetchrow(
+        "SELECT w.outcome, a.state FROM waiting w JOIN callback c ON c.id = w.callback_id"
+        " JOIN attempt a ON a.id = c.attempt_id"
+    )
+    assert tuple(row) == ("talked", "delivered")
+
+
+async def test_who_does_not_answer_is_away_and_the_next_agent_gets_the_call(node, pool):
+    at = "127.0.0.1", node.endpoint.port
+    async with (
+        nothing_left(node),
+        TrialPhone(on_call=486) as busy,
+        TrialPhone(on_call=None) as agent,
+        TrialPhone() as caller,
+    ):
+        assert await busy.register(at, "anna", "secret")
+        await until_state(pool, "anna", "available")
+        assert await agent.register(at, "bob", "secret")
+        assert await caller.dial(KEEPING, at) == 200
+        await agent.pick_up(within_s=10)
+        assert (await agent_named(pool, "anna")).state == "away"
+        await until_state(pool, "bob", "on_call")
+        caller.hang_up()
+        await agent.is_hung_up(within_s=5)
+    await until_state(pool, "bob", "wrap_up")
+    assert await pool.fetchval("SELECT offers FROM waiting") == 2

@@ -1,0 +1,163 @@
+"""Processes that die at a step of a gift by telephone, as by kill -9: each is forked, so that it is there at once.
+
+As a program it reads one JSON object a line and forks for each. The child runs the product's own steps and back stage
+(`voice`), or a turn of the worker (`read`, `reconcile`); at its step it stops or kills itself. What it says and how it
+ended comes out as JSON lines that begin with the task's number.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+import os
+import signal
+import sys
+from typing import Any
+
+import structlog
+from pydantic import SecretStr
+
+from support import services
+from support.scripted_call import ScriptedCall
+from tenderline.config import StripeSettings
+from tenderline.core.money import Money
+from tenderline.flows.call import CardKeyed
+from tenderline.flows.phrase import Text
+from tenderline.flows.steps.await_settlement import AwaitSettlement
+from tenderline.flows.steps.capture import Capture
+from tenderline.gateways.stripe import Stripe
+from tenderline.payments import telephone
+from tenderline.store import captures, db
+from tenderline.store.inbox import Unread
+from tenderline.voice.backstage import DatabaseBackstage
+from tenderline.worker import read
+
+TIMEOUT_S = 3.0
+SETTLES_S = 4.0
+POINTS: dict[str, tuple[Any, str, str]] = {
+    "begun": (telephone, "charge", "before"),
+    "intended": (Stripe, "prepare_charge", "before"),
+    "prepared": (Stripe, "prepare_charge", "after"),
+    "known": (Stripe, "charge", "before"),
+    "charged": (Stripe, "charge", "after"),
+    "answering": (telephone, "_answered", "before"),
+    "waiting": (telephone, "settlement", "before"),
+    "reading": (read, "handle_webhook", "before"),
+    "read": (read, "handle_webhook", "after"),
+    "asking": (Stripe, "read_charge", "before"),
+    "asked": (Stripe, "read_charge", "after"),
+    "closing": (telephone, "_answered", "before"),
+}
+
+
+def arm(step: str, number: int) -> None:
+    """Puts the trap around the function: it strikes before the call, or after it however it ended."""
+    owner, name, when = POINTS[step]
+    original = getattr(owner, name)
+
+    @functools.wraps(original)
+    async def trapped(*args: Any, **more: Any) -> Any:
+        if when == "before":
+            os.kill(os.getpid(), number)
+        try:
+            return await original(*args, **more)
+        finally:
+            if when == "after":
+                os.kill(os.getpid(), number)
+
+    setattr(owner, name, trapped)
+
+
+async def _voice(made: Any, task: dict[str, Any], say: Any) -> None:
+    """A call from the first word about the card to the last about the money."""
+    call = ScriptedCall(caller=task["caller"], variables={"amount": Money(2500, "USD")}, answered=True)
+    call.cards = [CardKeyed(task["token"], "visa", task["token"][-4:])]
+    backstage = DatabaseBackstage(made)
+    words = Text({"en": "Words."})
+    left = await Capture(declined=words, wait=words, declines_max=1, text_announced=True).run(call, backstage)
+    say(left)
+    if left == "charged":
+        say(await AwaitSettlement(wait_max_s=SETTLES_S).run(call, backstage))
+
+
+async def _read(made: Any, task: dict[str, Any], say: Any) -> None:
+    for body in task["bodies"]:
+        async with made.pool.acquire() as connection, connection.transaction():
+            unread = Unread(
+                id=1, source="stripe", event_id="e", event_type="t", body=body.encode(), received_at=None, tries=0
+            )
+            await read.handle_webhook(made, connection, unread)
+    say("read")
+
+
+async def _reconcile(made: Any, task: dict[str, Any], say: Any) -> None:
+    async with made.pool.acquire() as connection:
+        found = await captures.in_doubt(connection, older_than_s=-1, limit=50)
+        found += await captures.unsettled(connection, older_than_s=-1, limit=50)
+    for one in found:
+        await telephone.reconcile(made, one)
+    say("reconciled")
+
+
+ROLES = {"voice": _voice, "read": _read, "reconcile": _reconcile}
+
+
+async def _child(task: dict[str, Any], say: Any) -> None:
+    if task["step"]:
+        arm(task["step"], signal.SIGSTOP if task.get("stops") else signal.SIGKILL)
+    settings = StripeSettings(api_key=SecretStr(task["api_key"]), api_url=task["bank"], timeout_s=TIMEOUT_S)
+    gateway = Stripe(settings)
+    async with db.open_pool(task["database"], size_max=3) as pool:
+        made = services.make(pool, gateways=[gateway], messengers=[services.message_class("sms")])
+        try:
+            await ROLES[task["role"]](made, task, say)
+        finally:
+            await gateway.close()
+
+
+def _fork(task: dict[str, Any]) -> int:
+    pid = os.fork()
+    if pid:
+        return pid
+    status = 0
+    try:
+
+        def say(word: str) -> None:
+            _report({"task": task["task"], "said": word})
+
+        asyncio.run(_child(task, say))
+    except Exception as error:  # noqa: BLE001  # how it ended is what the test is told
+        os.write(2, f"{task['task']}: {error!r}\n".encode())
+        status = 1
+    finally:
+        os._exit(status)
+
+
+def _report(told: dict[str, Any]) -> None:
+    os.write(1, (json.dumps(told) + "\n").encode())
+
+
+def _watch(task: dict[str, Any]) -> None:
+    """A process between forks the one that may die, waits for its end, and tells it: threads do not suit forks."""
+    if os.fork():
+        return
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    pid = _fork(task)
+    _report({"task": task["task"], "pid": pid})
+    _, status = os.waitpid(pid, 0)
+    _report({"task": task["task"], "ended": os.waitstatus_to_exitcode(status)})
+    os._exit(0)
+
+
+def main() -> None:
+    """See the module."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    # What is said belongs to the test alone.
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    for line in sys.stdin:
+        _watch(json.loads(line))
+
+
+if __name__ == "__main__":
+    main()
