@@ -36,6 +36,7 @@ ADMIN = [
     "/admin/skills", "/admin/skills/delete", "/admin/audit/verify",
     "/admin/agents/new", "/admin/agents/{agent}", "/admin/agents/{agent}/delete",
     "/admin/users", *(f"/admin/users/{{user}}/{one}" for one in ("role", "disable", "enable", "password")),
+    *(f"/admin/{kind}/{one}" for kind, name in (("dispositions", "code"), ("scripts", "name")) for one in ("new", f"{{{name}}}")),
     "/admin/clients", *(f"/admin/clients/{{client}}/{one}" for one in ("scopes", "secret", "disable", "enable")),
 ]  # fmt: skip
 ENDING = [f"/desk/{step}" for step in ("state", "order", "ending")]
@@ -45,7 +46,7 @@ PLACES = {
     "{person}": "{person_id:uuid}", "{endpoint}": "{endpoint_id:uuid}", "{call}": "{call_id:uuid}",
     "{session}": "{session_id:uuid}", "{payment}": "{payment_id:uuid}", "{row}": "{row_id:uuid}",
     "{what}": "{what:str}", "{name}": "{name:str}", "{agent}": "{agent_id:uuid}", "{user}": "{user_id:uuid}",
-    "{client}": "{client_id:str}",
+    "{client}": "{client_id:str}", "{code}": "{code:str}",
 }  # fmt: skip
 
 

@@ -28,6 +28,8 @@ class Counts:
     lines: int
     telephones: int
     campaigns: int
+    dispositions: int
+    scripts: int
     segments_version: int
     audit_rows: int
 

@@ -79,6 +79,13 @@ def _who_answers(now: Counts) -> list[Place]:
             agents,
             is_wanting=not now.agents,
         ),
+        Place(
+            "/admin/dispositions",
+            "Dispositions",
+            "How calls may end, and what follows.",
+            f"{_many(now.dispositions, 'disposition')} offered",
+        ),
+        Place("/admin/scripts", "Scripts", "What agents may say, step by step.", _many(now.scripts, "script")),
     ]
 
 

@@ -15,6 +15,8 @@ SELECT
     (SELECT count(*) FROM telephone_line) AS lines,
     (SELECT count(*) FROM telephone WHERE enabled) AS telephones,
     (SELECT count(*) FROM calling_campaign WHERE enabled) AS campaigns,
+    (SELECT count(*) FROM disposition WHERE enabled) AS dispositions,
+    (SELECT count(DISTINCT name) FROM script) AS scripts,
     (SELECT coalesce(max(version), 0) FROM segment_rules) AS segments_version,
     (SELECT number FROM audit_head) AS audit_rows
 
