@@ -26,7 +26,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 LONG = "<b>" + "x" * 70 + "</b>"
 PATHS = ["/admin", "/admin/queues", "/admin/queues/major_gifts", "/admin/queues/new", "/admin/skills", "/admin/agents",
-         "/admin/agents/new", "/admin/users", "/admin/roles", "/admin/clients", "/admin/settings", "/admin/audit",
+         "/admin/agents/new", "/admin/dispositions", "/admin/dispositions/call_back", "/admin/scripts",
+         "/admin/scripts/new", "/admin/users", "/admin/roles", "/admin/clients", "/admin/settings", "/admin/audit",
          "/password", "USER"]  # fmt: skip
 
 

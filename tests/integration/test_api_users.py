@@ -84,3 +84,22 @@ async def test_roles_and_settings_are_told_and_no_secret(http, headers):
     password = settings["smtp.password"]
     assert (password["value"], password["isSecret"], password["kind"]) == ("set", True, "flag")
     assert (settings["stripe.api_key"]["value"], settings["stripe.api_key"]["kind"]) == ("not set", "default")
+
+
+async def test_dispositions_and_scripts_are_put_and_told(http, headers, pool):
+    reading = await edge.token(http, pool, "contactcenter:read")
+    path = "/api/v2/dispositions/gave_already"
+    wish = {"title": "Gave already", "nextAction": "callback", "afterDays": 2, "localTime": "09:30", "key": 7}
+    assert (await http.put(path, json=wish, headers=reading)).status_code == 403
+    put = (await http.put(path, json=wish, headers=headers)).json()
+    assert (put["code"], put["localTime"], put["enabled"]) == ("gave_already", "09:30", True)
+    assert (await http.put(path, json={**wish, "key": 1}, headers=headers)).json()["code"] == "disposition.key_taken"
+    assert (await http.put(path, json={**wish, "afterDays": None}, headers=headers)).status_code == 422
+    listed = (await http.get("/api/v2/dispositions", headers=reading)).json()["entities"]
+    assert "gave_already" in [one["code"] for one in listed]
+    script = {"title": "Appeal", "steps": [{"title": "Greet", "text": "Good day {name}"}]}
+    for version in (1, 2):
+        put = (await http.put("/api/v2/scripts/appeal", json=script, headers=headers)).json()
+        assert (put["version"], put["steps"]) == (version, script["steps"])
+    assert (await http.put("/api/v2/scripts/No-Name", json=script, headers=headers)).status_code == 422
+    assert [one["version"] for one in (await http.get("/api/v2/scripts", headers=reading)).json()["entities"]] == [2]

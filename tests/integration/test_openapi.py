@@ -75,6 +75,10 @@ ROUTES = [
     ("/api/v2/payments/{payment_id}/refunds", "POST"),
     ("/api/v2/payments/{payment_id}/refunds", "GET"),
     ("/api/v2/payments/unmatched", "GET"),
+    ("/api/v2/dispositions", "GET"),
+    ("/api/v2/dispositions/{code}", "PUT"),
+    ("/api/v2/scripts", "GET"),
+    ("/api/v2/scripts/{name}", "PUT"),
     ("/api/v2/users", "GET"),
     ("/api/v2/users", "POST"),
     ("/api/v2/users/{user_id}", "PATCH"),
@@ -88,7 +92,7 @@ NOTHING_TO_GET_WRONG = {"/health/live", "/health/ready", "/api/v2/recovery/dead-
 NOTHING_TO_GET_WRONG |= {"/api/v2/compliance/dnclists/{list_name}/entries/{value}"}  # any text may be asked about
 NOTHING_TO_GET_WRONG |= {"/api/v2/telephony/lines", "/api/v2/telephony/calling-campaigns"}
 NOTHING_TO_GET_WRONG |= {"/api/v2/routing/donor-segments", "/api/v2/payments/unmatched"}
-NOTHING_TO_GET_WRONG |= {"/api/v2/users/roles", "/api/v2/settings"}
+NOTHING_TO_GET_WRONG |= {"/api/v2/users/roles", "/api/v2/settings", "/api/v2/dispositions", "/api/v2/scripts"}
 ANYTHING_GOES = {
     ("/api/v2/users", "GET"),
     (SECURE, "GET"),

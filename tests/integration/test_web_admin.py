@@ -13,12 +13,12 @@ import pytest
 from support import edge, lines_up, services
 from tenderline.core.queue_rings import Ring
 from tenderline.flows import shipped
-from tenderline.store import agents, lines, oauth, queues, users
+from tenderline.store import agents, dispositions, lines, oauth, queues, scripts, users
 from tenderline.store.queues import Queue
 
 HOSTILE = '<script>alert("x")</script>'
 PAGES = ["/admin", "/admin/queues", "/admin/queues/new", "/admin/skills", "/admin/agents", "/admin/agents/new",
-         "/admin/users", "/admin/roles", "/admin/clients", "/admin/settings", "/admin/audit"]  # fmt: skip
+         "/admin/dispositions", "/admin/scripts", "/admin/users", "/admin/roles", "/admin/clients", "/admin/settings", "/admin/audit"]  # fmt: skip
 QUEUE = {
     "title": "General", "ring_s": "20", "wrap_up_s": "0", "service_level_s": "20", "service_level_percent": "80",
     "last_agent_wait_s": "0", "do": "set", "rings": "3",
@@ -218,6 +218,66 @@ async def test_an_agent_is_a_user_with_queues_and_skills(http, pool, admin, conn
     assert refused.status_code == 422
     assert (await post(http, f"/admin/agents/{agent.id}/delete")).status_code == 303
     assert await agents.every(connection) == []
+
+
+ENDING = {"title": "Gave already", "key": "7", "next_action": "callback", "after_days": "2", "local_time": "09:30",
+          "enabled": "yes"}  # fmt: skip
+
+
+async def test_a_disposition_is_made_and_changed_and_what_cannot_be_is_refused_by_field(http, pool, admin, connection):
+    await queues.ensure(connection, ["general"], by="test")
+    made = await post(http, "/admin/dispositions/new", code="gave_already", queues=["general"], **ENDING)
+    assert made.status_code == 303
+    kept = {one.code: one for one in await dispositions.every(connection)}["gave_already"]
+    assert (kept.key, kept.next_action, kept.after_days, kept.queues) == (7, "callback", 2, ["general"])
+    changed = {**ENDING, "title": HOSTILE, "next_action": "none", "after_days": "", "local_time": ""}
+    assert (await post(http, "/admin/dispositions/gave_already", **changed)).status_code == 303
+    shown = (await http.get("/admin/dispositions")).text
+    assert HOSTILE not in shown
+    assert "called back, after 1 days at 10:00" in shown
+    wrong = [
+        ({"code": "Gave"}, "Code: begin with a small letter"),
+        ({"code": "settled"}, "there is a disposition “settled” already"),
+        ({"key": "1"}, "Another disposition has this key already"),
+        ({"key": "10"}, "Key: write a whole number from 1 to 9"),
+        ({"after_days": ""}, "a callback or a promise needs a day"),
+        ({"local_time": "soon"}, "write a time of day as 09:30, not “soon”"),
+        ({"next_action": "shout"}, "What follows: choose one of"),
+        ({"queues": ["nowhere"]}, "there is no “nowhere” any more"),
+    ]
+    for typed, told in wrong:
+        refused = await post(http, "/admin/dispositions/new", **{"code": "other", **ENDING, "key": "8", **typed})
+        assert refused.status_code == 422
+        assert told in refused.text
+        assert 'value="Gave already"' in refused.text
+    assert [row["actor"] for row in await audited(pool, "disposition_set")] == [admin, admin]
+    assert (await http.get("/admin/dispositions/nothing")).status_code == 404
+
+
+async def test_a_script_is_put_in_force_version_by_version(http, pool, admin, connection):
+    typed = {"title": "Appeal", "enabled": "yes", "steps": "3", "step-0-title": "Greet", "step-0-text": HOSTILE}
+    more = await post(http, "/admin/scripts/new", name="appeal", **{**typed, "do": "step"})
+    assert "Step 4" in more.text
+    assert HOSTILE not in more.text
+    assert (await post(http, "/admin/scripts/new", name="appeal", **typed)).status_code == 303
+    second = {**typed, "step-2-title": "Thank", "seen": "1"}
+    assert (await post(http, "/admin/scripts/appeal", **second)).status_code == 303
+    (kept,) = await scripts.every(connection)
+    assert (kept.version, [step.title for step in kept.steps]) == (2, ["Greet", "Thank"])
+    late = await post(http, "/admin/scripts/appeal", **second)
+    assert late.status_code == 422
+    assert f"{admin} put version 2 in force since you looked" in late.text
+    wrong = [
+        ({"name": "appeal"}, "there is a script “appeal” already"),
+        ({"step-0-title": "", "step-0-text": ""}, "a script has one step at least"),
+        ({"step-1-text": "only text"}, "Step 2, title: write 1 to 80"),
+        ({"step-0-text": "x" * 1001}, "1000 printable characters at most"),
+    ]
+    for fields, told in wrong:
+        refused = await post(http, "/admin/scripts/new", **{"name": "other", **typed, **fields})
+        assert refused.status_code == 422
+        assert told in refused.text
+    assert len(await audited(pool, "script_set")) == 2
 
 
 async def test_a_new_user_gets_a_password_that_is_good_for_one_sign_in(http, pool, admin):

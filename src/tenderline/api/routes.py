@@ -17,6 +17,7 @@ from tenderline.api import (
     contacts,
     dnc,
     donors,
+    endings,
     errors,
     health,
     live_calls,
@@ -113,7 +114,7 @@ payment_routes = Router(
 
 administration_routes = Router(
     path="/",
-    route_handlers=users.HANDLERS,
+    route_handlers=[*users.HANDLERS, *endings.HANDLERS],
     middleware=[TokenGate()],
     tags=["Administration"],
     request_max_body_size=BODY_BYTES_MAX,
