@@ -18,7 +18,8 @@ from tenderline.store.queues import Queue
 
 HOSTILE = '<script>alert("x")</script>'
 PAGES = ["/admin", "/admin/queues", "/admin/queues/new", "/admin/skills", "/admin/agents", "/admin/agents/new",
-         "/admin/dispositions", "/admin/scripts", "/admin/users", "/admin/roles", "/admin/clients", "/admin/settings", "/admin/audit"]  # fmt: skip
+         "/admin/dispositions", "/admin/scripts",
+         "/admin/users", "/admin/roles", "/admin/clients", "/admin/settings", "/admin/audit"]  # fmt: skip
 QUEUE = {
     "title": "General", "ring_s": "20", "wrap_up_s": "0", "service_level_s": "20", "service_level_percent": "80",
     "last_agent_wait_s": "0", "do": "set", "rings": "3",
@@ -68,7 +69,7 @@ async def test_the_first_page_leads_to_everything_and_tells_its_state(http, admi
     assert 'href="/admin"' in shown
     shown = (await http.get("/admin")).text
     assert "1 user, 1 administrator" in shown
-    assert "0 queues" in shown
+    assert re.search(r"[0-9]+ queues?, 0 callers waiting", shown)
     for path in re.findall(r'<li><a href="(/[^"]+)"', shown):
         assert (await http.get(path)).status_code == 200, path
 
@@ -136,7 +137,7 @@ async def test_a_queue_that_cannot_be_is_refused_by_field_and_nothing_typed_is_l
     assert 'role="alert"' in refused.text
     assert told in refused.text
     assert 'value="37"' in refused.text, "what was right stays typed"
-    assert [one.name for one in await queues.every(connection)] == ["general"]
+    assert not {one.name for one in await queues.every(connection)} & {"donors", "1st"}
 
 
 async def test_a_queue_that_somebody_else_changed_is_not_overwritten(http, admin, connection):
@@ -262,7 +263,7 @@ async def test_a_script_is_put_in_force_version_by_version(http, pool, admin, co
     assert (await post(http, "/admin/scripts/new", name="appeal", **typed)).status_code == 303
     second = {**typed, "step-2-title": "Thank", "seen": "1"}
     assert (await post(http, "/admin/scripts/appeal", **second)).status_code == 303
-    (kept,) = await scripts.every(connection)
+    (kept,) = [one for one in await scripts.every(connection) if one.name == "appeal"]
     assert (kept.version, [step.title for step in kept.steps]) == (2, ["Greet", "Thank"])
     late = await post(http, "/admin/scripts/appeal", **second)
     assert late.status_code == 422

@@ -36,7 +36,7 @@ ADMIN = [
     "/admin/skills", "/admin/skills/delete", "/admin/audit/verify",
     "/admin/agents/new", "/admin/agents/{agent}", "/admin/agents/{agent}/delete",
     "/admin/users", *(f"/admin/users/{{user}}/{one}" for one in ("role", "disable", "enable", "password")),
-    *(f"/admin/{kind}/{one}" for kind, name in (("dispositions", "code"), ("scripts", "name")) for one in ("new", f"{{{name}}}")),
+    *(f"/admin/{one}" for one in ("dispositions/new", "dispositions/{code}", "scripts/new", "scripts/{name}")),
     "/admin/clients", *(f"/admin/clients/{{client}}/{one}" for one in ("scopes", "secret", "disable", "enable")),
 ]  # fmt: skip
 ENDING = [f"/desk/{step}" for step in ("state", "order", "ending")]
