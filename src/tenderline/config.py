@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, Field, PrivateAttr, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from tenderline.config_crm import CiviCrmSettings as CiviCrmSettings
@@ -98,6 +98,12 @@ class Settings(BaseSettings):
     dynamics: DynamicsSettings = DynamicsSettings()
     audit: AuditSettings = AuditSettings()
     scan: ScanSettings = ScanSettings()
+    _sources: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """For every key set somewhere, where, as `load` found it."""
+        return self._sources
 
     @field_validator("public_url")
     @classmethod
@@ -244,7 +250,9 @@ def load(
         else:
             nested[section] = value
     try:
-        return Loaded(Settings(**nested), sources)
+        settings = Settings(**nested)
+        settings._sources = sources
+        return Loaded(settings, sources)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"])

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from dataclasses import dataclass
+from typing import Any, Final, Literal
 
 from pydantic import SecretStr
 
-from tenderline.config import Loaded, Settings, known_keys
+from tenderline.config import ENV_PREFIX, Loaded, Settings, known_keys
+
+_IN_URL: Final = re.compile(r"(?<=://)[^/@\s]+@")
+"""A name and a password in an address, should somebody write them there."""
 
 
 def describe(loaded: Loaded) -> list[dict[str, str]]:
@@ -28,6 +33,61 @@ def _shown(value: Any) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(_shown(one) for one in value) + "]"
     return "(unset)" if value is None else str(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One setting for a page. A secret's value is only `set` or `not set`."""
+
+    key: str
+    value: str
+    is_secret: bool
+    kind: Literal["default", "flag", "environment", "file"]
+    source: str
+    variable: str
+    about: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShownSection:
+    """Settings that belong together. The first section has no name."""
+
+    name: str
+    about: str
+    settings: tuple[Shown, ...]
+
+
+def sections(settings: Settings) -> list[ShownSection]:
+    """Every setting, section by section, with where its value comes from."""
+    plain = {name: info for name, info in Settings.model_fields.items() if known_keys()[name] is None}
+    found = [ShownSection("", "What everything shares.", _shown_fields(settings, settings, "", plain))]
+    for name, section in known_keys().items():
+        if section is not None:
+            about = (section.__doc__ or "").splitlines()[0]
+            rows = _shown_fields(settings, getattr(settings, name), f"{name}.", section.model_fields)
+            found.append(ShownSection(name, about, rows))
+    return found
+
+
+def _shown_fields(settings: Settings, holder: Any, prefix: str, fields: dict[str, Any]) -> tuple[Shown, ...]:
+    rows: list[Shown] = []
+    for name, info in fields.items():
+        key = f"{prefix}{name}"
+        source = settings.sources.get(key)
+        is_secret = "SecretStr" in str(info.annotation)
+        value = getattr(holder, name)
+        text = ("set" if value else "not set") if is_secret else _IN_URL.sub("…@", _shown(value))
+        variable = ENV_PREFIX + key.replace(".", "__").upper()
+        rows.append(Shown(key, text, is_secret, _kind(source), source or "", variable, info.description or ""))
+    return tuple(rows)
+
+
+def _kind(source: str | None) -> Literal["default", "flag", "environment", "file"]:
+    if source is None:
+        return "default"
+    if source == "command line":
+        return "flag"
+    return "environment" if source.startswith(ENV_PREFIX) else "file"
 
 
 def default_toml() -> str:

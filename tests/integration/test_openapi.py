@@ -76,6 +76,16 @@ ROUTES = [
     ("/api/v2/payments/{payment_id}/refunds", "POST"),
     ("/api/v2/payments/{payment_id}/refunds", "GET"),
     ("/api/v2/payments/unmatched", "GET"),
+    ("/api/v2/dispositions", "GET"),
+    ("/api/v2/dispositions/{code}", "PUT"),
+    ("/api/v2/scripts", "GET"),
+    ("/api/v2/scripts/{name}", "PUT"),
+    ("/api/v2/users", "GET"),
+    ("/api/v2/users", "POST"),
+    ("/api/v2/users/{user_id}", "PATCH"),
+    ("/api/v2/users/roles", "GET"),
+    ("/api/v2/settings", "GET"),
+    ("/api/v2/audit", "GET"),
 ]
 SCOPES = ("outbound:read", "outbound:write", "contactcenter:read", "integration:all", "oauth:api:callcenter")
 SCOPES += ("payments:read", "payments:write")
@@ -83,7 +93,13 @@ NOTHING_TO_GET_WRONG = {"/health/live", "/health/ready", "/api/v2/recovery/dead-
 NOTHING_TO_GET_WRONG |= {"/api/v2/compliance/dnclists/{list_name}/entries/{value}"}  # any text may be asked about
 NOTHING_TO_GET_WRONG |= {"/api/v2/telephony/lines", "/api/v2/telephony/calling-campaigns"}
 NOTHING_TO_GET_WRONG |= {"/api/v2/routing/donor-segments", "/api/v2/payments/unmatched", "/api/v2/routing/floor"}
-ANYTHING_GOES = {(SECURE, "GET"), ("/api/v2/webhooks/endpoints", "GET"), ("/api/v2/telephony/lines/{number}", "DELETE")}
+NOTHING_TO_GET_WRONG |= {"/api/v2/users/roles", "/api/v2/settings", "/api/v2/dispositions", "/api/v2/scripts"}
+ANYTHING_GOES = {
+    ("/api/v2/users", "GET"),
+    (SECURE, "GET"),
+    ("/api/v2/webhooks/endpoints", "GET"),
+    ("/api/v2/telephony/lines/{number}", "DELETE"),
+}
 
 
 class Running:
@@ -122,6 +138,8 @@ class Running:
                 await world.claim(pool)
                 self.endpoint_id, _ = await told.endpoint(made, "https://crm.example.org/hooks")
                 await told.stop(pool)
+                await edge.make_user(pool, role="agent")
+                self.user_id = await pool.fetchval("SELECT id FROM app_user")
                 self.basic = await edge.make_client(pool, *SCOPES)
                 async with edge.client(made) as http:
                     self.headers = await edge.token(http, pool, *SCOPES)
@@ -179,6 +197,8 @@ def _made_real(case: Any, running: Running) -> Any:
         case.body = {**case.body, "grant_type": "client_credentials", "client_id": "", "client_secret": ""}
     if "list_name" in case.path_parameters:
         case.path_parameters["list_name"] = "internal"
+    if "user_id" in case.path_parameters:
+        case.path_parameters["user_id"] = str(running.user_id)
     if "endpoint_id" in case.path_parameters:
         case.path_parameters["endpoint_id"] = str(running.endpoint_id)
     if "payment_id" in case.path_parameters:

@@ -34,14 +34,23 @@ FLOOR = [*(f"/floor/agents/{{agent}}/{step}" for step in ("assign", "state")),
          *(f"/floor/calls/{{call}}/{step}" for step in ("monitor", "monitor-stop")),
          *(f"/floor/alerts/{{alert}}/{step}" for step in ("take", "close"))]  # fmt: skip
 DESK = ["/sign-out", "/session/active", "/do-not-contact/import"]
+ADMIN = [
+    "/password", "/admin/queues/new", "/admin/queues/{name}", "/admin/queues/{name}/delete",
+    "/admin/skills", "/admin/skills/delete", "/admin/audit/verify",
+    "/admin/agents/new", "/admin/agents/{agent}", "/admin/agents/{agent}/delete",
+    "/admin/users", *(f"/admin/users/{{user}}/{one}" for one in ("role", "disable", "enable", "password")),
+    *(f"/admin/{one}" for one in ("dispositions/new", "dispositions/{code}", "scripts/new", "scripts/{name}")),
+    "/admin/clients", *(f"/admin/clients/{{client}}/{one}" for one in ("scopes", "secret", "disable", "enable")),
+]  # fmt: skip
 ENDING = [f"/desk/{step}" for step in ("state", "order", "ending")]
-POST_ROUTES = [*DESK, *ENDING, *LINES, *TOLD, *ACTING, *RULES, *REVIEW, *MONEY, *SECURE, *PHONE, *FLOOR]
+POST_ROUTES = [*ADMIN, *DESK, *ENDING, *LINES, *TOLD, *ACTING, *RULES, *REVIEW, *MONEY, *SECURE, *PHONE, *FLOOR]
 PLACES = {
     "{case}": "{case_id:uuid}", "{webhook}": "{inbox_id:int}", "{rule}": "{rule_id:str}",
     "{person}": "{person_id:uuid}", "{endpoint}": "{endpoint_id:uuid}", "{call}": "{call_id:uuid}",
     "{session}": "{session_id:uuid}", "{payment}": "{payment_id:uuid}", "{row}": "{row_id:uuid}",
-    "{what}": "{what:str}",
-    "{agent}": "{agent_id:uuid}", "{alert}": "{alert_id:uuid}",
+    "{what}": "{what:str}", "{name}": "{name:str}", "{agent}": "{agent_id:uuid}", "{user}": "{user_id:uuid}",
+    "{client}": "{client_id:str}", "{code}": "{code:str}",
+    "{alert}": "{alert_id:uuid}",
 }  # fmt: skip
 
 

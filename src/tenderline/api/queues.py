@@ -17,6 +17,7 @@ from tenderline.api.telephony import READ_SCOPE, WRITE_SCOPE
 from tenderline.app import Services
 from tenderline.core.errors import InvalidInputError, NotFoundError
 from tenderline.core.queue_rings import RINGS_MAX, Name, Ring
+from tenderline.flows import queues_named
 from tenderline.store import agents, presence, queues, waiting
 from tenderline.store.agents import Agent
 from tenderline.store.queues import Queue
@@ -207,7 +208,7 @@ async def delete_queue(request: Request[Any, Any, Any], name: FromPath[str]) -> 
     """Refused, with the reason, while callers wait in it or anything names it. Audited."""
     services: Services = request.app.state.services
     async with services.pool.acquire() as connection, connection.transaction():
-        await queues.remove(connection, _known(name), by=_by(request))
+        await queues_named.remove_queue(connection, _known(name), by=_by(request))
 
 
 @get("/api/v2/routing/skills", operation_id="getRoutingSkills", summary="Every skill", **_READ)

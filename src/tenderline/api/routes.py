@@ -19,6 +19,7 @@ from tenderline.api import (
     distress,
     dnc,
     donors,
+    endings,
     errors,
     floor,
     health,
@@ -29,6 +30,7 @@ from tenderline.api import (
     queues,
     secure_sessions,
     telephony,
+    users,
 )
 from tenderline.api.auth import TokenGate
 from tenderline.store.oauth import SCOPES
@@ -121,6 +123,14 @@ payment_routes = Router(
     request_max_body_size=BODY_BYTES_MAX,
 )
 
+administration_routes = Router(
+    path="/",
+    route_handlers=[*users.HANDLERS, *endings.HANDLERS],
+    middleware=[TokenGate()],
+    tags=["Administration"],
+    request_max_body_size=BODY_BYTES_MAX,
+)
+
 routing_routes = Router(
     path="/",
     route_handlers=queues.HANDLERS,
@@ -140,6 +150,7 @@ _api = Router(
         compliance,
         telephony_routes,
         payment_routes,
+        administration_routes,
         routing_routes,
         webhooks,
         health.live,
@@ -154,7 +165,7 @@ route_handlers: list[ControllerRouterHandler] = [_api]
 openapi_config = OpenAPIConfig(
     title="Tenderline",
     version=version("tenderline"),
-    summary="Cases, calls, refunds, who may be contacted, webhooks to others, what failed, access tokens, and health.",
+    summary="Cases, calls, refunds, who may be contacted, webhooks to others, what failed, users, tokens, and health.",
     description=(
         "Errors are RFC 9457 problems; switch on `code`. Every answer under /api tells the caller's place in the "
         "one-minute limit by X-RateLimit-Limit, X-RateLimit-Remaining and X-RateLimit-Reset (seconds from now); "

@@ -11,18 +11,10 @@ from tenderline.cli.frame import Json
 
 if TYPE_CHECKING:
     from tenderline.app import Services
-    from tenderline.store.db import Connection
 
 app = typer.Typer(no_args_is_help=True, help="List API clients; change their secrets; shut them out.")
 
 ClientId = Annotated[str, typer.Argument(help="As `tenderline client list` shows it.", show_default=False)]
-
-
-async def _record(connection: Connection, action: str, client_id: str, scopes: list[str] | None = None) -> None:
-    from tenderline.store import audit
-
-    data = {} if scopes is None else {"scopes": scopes}
-    await audit.append(connection, actor=frame.actor(), action=action, subject=f"client:{client_id}", data=data)
 
 
 def _say_secret(client_id: str, secret: str, as_json: bool) -> None:
@@ -38,11 +30,10 @@ def make(
     """Make an API client; its secret is shown once."""
 
     async def do(services: Services) -> None:
-        from tenderline.store import oauth
+        from tenderline.store import access
 
         async with services.pool.acquire() as connection, connection.transaction():
-            client_id, secret = await oauth.create_client(connection, name=name, scopes=scopes)
-            await _record(connection, "client.create", client_id, scopes)
+            client_id, secret = await access.add_client(connection, name=name, scopes=scopes, by=frame.actor())
         _say_secret(client_id, secret, as_json)
 
     frame.with_services(do)
@@ -83,11 +74,10 @@ def disable(client_id: ClientId) -> None:
     """Give a client no more tokens, and end those it holds at once."""
 
     async def do(services: Services) -> None:
-        from tenderline.store import oauth
+        from tenderline.store import access
 
         async with services.pool.acquire() as connection, connection.transaction():
-            await oauth.disable_client(connection, client_id)
-            await _record(connection, "client.disable", client_id)
+            await access.disable_client(connection, client_id, by=frame.actor())
         typer.echo(f"{client_id} is shut out; its tokens are worth nothing any more.")
 
     frame.with_services(do)
@@ -98,11 +88,10 @@ def enable(client_id: ClientId) -> None:
     """Let a client in again that was shut out, with the secret it had."""
 
     async def do(services: Services) -> None:
-        from tenderline.store import oauth
+        from tenderline.store import access
 
         async with services.pool.acquire() as connection, connection.transaction():
-            await oauth.enable_client(connection, client_id)
-            await _record(connection, "client.enable", client_id)
+            await access.enable_client(connection, client_id, by=frame.actor())
         typer.echo(f"{client_id} may ask for tokens again.")
 
     frame.with_services(do)
@@ -113,11 +102,10 @@ def rotate_secret(client_id: ClientId, as_json: Json = False) -> None:
     """Give a client a new secret, shown once; the old one and every token are worth nothing at once."""
 
     async def do(services: Services) -> None:
-        from tenderline.store import oauth
+        from tenderline.store import access
 
         async with services.pool.acquire() as connection, connection.transaction():
-            secret = await oauth.rotate_secret(connection, client_id)
-            await _record(connection, "client.rotate_secret", client_id)
+            secret = await access.rotate_secret(connection, client_id, by=frame.actor())
         _say_secret(client_id, secret, as_json)
 
     frame.with_services(do)

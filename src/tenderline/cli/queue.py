@@ -119,10 +119,10 @@ def remove(name: Name) -> None:
     """Delete a queue that nothing uses; what uses it is told."""
 
     async def do(services: Services) -> None:
-        from tenderline.store import queues
+        from tenderline.flows import queues_named
 
         async with services.pool.acquire() as connection, connection.transaction():
-            await queues.remove(connection, name, by=frame.actor())
+            await queues_named.remove_queue(connection, name, by=frame.actor())
         typer.echo(f"{name} is no queue any more.")
 
     frame.with_services(do)

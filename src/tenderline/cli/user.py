@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,7 +11,6 @@ from tenderline.cli.frame import Json
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from uuid import UUID
 
     from tenderline.app import Services
     from tenderline.store.db import Connection
@@ -22,19 +21,12 @@ Email = Annotated[str, typer.Argument(help="The address she signs in with.", sho
 ROLES = "viewer, agent, supervisor, compliance, engineer or admin"
 
 
-def _audited(
-    change: Callable[[Connection], Awaitable[UUID]], *, action: str, done: str, data: dict[str, Any] | None = None
-) -> None:
-    """Changes a user and writes down who did, in one transaction."""
+def _change(change: Callable[[Connection], Awaitable[object]], *, done: str) -> None:
+    """Changes a user, in one transaction."""
 
     async def do(services: Services) -> None:
-        from tenderline.store import audit
-
         async with services.pool.acquire() as connection, connection.transaction():
-            user_id = await change(connection)
-            await audit.append(
-                connection, actor=frame.actor(), action=action, subject=f"user:{user_id}", data=data or {}
-            )
+            await change(connection)
         typer.echo(done)
 
     frame.with_services(do)
@@ -48,12 +40,12 @@ def make(
     """Make somebody who can sign in. The password is asked for, or read from standard input."""
     password = frame.read_password()
 
-    async def change(connection: Connection) -> UUID:
-        from tenderline.store import users
+    async def change(connection: Connection) -> None:
+        from tenderline.store import access
 
-        return await users.create_user(connection, email=email, name=name, password=password, role=role)
+        await access.add_user(connection, email=email, name=name, password=password, role=role, by=frame.actor())
 
-    _audited(change, action="user.create", done=f"{email} can sign in now.", data={"role": role})
+    _change(change, done=f"{email} can sign in now.")
 
 
 @app.command("list")
@@ -90,37 +82,37 @@ def list_all(as_json: Json = False) -> None:
 def disable(email: Email) -> None:
     """Sign somebody out everywhere, and let her in no more."""
 
-    async def change(connection: Connection) -> UUID:
-        from tenderline.store import users
+    async def change(connection: Connection) -> None:
+        from tenderline.store import access
 
-        return await users.disable_user(connection, email)
+        await access.disable_user(connection, email, by=frame.actor())
 
-    _audited(change, action="user.disable", done=f"{email} is signed out and cannot sign in any more.")
+    _change(change, done=f"{email} is signed out and cannot sign in any more.")
 
 
 @app.command("enable")
 def enable(email: Email) -> None:
     """Let somebody in again who was shut out, with the password she had."""
 
-    async def change(connection: Connection) -> UUID:
-        from tenderline.store import users
+    async def change(connection: Connection) -> None:
+        from tenderline.store import access
 
-        return await users.enable_user(connection, email)
+        await access.enable_user(connection, email, by=frame.actor())
 
-    _audited(change, action="user.enable", done=f"{email} can sign in again.")
+    _change(change, done=f"{email} can sign in again.")
 
 
 @app.command("set-role")
 def set_role(email: Email, role: Annotated[str, typer.Argument(help=f"{ROLES}.", show_default=False)]) -> None:
     """Give somebody another role; she has to sign in again."""
 
-    async def change(connection: Connection) -> UUID:
-        from tenderline.store import users
+    async def change(connection: Connection) -> None:
+        from tenderline.store import access
 
-        return await users.set_role(connection, email, role)
+        await access.set_role(connection, email, role, by=frame.actor())
 
     done = f"{email} has the role {role} now, and has to sign in again."
-    _audited(change, action="user.set_role", done=done, data={"role": role})
+    _change(change, done=done)
 
 
 @app.command("set-password")
@@ -128,10 +120,10 @@ def set_password(email: Email) -> None:
     """Give somebody a new password, asked for or read from standard input; she has to sign in again."""
     password = frame.read_password()
 
-    async def change(connection: Connection) -> UUID:
-        from tenderline.store import users
+    async def change(connection: Connection) -> None:
+        from tenderline.store import access
 
-        return await users.set_password(connection, email, password)
+        await access.set_password(connection, email, password, by=frame.actor())
 
     done = f"{email} has a new password, and has to sign in again."
-    _audited(change, action="user.set_password", done=done)
+    _change(change, done=done)

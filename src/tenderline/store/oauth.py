@@ -22,7 +22,7 @@ SCOPES: Final[dict[str, str]] = {
     "outbound:write": "Replay dead letters; create and change outbound contacts; plan calls.",
     "payments:read": "Read payments' refunds and money that is not matched.",
     "payments:write": "Give money back.",
-    "integration:all": "Configure integrations with gateways, carriers and CRMs.",
+    "integration:all": "Configure integrations, lines, queues and users; read settings and the audit log.",
     "notification_service:read": "Read how far notifications got.",
     "notification_service:write": "Send notifications.",
     "contactcenter:read": "Read whether somebody may be contacted; queues, agents and conversations.",
@@ -114,7 +114,12 @@ async def rotate_secret(connection: Connection, client_id: str) -> str:
     return secret
 
 
-async def _change(connection: Connection, name: str, client_id: str, *values: str, that_is: str) -> None:
+async def set_scopes(connection: Connection, client_id: str, scopes: Iterable[str]) -> None:
+    """What the client may do from now on; the tokens it holds are worth nothing any more."""
+    await _change(connection, "set_scopes", client_id, _require_known(scopes), that_is="in use")
+
+
+async def _change(connection: Connection, name: str, client_id: str, *values: str | list[str], that_is: str) -> None:
     known = _CLIENT_ID.fullmatch(client_id)
     if not known or await connection.fetchval(query("oauth", name), client_id, *values) is None:
         raise NotFoundError(f"There is no client {client_id!r} that is {that_is}; see `tenderline client list`.")

@@ -68,6 +68,8 @@ class Permission(StrEnum):
     """Give money back, and settle money that nobody can explain."""
     SUPERVISE = "supervise"
     """Take alerts, lift holds, and work the supervisor's board."""
+    ADMINISTER = "administer"
+    """Change who may get in, queues, skills and agents; read settings and the audit log."""
 
 
 _LOOK = frozenset({Permission.VIEW})
@@ -127,6 +129,8 @@ class User:
     email: str
     name: str
     role: Role
+    must_choose_password: bool = False
+    """She signed in with a password that somebody gave her, and gets no further with it."""
 
     def may(self, permission: Permission) -> bool:
         """Whether her role allows it."""
@@ -168,7 +172,9 @@ def _role(role: str) -> Role:
         raise InvalidInputError(f"Unknown role {role!r}; known are {', '.join(Role)}.") from None
 
 
-async def create_user(connection: Connection, email: str, name: str, password: str, role: str) -> UUID:
+async def create_user(
+    connection: Connection, email: str, name: str, password: str, role: str, *, once: bool = False
+) -> UUID:
     """A new user; raises `WeakPasswordError`, `UserExistsError` or `InvalidInputError` naming what is wrong."""
     email, name = mailbox.normalise(email), name.strip()
     if not name or len(name) > NAME_LENGTH_MAX or not name.isprintable():
@@ -176,19 +182,20 @@ async def create_user(connection: Connection, email: str, name: str, password: s
     _require_good_password(email, password)
     hashed = await credentials.hash_secret(password)
     created: UUID | None = await connection.fetchval(
-        query("users", "create"), uuid7(), email, name, hashed, _role(role).value
+        query("users", "create"), uuid7(), email, name, hashed, _role(role).value, once
     )
     if created is None:
         raise UserExistsError()
     return created
 
 
-async def set_password(connection: Connection, email: str, password: str) -> UUID:
-    """A new password; every sign-in with the old one ends. Returns her id, as all that change a user do."""
+async def set_password(connection: Connection, email: str, password: str, *, once: bool = False) -> UUID:
+    """A new password; every sign-in with the old one ends. Returns her id, as all that change a user do. `once`: she
+    has to choose another one when she signs in."""
     email = mailbox.normalise(email)
     _require_good_password(email, password)
     hashed = await credentials.hash_secret(password)
-    user_id = await connection.fetchval(query("users", "set_password"), email, hashed)
+    user_id = await connection.fetchval(query("users", "set_password"), email, hashed, once)
     return await _end_sessions(connection, user_id, f"There is no user {email}")
 
 
@@ -236,6 +243,14 @@ async def list_users(connection: Connection) -> list[ListedUser]:
     return [ListedUser(**{**row, "role": Role(row["role"])}) for row in rows]
 
 
+async def get(connection: Connection, user_id: UUID) -> ListedUser:
+    """One of them. Raises `NotFoundError`."""
+    row = await connection.fetchrow(query("users", "one"), user_id)
+    if row is None:
+        raise NotFoundError("There is no such user; list the users to find her.")
+    return ListedUser(**{**row, "role": Role(row["role"])})
+
+
 async def find_login(connection: Connection, email: str) -> tuple[User, str] | None:
     """The user of an address and the hash of her password; None when nobody of that address may sign in."""
     try:
@@ -275,7 +290,8 @@ async def find_session(connection: Connection, token: str, *, idle_min: int, tou
     row = await connection.fetchrow(query("users", "find_session"), credentials.token_hash(token), idle_min, touch)
     if row is None:
         return None
-    return Session(User(row["id"], row["email"], row["name"], Role(row["role"])), row["csrf_token"])
+    user = User(row["id"], row["email"], row["name"], Role(row["role"]), row["must_choose_password"])
+    return Session(user, row["csrf_token"])
 
 
 async def close_session(connection: Connection, token: str) -> None:

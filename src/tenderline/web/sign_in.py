@@ -36,6 +36,8 @@ PERMISSION: Final = "permission"
 BACKGROUND: Final = "background"
 """The key in a route's `opt` that marks what a screen asks by itself: it does not keep a sign-in alive."""
 PUBLIC: Final = "public"
+WITH_GIVEN_PASSWORD: Final = "with_given_password"  # noqa: S105  # the name of a key
+"""The key in a route's `opt` for what somebody may do who has to choose a password of her own first."""
 
 TRIES_PER_ACCOUNT_AND_ADDRESS: Final = 10
 TRIES_PER_ACCOUNT: Final = 100
@@ -52,6 +54,12 @@ class SignedOutError(UnauthenticatedError):
     """Your sign-in has ended; sign in again to go on."""
 
     code = "signed_out"
+
+
+class GivenPasswordError(ForbiddenError):
+    """You signed in with a password that somebody gave you; choose one of your own first."""
+
+    code = "given_password"
 
 
 class CrossSiteError(ForbiddenError):
@@ -92,6 +100,8 @@ async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRou
         require_same_site(connection, services)
         if not _same(await _csrf_token(connection), session.csrf_token):
             raise CrossSiteError()
+    if session.user.must_choose_password and not handler.opt.get(WITH_GIVEN_PASSWORD):
+        raise GivenPasswordError()
     if not session.user.may(Permission(handler.opt.get(PERMISSION, Permission.VIEW))):
         raise RoleMissingError()
     connection.scope["state"][_SESSION] = session
@@ -139,6 +149,12 @@ def to_sign_in(request: Request[Any, Any, Any], error: Exception) -> Response[An
     return Redirect(path=f"/sign-in{query}", status_code=303)
 
 
+def to_own_password(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+    """For somebody who has to choose a password first."""
+    is_navigation = "text/html" in request.headers.get("accept", "") and "hx-request" not in request.headers
+    return Redirect(path="/password", status_code=303) if is_navigation else error_page(request, error)
+
+
 def _return_path(wanted: str) -> str:
     """Only a path of our own: a link must not lead through our sign-in to somebody else's page."""
     return wanted if _RETURN_PATH.fullmatch(wanted) else "/"
@@ -174,6 +190,7 @@ def _form(
         email=email,
         wanted=wanted,
         ended="ended" in request.query_params,
+        changed="changed" in request.query_params,
         idle_min=services.settings.api.session_idle_min,
         form_token=_form_token(services, seed),
         organisation=services.settings.organisation,
@@ -264,7 +281,7 @@ async def _record(connection: Connection, action: str, user: User | None, addres
     await audit.append(connection, actor=actor, action=action, subject=subject, data={"address": address})
 
 
-@post("/sign-out", include_in_schema=False)
+@post("/sign-out", include_in_schema=False, opt={WITH_GIVEN_PASSWORD: True})
 async def sign_out(request: Request[Any, Any, Any]) -> Response[Any]:
     """Ends the session here and everywhere its cookie was copied to."""
     services = services_of(request)
@@ -293,4 +310,8 @@ def field(form: Any, name: str, *, length_max: int) -> str:
     return text
 
 
-ERROR_PAGES: Final[ExceptionHandlersMap] = {SignedOutError: to_sign_in, Exception: error_page}
+ERROR_PAGES: Final[ExceptionHandlersMap] = {
+    SignedOutError: to_sign_in,
+    GivenPasswordError: to_own_password,
+    Exception: error_page,
+}

@@ -16,6 +16,9 @@ UPDATE oauth_client SET disabled_at = NULL WHERE id = $1 AND disabled_at IS NOT 
 -- name: set_secret
 UPDATE oauth_client SET secret_hash = $2 WHERE id = $1 AND disabled_at IS NULL RETURNING id
 
+-- name: set_scopes
+UPDATE oauth_client SET scopes = $2 WHERE id = $1 AND disabled_at IS NULL RETURNING id
+
 -- name: revoke_tokens
 DELETE FROM oauth_token WHERE client_id = $1
 

@@ -1,5 +1,5 @@
 -- name: create
-INSERT INTO app_user (id, email, name, password_hash, role) VALUES ($1, $2, $3, $4, $5)
+INSERT INTO app_user (id, email, name, password_hash, role, must_choose_password) VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (email) DO NOTHING RETURNING id
 
 -- name: by_email
@@ -8,8 +8,11 @@ SELECT id, email, name, role, password_hash FROM app_user WHERE email = $1 AND d
 -- name: listed
 SELECT id, email, name, role, disabled_at, created_at FROM app_user ORDER BY email LIMIT $1
 
+-- name: one
+SELECT id, email, name, role, disabled_at, created_at FROM app_user WHERE id = $1
+
 -- name: set_password
-UPDATE app_user SET password_hash = $2 WHERE email = $1 RETURNING id
+UPDATE app_user SET password_hash = $2, must_choose_password = $3 WHERE email = $1 RETURNING id
 
 -- name: rehash
 -- Only if nobody set another password meanwhile.
@@ -38,7 +41,8 @@ SELECT $1::bytea, id, $3::text, now() + make_interval(hours => $4) FROM entitled
 -- name: find_session
 -- Idle and absolute end by the database's clock, one for all processes. A use is written down at most twice a minute.
 WITH found AS (
-    SELECT s.token_hash, s.csrf_token, s.used_at, u.id, u.email, u.name, u.role
+    SELECT s.token_hash, s.csrf_token, s.used_at, u.id, u.email, u.name, u.role,
+        u.must_choose_password
     FROM session s JOIN app_user u ON u.id = s.user_id
     WHERE s.token_hash = $1 AND s.expires_at > now() AND s.used_at > now() - make_interval(mins => $2)
       AND u.disabled_at IS NULL
@@ -46,7 +50,7 @@ WITH found AS (
     UPDATE session s SET used_at = now() FROM found f
     WHERE $3 AND s.token_hash = f.token_hash AND f.used_at < now() - interval '30 seconds'
 )
-SELECT csrf_token, id, email, name, role FROM found
+SELECT csrf_token, id, email, name, role, must_choose_password FROM found
 
 -- name: close_session
 DELETE FROM session WHERE token_hash = $1
