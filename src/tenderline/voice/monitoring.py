@@ -123,8 +123,11 @@ class Monitoring:
         ringing = asyncio.ensure_future(self._ring(monitor))
         try:
             await asyncio.wait({ringing, *over}, return_when=asyncio.FIRST_COMPLETED)
-            if ringing.done() and isinstance(found := ringing.result(), AgentOnCall):
+            found = ringing.result() if ringing.done() else "stopped"
+            if isinstance(found, AgentOnCall):
                 await self._listen(monitor, found, over)
+            else:
+                log.info("nobody_monitors", agent=str(monitor.agent_id), why=found)
         except Exception:  # a supervisor's fault ends no call
             log.exception("monitoring_failed", conversation=str(self._conversation_id))
         finally:
