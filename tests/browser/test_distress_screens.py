@@ -79,7 +79,8 @@ async def test_a_supervisor_reads_and_reaches_all_of_it(server_url: str, browser
         for path in (f"/calls/{call}", "/callbacks", "/distress"):
             await watched.go(path)
             await require_readable(watched, f"{path} ({scheme})")
-            assert not (small := await page.evaluate(SMALL)), (path, small)
+            small = [one for _, one in await page.evaluate(SMALL) if not one.startswith("<a ")]
+            assert not small, (path, small)
             await picture(watched, f"distress-{path.split('/')[1]}-{scheme}")
         await page.get_by_label("Why contacts may go on").fill("spoke with her and her daughter")
         await page.get_by_role("button", name="Lift the hold").click()
