@@ -10,12 +10,14 @@ import pytest
 from support import services as world_services
 from support import world
 from support.live_calls import make_call
+from tenderline.campaigns import calling
 from tenderline.core.errors import NotFoundError
 from tenderline.core.ids import uuid7
 from tenderline.core.money import Money
 from tenderline.payments import agent_started, telephone
 from tenderline.people import distress
 from tenderline.store import alerts, callbacks, holds
+from tenderline.store.calling_campaigns import CallingCampaign
 
 SUE = "sue@example.org"
 
@@ -165,3 +167,18 @@ async def test_screens_hear_of_an_alert_with_its_commit(services, pool):
         async with asyncio.timeout(10):
             await heard.wait()
         await ear.reset()
+
+
+async def test_the_supervisors_campaign_calls_by_itself_within_a_day_and_a_flow_never_does(pool):
+    shown = "+12025550000"
+    made = world_services.make(pool, voice__caller_ids=shown, distress__callback_campaign="care")
+    agents, machine = {"queue": "supervisor"}, {"flow": "welcome"}
+    for number, who in (("+12025550118", agents), ("+12025550119", machine)):
+        async with pool.acquire() as connection, connection.transaction():
+            care = CallingCampaign(name="care", caller_id=shown, purpose="servicing", **who)
+            await calling.put(made, connection, care, by=SUE)
+        await say(made, await make_call(pool, number))
+        rows = await pool.fetch("SELECT channel, template, due_at, not_after, state FROM attempt")
+        assert len(rows) == 1, "a machine never calls somebody in distress"
+        assert (rows[0]["channel"], rows[0]["template"], rows[0]["state"]) == ("voice_live", "care", "planned")
+        assert rows[0]["due_at"] < rows[0]["not_after"] <= datetime.now(UTC) + timedelta(hours=24)

@@ -16,7 +16,9 @@ from tenderline.core.ids import uuid7
 from tenderline.store import alerts
 from tenderline.voice import codec
 from tenderline.voice.ears import Ears
+from tenderline.voice.engine import MediaEngine
 from tenderline.voice.packet import PCMA, PCMU
+from tenderline.voice.sdp import Media
 from tenderline.voice.speech import PROTOCOL, Frames, SpeechUnavailableError, WebSocketRecogniser, source_of
 
 FRAME = bytes([0x55]) * 160
@@ -199,3 +201,26 @@ def test_callers_voices_go_nowhere_unsafe(url):
 def test_a_wss_address_and_this_machine_are_taken():
     for url in ("wss://speech.example.org/v1", "ws://127.0.0.1:9000/x", "ws://localhost/x"):
         assert DistressSettings(recogniser_url=url).recogniser_url == url
+
+
+async def test_an_ear_hears_the_party_every_20_ms_and_never_while_a_card_is_keyed_in():
+    engine = MediaEngine("127.0.0.1", range(42_000, 42_100))
+    leg, frames = engine.leg(), Frames()
+    leg._media = Media("127.0.0.1", 9, PCMU, 101, "sendrecv")  # its clock stands still: the test is the clock
+    leg.ear = frames
+
+    def heard_in(ticks):
+        before = frames._waiting.qsize()
+        for _ in range(ticks):
+            leg._tick()
+        return frames._waiting.qsize() - before
+
+    assert heard_in(10) == 10
+    for peer_hears in (False, True):
+        leg.mask(True, peer_hears=peer_hears)
+        assert heard_in(10) == 0
+        leg.mask(False)
+        assert heard_in(5) == 5
+    leg.close()
+    assert frames.is_over
+    assert leg.ear is None

@@ -17,6 +17,7 @@ async def make_call(pool, caller, *, is_over=False):
         await conversations.start(connection, started)
         await conversations.join(connection, call, uuid7(), "caller", caller, at)
         await conversations.join(connection, call, uuid7(), "agent", "anna", at)
+        await conversations.segment(connection, call, 0, "agent", "anna", at)
         if is_over:
             await conversations.ended(connection, call, at, by="caller", why="hung up")
     return call

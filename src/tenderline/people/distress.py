@@ -170,18 +170,10 @@ async def _call_back(
         return None, None
     now = utc_now()
     end = now + CALLBACK_WITHIN
-    begin = now + timedelta(seconds=services.settings.distress.callback_after_s)
-    snapshot = await donors.get(connection, call.id)
-    zone = services.defaults.zone
-    if person_id is not None:
-        zone = next(iter((await places.of_person(connection, person_id, services.defaults)).zones), zone)
-    if snapshot is not None and snapshot.donor is not None and zone is not None:
-        windows = snapshot.donor.preferred_windows
-        begin = preferred_windows.first_in(windows, zone, begin, end) or begin
+    zone, due_at = await _her_hour(services, connection, call, person_id, now, end)
     planned: UUID | None = None
     why: str | None = BY_HAND
     campaign = await _campaign(services, connection)
-    due_at = begin
     if person_id is not None and point_id is not None:
         wanted = Planned(
             person_id=person_id,
@@ -190,20 +182,11 @@ async def _call_back(
             purpose=Purpose.SERVICING,
             contact_point_id=point_id,
             template=campaign or TEMPLATE,
-            due_at=begin,
+            due_at=due_at,
             not_after=end,
             own_act_at=now,
         )
-        (answer,) = (
-            await plans.plan(connection, services.book, services.defaults, person_id, [[wanted]])
-            if campaign is not None
-            else [await plans.ask(connection, services.book, services.defaults, wanted)]
-        )
-        due_at = answer.due_at
-        if answer.why is not None:
-            why = f"the gate refuses a call of ours ({answer.why}): a person decides"
-        elif campaign is not None:
-            planned, why = answer.id, None
+        planned, due_at, why = await _asked(services, connection, wanted, is_planned=campaign is not None)
     wish = callbacks.Wanted(
         person_id=person_id,
         conversation_id=call.id,
@@ -219,6 +202,39 @@ async def _call_back(
     )
     made = await callbacks.add(connection, wish)
     return made or await callbacks.of_distress(connection, call.id), due_at
+
+
+async def _her_hour(
+    services: Services,
+    connection: Connection,
+    call: HeldCall,
+    person_id: UUID | None,
+    now: datetime,
+    end: datetime,
+) -> tuple[str | None, datetime]:
+    """Her zone, and when she likes to be called, as the CRM says; the gate may put it off."""
+    begin = now + timedelta(seconds=services.settings.distress.callback_after_s)
+    zone = services.defaults.zone
+    if person_id is not None:
+        zone = next(iter((await places.of_person(connection, person_id, services.defaults)).zones), zone)
+    snapshot = await donors.get(connection, call.id)
+    if snapshot is not None and snapshot.donor is not None and zone is not None:
+        begin = preferred_windows.first_in(snapshot.donor.preferred_windows, zone, begin, end) or begin
+    return zone, begin
+
+
+async def _asked(
+    services: Services, connection: Connection, wanted: Planned, *, is_planned: bool
+) -> tuple[UUID | None, datetime, str | None]:
+    """The gate's answer: the call that is planned, when it is due, and why a person has to see to it."""
+    if not is_planned:
+        answer = await plans.ask(connection, services.book, services.defaults, wanted)
+    else:
+        planned = await plans.plan(connection, services.book, services.defaults, wanted.person_id, [[wanted]])
+        answer = planned[0]
+    if answer.why is not None:
+        return None, answer.due_at, f"the gate refuses a call of ours ({answer.why}): a person decides"
+    return (answer.id, answer.due_at, None) if is_planned else (None, answer.due_at, BY_HAND)
 
 
 async def _campaign(services: Services, connection: Connection) -> str | None:

@@ -22,7 +22,7 @@ INSTALL: Final = (
     "licence, with an English model in it) beside Tenderline, or choose websocket or off."
 )
 WORDS: Final = ("fraud", "scam", "forced", "error", "suicide")
-THRESHOLD: Final = 1e-20
+THRESHOLD_SHARE: Final = 1e-20
 _CHUNK_FRAMES: Final = 25
 
 
@@ -58,7 +58,7 @@ class LocalKeywords:
 
     def _decoder(self) -> Any:
         decoder = self._sphinx.Decoder(lm=None, logfn="/dev/null")
-        decoder.add_kws_list("distress", [(word, THRESHOLD) for word in WORDS])
+        decoder.add_kws_list("distress", [(word, THRESHOLD_SHARE) for word in WORDS])
         decoder.activate_search("distress")
         decoder.start_utt()
         return decoder
