@@ -76,6 +76,7 @@ async def _call(request: AnyRequest, call_id: UUID) -> tuple[str, str]:
         may_listen=user.may(Permission.LISTEN),
         may_listen_to_all=user.may(Permission.LISTEN_SENSITIVE),
         distress=distressed,
+        call_id=call_id,
         secure=panel,
         secure_modes=secure.MODES,
         secure_fields=secure.FIELDS,

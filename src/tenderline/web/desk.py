@@ -13,7 +13,7 @@ from litestar.response import Redirect, Stream
 
 from tenderline.core.errors import InvalidInputError, TenderlineError
 from tenderline.core.phone import normalise
-from tenderline.desk import agent_desk, secure
+from tenderline.desk import agent_desk, distress, secure
 from tenderline.desk.agent_desk import Around
 from tenderline.desk.endings import read_instant
 from tenderline.store import agents, audit, desks, events, live_commands, presence
@@ -60,10 +60,13 @@ async def _live(request: AnyRequest) -> str:
         connection.transaction(isolation="repeatable_read", readonly=True),
     ):
         view = await agent_desk.read(connection, session.user.id, around)
+        call = view.call if view else None
+        distressed = await distress.read(connection, call.id) if call else None
     return render(
         "desk_live.html",
         view=view,
-        call=view.call if view else None,
+        call=call,
+        distress=distressed,
         reasons=agent_desk.REASONS,
         secure_modes=secure.MODES,
         secure_fields=secure.FIELDS,

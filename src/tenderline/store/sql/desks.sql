@@ -9,6 +9,8 @@ SELECT p.agent_id, md5(concat_ws('|', p.state, p.reason, p.since, p.until, p.nex
     (SELECT string_agg(concat(o.xmin), ',' ORDER BY o.id) FROM participant o WHERE o.conversation_id = s.id),
     (SELECT string_agg(concat(y.xmin), ',' ORDER BY y.id) FROM secure_session y WHERE y.conversation_id = s.id),
     (SELECT string_agg(concat(k.xmin), ',' ORDER BY k.id) FROM capture_session k WHERE k.conversation_id = s.id),
+    (SELECT string_agg(concat(z.xmin), ',' ORDER BY z.id) FROM alert z
+        WHERE z.kind = 'distress' AND z.about = 'conversation:' || s.id AND z.closed_at IS NULL),
     (SELECT string_agg(concat(r.xmin), ',' ORDER BY r.id) FROM recording r WHERE r.conversation_id = s.id)
 )) AS version
 FROM agent a
