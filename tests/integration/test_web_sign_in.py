@@ -43,14 +43,31 @@ ADMIN = [
     "/admin/clients", *(f"/admin/clients/{{client}}/{one}" for one in ("scopes", "secret", "disable", "enable")),
 ]  # fmt: skip
 ENDING = [f"/desk/{step}" for step in ("state", "order", "ending")]
-POST_ROUTES = [*ADMIN, *DESK, *ENDING, *LINES, *TOLD, *ACTING, *RULES, *REVIEW, *MONEY, *SECURE, *PHONE, *FLOOR]
+CALLBACKS = ["/callbacks", "/callbacks/{callback}/move", "/callbacks/{callback}/close"]
+DISTRESS = ["/calls/{call}/distress", "/distress/{person}/lift"]
+POST_ROUTES = [
+    *CALLBACKS,
+    *DISTRESS,
+    *ADMIN,
+    *DESK,
+    *ENDING,
+    *LINES,
+    *TOLD,
+    *ACTING,
+    *RULES,
+    *REVIEW,
+    *MONEY,
+    *SECURE,
+    *PHONE,
+    *FLOOR,
+]
 PLACES = {
     "{case}": "{case_id:uuid}", "{webhook}": "{inbox_id:int}", "{rule}": "{rule_id:str}",
     "{person}": "{person_id:uuid}", "{endpoint}": "{endpoint_id:uuid}", "{call}": "{call_id:uuid}",
     "{session}": "{session_id:uuid}", "{payment}": "{payment_id:uuid}", "{row}": "{row_id:uuid}",
     "{what}": "{what:str}", "{name}": "{name:str}", "{agent}": "{agent_id:uuid}", "{user}": "{user_id:uuid}",
     "{client}": "{client_id:str}", "{code}": "{code:str}",
-    "{alert}": "{alert_id:uuid}",
+    "{alert}": "{alert_id:uuid}", "{callback}": "{callback_id:uuid}",
 }  # fmt: skip
 
 
