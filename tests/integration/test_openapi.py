@@ -57,6 +57,13 @@ ROUTES = [
     ("/api/v2/telephony/calling-campaigns", "GET"),
     ("/api/v2/telephony/calling-campaigns/{name}", "PUT"),
     ("/api/v2/conversations/calls", "POST"),
+    ("/api/v2/conversations/{conversation_id}/transcript", "POST"),
+    ("/api/v2/conversations/{conversation_id}/distress", "POST"),
+    ("/api/v2/distress/holds", "GET"),
+    ("/api/v2/distress/holds/{person_id}/lift", "POST"),
+    ("/api/v2/callbacks", "GET"),
+    ("/api/v2/callbacks", "POST"),
+    ("/api/v2/callbacks/{callback_id}", "DELETE"),
     ("/api/v2/conversations", "GET"),
     ("/api/v2/conversations/{conversation_id}", "GET"),
     (SECURE, "GET"),
@@ -73,7 +80,7 @@ SCOPES = ("outbound:read", "outbound:write", "contactcenter:read", "integration:
 NOTHING_TO_GET_WRONG = {"/health/live", "/health/ready", "/api/v2/recovery/dead-letters", "/api/v2/compliance/dnclists"}
 NOTHING_TO_GET_WRONG |= {"/api/v2/compliance/dnclists/{list_name}/entries/{value}"}  # any text may be asked about
 NOTHING_TO_GET_WRONG |= {"/api/v2/telephony/lines", "/api/v2/telephony/calling-campaigns"}
-NOTHING_TO_GET_WRONG |= {"/api/v2/routing/donor-segments"}
+NOTHING_TO_GET_WRONG |= {"/api/v2/routing/donor-segments", "/api/v2/distress/holds", "/api/v2/callbacks"}
 ANYTHING_GOES = {(SECURE, "GET"), ("/api/v2/webhooks/endpoints", "GET"), ("/api/v2/telephony/lines/{number}", "DELETE")}
 
 

@@ -29,9 +29,11 @@ LINES = ["/lines", "/lines/remove", "/lines/calling", "/segments", "/segments/tr
 TOLD = ["/outgoing/replay", *(f"/outgoing/{{endpoint}}/{step}" for step in ("replay", "disable", "enable"))]
 PHONE = ["/phone/sessions", *(f"/phone/sessions/{{session}}/{one}" for one in ("beat", "leave", "calls/{call}/{what}"))]
 SECURE = ["/calls/{call}/secure", "/calls/{call}/secure/{session}/cancel", "/calls/{call}/secure/{session}/restart"]
+DISTRESS = ["/calls/{call}/distress", "/distress/{person}/lift"]
+CALLBACKS = ["/callbacks", "/callbacks/{callback}/move", "/callbacks/{callback}/close"]
 MONEY = ["/payments/{payment}/refund", "/payments/unmatched/{row}/settle"]
 DESK = ["/sign-out", "/session/active", "/do-not-contact/import"]
-POST_ROUTES = [*DESK, *LINES, *TOLD, *ACTING, *RULES, *REVIEW, *MONEY, *SECURE, *PHONE]
+POST_ROUTES = [*DESK, *LINES, *TOLD, *ACTING, *RULES, *REVIEW, *MONEY, *SECURE, *PHONE, *DISTRESS, *CALLBACKS]
 PLACES = {
     "{case}": "{case_id:uuid}", "{webhook}": "{inbox_id:int}", "{rule}": "{rule_id:str}",
     "{person}": "{person_id:uuid}", "{endpoint}": "{endpoint_id:uuid}", "{call}": "{call_id:uuid}",
