@@ -80,8 +80,9 @@ SCOPES = ("outbound:read", "outbound:write", "contactcenter:read", "integration:
 NOTHING_TO_GET_WRONG = {"/health/live", "/health/ready", "/api/v2/recovery/dead-letters", "/api/v2/compliance/dnclists"}
 NOTHING_TO_GET_WRONG |= {"/api/v2/compliance/dnclists/{list_name}/entries/{value}"}  # any text may be asked about
 NOTHING_TO_GET_WRONG |= {"/api/v2/telephony/lines", "/api/v2/telephony/calling-campaigns"}
-NOTHING_TO_GET_WRONG |= {"/api/v2/routing/donor-segments", "/api/v2/distress/holds", "/api/v2/callbacks"}
+NOTHING_TO_GET_WRONG |= {"/api/v2/routing/donor-segments", "/api/v2/distress/holds"}
 ANYTHING_GOES = {(SECURE, "GET"), ("/api/v2/webhooks/endpoints", "GET"), ("/api/v2/telephony/lines/{number}", "DELETE")}
+ANYTHING_GOES |= {("/api/v2/callbacks", "GET")}
 
 
 class Running:

@@ -38,7 +38,7 @@ PLACES = {
     "{case}": "{case_id:uuid}", "{webhook}": "{inbox_id:int}", "{rule}": "{rule_id:str}",
     "{person}": "{person_id:uuid}", "{endpoint}": "{endpoint_id:uuid}", "{call}": "{call_id:uuid}",
     "{session}": "{session_id:uuid}", "{payment}": "{payment_id:uuid}", "{row}": "{row_id:uuid}",
-    "{what}": "{what:str}",
+    "{what}": "{what:str}", "{callback}": "{callback_id:uuid}",
 }  # fmt: skip
 
 
