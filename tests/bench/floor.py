@@ -81,7 +81,7 @@ async def _redraw(pool: Any) -> tuple[float, float]:
     if (
         len(found.callers) != WAITING
         or len(found.agents) != AGENTS
-        or text.count("<tr id=") != QUEUES + AGENTS + WAITING
+        or text.count("<tr id=") != len(found.queues) + AGENTS + WAITING
     ):
         raise BenchmarkError("The floor does not show everybody.")
     return 1000 * (read - begun), 1000 * (done - read)

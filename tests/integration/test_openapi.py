@@ -58,6 +58,13 @@ ROUTES = [
     ("/api/v2/telephony/calling-campaigns", "GET"),
     ("/api/v2/telephony/calling-campaigns/{name}", "PUT"),
     ("/api/v2/conversations/calls", "POST"),
+    ("/api/v2/conversations/{conversation_id}/transcript", "POST"),
+    ("/api/v2/conversations/{conversation_id}/distress", "POST"),
+    ("/api/v2/distress/holds", "GET"),
+    ("/api/v2/distress/holds/{person_id}/lift", "POST"),
+    ("/api/v2/callbacks", "GET"),
+    ("/api/v2/callbacks", "POST"),
+    ("/api/v2/callbacks/{callback_id}", "DELETE"),
     ("/api/v2/conversations", "GET"),
     ("/api/v2/conversations/{conversation_id}", "GET"),
     (SECURE, "GET"),
@@ -70,6 +77,17 @@ ROUTES = [
     (f"{PART}/consult", "POST"),
     ("/api/v2/conversations/{conversation_id}/donor", "GET"),
     ("/api/v2/routing/floor", "GET"),
+    ("/api/v2/routing/queues", "GET"),
+    ("/api/v2/routing/queues/{name}", "PUT"),
+    ("/api/v2/routing/queues/{name}", "DELETE"),
+    ("/api/v2/routing/skills", "GET"),
+    ("/api/v2/routing/skills/{name}", "PUT"),
+    ("/api/v2/routing/skills/{name}", "DELETE"),
+    ("/api/v2/routing/agents", "GET"),
+    ("/api/v2/routing/agents", "POST"),
+    ("/api/v2/routing/agents/{agent_id}", "PUT"),
+    ("/api/v2/routing/agents/{agent_id}", "DELETE"),
+    ("/api/v2/routing/agents/{agent_id}/presence", "POST"),
     ("/api/v2/routing/donor-segments", "GET"),
     ("/api/v2/routing/donor-segments", "PUT"),
     ("/api/v2/routing/donor-segments/try", "POST"),
@@ -93,9 +111,12 @@ NOTHING_TO_GET_WRONG = {"/health/live", "/health/ready", "/api/v2/recovery/dead-
 NOTHING_TO_GET_WRONG |= {"/api/v2/compliance/dnclists/{list_name}/entries/{value}"}  # any text may be asked about
 NOTHING_TO_GET_WRONG |= {"/api/v2/telephony/lines", "/api/v2/telephony/calling-campaigns"}
 NOTHING_TO_GET_WRONG |= {"/api/v2/routing/donor-segments", "/api/v2/payments/unmatched", "/api/v2/routing/floor"}
+NOTHING_TO_GET_WRONG |= {"/api/v2/distress/holds"}
+NOTHING_TO_GET_WRONG |= {f"/api/v2/routing/{one}" for one in ("queues", "skills", "agents")}
 NOTHING_TO_GET_WRONG |= {"/api/v2/users/roles", "/api/v2/settings", "/api/v2/dispositions", "/api/v2/scripts"}
 ANYTHING_GOES = {
     ("/api/v2/users", "GET"),
+    ("/api/v2/callbacks", "GET"),
     (SECURE, "GET"),
     ("/api/v2/webhooks/endpoints", "GET"),
     ("/api/v2/telephony/lines/{number}", "DELETE"),

@@ -1,4 +1,4 @@
-"""Who listens for words: a port, and the recogniser that is reached by WebSocket (docs/reference/speech.md).
+"""Who listens for words: a port, and the recogniser that is reached by WebSocket (docs/how-to/distress.md).
 
 A source gets the caller's 20 ms frames in mu-law off the media loop, through a queue with a bound: one that is slow
 misses sound, and no call waits for it.
