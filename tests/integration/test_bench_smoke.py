@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 TIMEOUT_S = 240.0
 NAMES = {"inbox", "gate", "spike", "decide", "verify", "start", "voice", "bridged", "browsers", "greeting"}
-NAMES |= {"captures", "confirmed", "desks", "routing"}
+NAMES |= {"captures", "confirmed", "desks", "floor", "routing"}
 
 
 @pytest.fixture(scope="module")

@@ -120,6 +120,8 @@ ANYTHING_GOES = {
     (SECURE, "GET"),
     ("/api/v2/webhooks/endpoints", "GET"),
     ("/api/v2/telephony/lines/{number}", "DELETE"),
+    ("/api/v2/routing/queues/{name}", "DELETE"),
+    ("/api/v2/routing/skills/{name}", "DELETE"),
 }
 
 
