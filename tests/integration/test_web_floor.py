@@ -154,8 +154,8 @@ async def test_every_number_opens_its_rows(http, pool, ids):
         ("/floor/callers?what=waiting&queue=no<b>where", 404),
         ("/floor/agents?doing=nothing", 422),
         ("/floor/callbacks?which=", 422),
-        (f"/floor/agents/{uuid7()}", 404),
-        (f"/floor/alerts/{uuid7()}", 404),
+        ("/floor/agents/01a10000-0000-7000-8000-000000000001", 404),
+        ("/floor/alerts/01a10000-0000-7000-8000-000000000002", 404),
         ("/floor?call=nonsense&mode=<b>", 200),
     ],
 )
