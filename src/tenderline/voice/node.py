@@ -294,7 +294,9 @@ class VoiceNode:
 
         def over(_: object) -> None:
             self._calls.pop(conversation_id, None)
-            self.rig.live.pop(conversation_id, None)
+            orders = self.rig.live.pop(conversation_id, None)
+            if orders is not None:
+                orders.end()
 
         task.add_done_callback(over)
 

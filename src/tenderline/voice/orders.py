@@ -68,6 +68,11 @@ class Orders:
         while not self._waiting.empty():
             self._waiting.get_nowait().refuse(NotNowError())
 
+    def end(self) -> None:
+        """The call is over. Whoever took orders is let go of: a call must not wait for the collector to be free."""
+        self.shut()
+        self.at_once.clear()
+
     async def give(self, kind: str, detail: Detail, *, by: str = "") -> Detail:
         """The answer. Raises what speaks against it: `NotNowError`, `UnknownOrderError`, and others."""
         done = self.at_once.get(kind)
