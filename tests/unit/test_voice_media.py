@@ -14,6 +14,7 @@ from tenderline.voice.keys import KeyEvents
 from tenderline.voice.packet import FRAME_SAMPLES, PCMA, PCMU
 from tenderline.voice.playout import Playout
 from tenderline.voice.reception import ReceptionStatistics
+from tenderline.voice.registrar import Binding
 
 QUIET = b"\xff" * FRAME_SAMPLES
 
@@ -290,3 +291,21 @@ def test_losses_are_counted_as_the_standard_says():
     assert report.lost_packets == 2
     assert 0 < report.lost_share < 0.5
     assert statistics.arrived(packet.Packet(0, False, 1, 1, 10, b"x")) is True
+
+
+@pytest.mark.parametrize(
+    ("contact", "source", "is_direct"),
+    [
+        ("<sip:anna@192.0.2.7:5070>", ("192.0.2.7", 5070), True),
+        ("<sip:anna@192.0.2.7:5070;transport=udp>;expires=60", ("192.0.2.7", 5070), True),
+        ("<sip:anna@192.0.2.7>;expires=60", ("192.0.2.7", 5062), True),
+        ("sip:192.0.2.7:5070", ("192.0.2.7", 5070), True),
+        ("<sip:anna@[2001:db8::7]:5070>", ("2001:db8::7", 5070), True),
+        ("<sip:anna@10.0.0.7:5070>", ("192.0.2.7", 5070), False),
+        ("<sip:anna@192.0.2.7:5070>", ("192.0.2.7", 1025), False),
+        ("<sip:anna@192.0.2.70:5070>", ("192.0.2.7", 5070), False),
+        ("*", ("192.0.2.7", 5070), False),
+    ],
+)
+def test_a_telephone_is_reached_by_every_node_when_nothing_translates_its_address(contact, source, is_direct):
+    assert Binding("anna", "anna", source, contact, 0.0, "call", 1).is_direct == is_direct

@@ -393,5 +393,4 @@ def _mark(binding: Binding) -> tuple[str, int, float]:
 
 def _registered(binding: Binding, now_s: float) -> Registered:
     host, port = binding.source
-    direct = f"@{host}:{port}" in binding.contact or f":{host}:{port}" in binding.contact
-    return Registered(binding.name, binding.expires_at - now_s, binding.user, host, port, direct)
+    return Registered(binding.name, binding.expires_at - now_s, binding.user, host, port, binding.is_direct)

@@ -39,6 +39,14 @@ class Binding:
     sequence: int
     busy: bool = False
 
+    @property
+    def is_direct(self) -> bool:
+        """Whether its own address is the one it was heard from, so that every node reaches it: nothing between
+        translates addresses. An edge names itself, without a port."""
+        named = _CONTACT.search(self.contact)
+        host, port = self.source
+        return named is not None and named[2].strip("[]") == host and named[3] in (None, str(port))
+
 
 class Registrar:
     """Keeps bindings in memory: a telephone registers again within minutes of a restart."""
