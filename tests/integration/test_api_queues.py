@@ -31,7 +31,7 @@ async def test_a_queue_with_overflow_is_made_and_listed(http, header, pool):
     made = await http.put(f"{QUEUES}/Retention", json=wanted, headers=header)
     assert made.status_code == 200, made.text
     found = (await http.get(QUEUES, headers=header)).json()["entities"]
-    assert [one["name"] for one in found] == ["General", "Retention"]
+    assert [one["name"] for one in found] == ["General", "Retention", "supervisor"]
     assert found[1]["rings"][1]["queuesJoined"] == ["General"]
     assert await pool.fetchval("SELECT count(*) FROM audit WHERE action = 'queue_set'") == 2
 
