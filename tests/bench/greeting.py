@@ -31,15 +31,15 @@ step = "hangup"
 text = "Goodbye."
 """
 HOW = (
-    "The flow says hello and looks the caller up. Another transaction has locked the table of cases, which that reads,"
-    " and lets go of it {seconds:g} s after the last of {calls} callers began to be looked up. {rate:g} calls begin a"
-    " second: all but the first begin while look-ups wait and hold connections of the node's pool. The clock runs from"
+    "Callers are looked up from their first ring; the flow says hello and waits for the answer. Another transaction"
+    " has locked the table of cases, which that reads, and lets go of it {seconds:g} s after the last of {calls}"
+    " callers began to be looked up. {rate:g} calls begin a second: all but the first begin while look-ups wait and hold connections of the node's pool. The clock runs from"
     " the ACK to the first packet that is not silence, at the caller's socket."
 )
 WAITING = "SELECT count(*) FROM pg_locks WHERE relation = 'recovery_case'::regclass AND NOT granted"
 SLOW = (
-    "SELECT count(*) FROM flow_step WHERE step = 'lookup' AND exit = 'unknown'"
-    " AND left_at - entered_at >= make_interval(secs => $1)"
+    "SELECT count(*) FROM flow_step s JOIN conversation c ON c.id = s.conversation_id"
+    " WHERE s.step = 'lookup' AND s.exit = 'unknown' AND s.left_at - c.started_at >= make_interval(secs => $1)"
 )
 
 
