@@ -33,7 +33,8 @@ text = "Goodbye."
 HOW = (
     "Callers are looked up from their first ring; the flow says hello and waits for the answer. Another transaction"
     " has locked the table of cases, which that reads, and lets go of it {seconds:g} s after the last of {calls}"
-    " callers began to be looked up. {rate:g} calls begin a second: all but the first begin while look-ups wait and hold connections of the node's pool. The clock runs from"
+    " callers began to be looked up. {rate:g} calls begin a second:"
+    " all but the first begin while look-ups wait and hold connections of the node's pool. The clock runs from"
     " the ACK to the first packet that is not silence, at the caller's socket."
 )
 WAITING = "SELECT count(*) FROM pg_locks WHERE relation = 'recovery_case'::regclass AND NOT granted"

@@ -381,7 +381,7 @@ async def test_the_floor_shows_who_waits_and_how_many_were_served_in_time(connec
     await waiting.leave(connection, late.id, "abandoned")
     await presence.say(connection, anna, "distress", reason=None, by="test")
     seen = await floor_of.floor(connection, since)
-    (row,) = [one for one in seen.queues if one.queue.name != "supervisor"]
+    (row,) = [one for one in seen.queues if one.now.name != "supervisor"]
     assert (row.now.waiting, row.now.connected, row.now.in_time, row.now.lost_late) == (1, 1, 1, 1)
     assert 40 <= row.now.oldest_s < 60
     assert (row.level_percent, row.is_below) == (50, True)
