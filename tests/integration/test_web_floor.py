@@ -63,6 +63,7 @@ async def test_the_floor_shows_everybody_and_nothing_breaks_out(http, pool, ids)
 
 
 async def test_without_anybody_the_floor_says_so(http, pool):
+    await pool.execute("DELETE FROM queue")  # that of supervisors, which is there from the beginning
     await signed_in(http, pool, "viewer")
     shown = (await http.get("/floor")).text
     for said in ("Nobody needs you now", "There is no queue yet", "Nobody waits", "No voice node runs"):
