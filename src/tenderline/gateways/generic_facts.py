@@ -1,34 +1,30 @@
 """A generic gateway's transactions, refunds and webhooks as facts. docs/reference/generic-gateway.md tells the shapes.
 
-A webhook is signed like `Generic-Signature: t=<unix s>,v1=<hex>`: HMAC-SHA256 over `t.body`; two `v1` while a secret is
-rotated. A field of a wrong type counts as absent.
+A webhook is signed in `Generic-Signature` as `timed_signature.py` tells. A field of a wrong type counts as absent.
 """
 
 from __future__ import annotations
 
-import hmac
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 
-from tenderline.core.errors import ForgedWebhookError, MalformedWebhookError, StaleWebhookError
+from tenderline.core.errors import ForgedWebhookError, MalformedWebhookError
 from tenderline.core.facts import FactKind, Payer, PaymentFact, RefundFact, RefundState
 from tenderline.core.reasons import FailureReason
 from tenderline.core.webhooks import Envelope, Urgency
+from tenderline.gateways import timed_signature
 
 Json = dict[str, Any]
 
 HEADER: Final = "generic-signature"
-TOLERANCE_S: Final = 300
 TRANSACTION_EVENT: Final = "transaction.updated"
 REFUND_EVENT: Final = "refund.updated"
-_HEADER_BYTES_MAX: Final = 2_048
 _TEXT_CHARACTERS_MAX: Final = 500
 _INT64_MAX: Final = 2**63 - 1
 _INSTANT_MAX_UNIX_S: Final = 2**36
-_TIME: Final = re.compile(rb"[0-9]{1,12}")
 _WHOLE: Final = re.compile(r"[0-9]{1,18}")
 _ID: Final = re.compile(r"[\x21-\x7e]{1,255}")
 
@@ -147,41 +143,11 @@ def refund_of(refund: object, transaction_id: str | None = None) -> RefundFact |
 # --- webhooks --------------------------------------------------------------------------------------------------------
 
 
-def _parts(header: bytes) -> tuple[bytes, list[bytes]]:
-    if len(header) > _HEADER_BYTES_MAX or not header.isascii():
-        raise ForgedWebhookError
-    times: list[bytes] = []
-    signatures: list[bytes] = []
-    for part in header.split(b","):
-        name, _, value = part.strip().partition(b"=")
-        if name == b"t":
-            times.append(value)
-        elif name == b"v1":
-            signatures.append(value)
-    if not times or not signatures:
-        raise ForgedWebhookError
-    if len(times) > 1 or not _TIME.fullmatch(times[0]):
-        raise MalformedWebhookError("The Generic-Signature header holds no usable time; it was not stored.")
-    return times[0], signatures
-
-
 def authenticate(headers: Mapping[str, bytes], body: bytes, now_unix_s: float, secrets: Sequence[bytes]) -> None:
-    """Raises unless `body` was signed with one of `secrets` within 300 s of `now_unix_s`, either way."""
+    """Raises unless the gateway signed `body` with one of `secrets`, and lately."""
     if not secrets:
         raise ForgedWebhookError("No signing secret is configured; set generic.webhook_secrets.")
-    header = headers.get(HEADER)
-    if header is None:
-        raise ForgedWebhookError
-    time, signatures = _parts(header)
-    genuine = False
-    for secret in secrets:
-        expected = hmac.digest(secret, b"%b.%b" % (time, body), "sha256").hex().encode()
-        for signature in signatures:
-            genuine |= hmac.compare_digest(expected, signature)
-    if not genuine:
-        raise ForgedWebhookError
-    if not abs(now_unix_s - int(time)) <= TOLERANCE_S:
-        raise StaleWebhookError
+    timed_signature.require(headers.get(HEADER), body, now_unix_s, secrets, named="Generic-Signature")
 
 
 def _event(body: bytes) -> tuple[str, str, Json]:
