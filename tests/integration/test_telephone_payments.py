@@ -9,18 +9,15 @@ import pytest
 from pydantic import SecretStr
 
 from support import bank_town, services, world
+from support.telephone_money import DECLINED, GOOD, begin, charge, hear, token
 from tenderline.config import StripeSettings
 from tenderline.core.events import PaymentActionRequired, PaymentFailed, PaymentSucceeded
 from tenderline.core.ids import uuid7
-from tenderline.core.money import Money
 from tenderline.gateways.stripe import Stripe
 from tenderline.notify import delivery
 from tenderline.payments import pay_page, telephone
 from tenderline.store import captures
-from tenderline.store.inbox import Unread
-from tenderline.worker import reactions, read
-
-GOOD, DECLINED = "4242" * 4, "4" + "0" * 14 + "2"
+from tenderline.worker import reactions
 
 
 @pytest.fixture
@@ -37,41 +34,6 @@ async def made(pool, town):
     await gateway.close()
 
 
-async def token(town, number=GOOD):
-    form = {
-        "type": "card",
-        "card[number]": number,
-        "card[exp_month]": "12",
-        "card[exp_year]": "2030",
-        "card[cvc]": "123",
-    }
-    headers = {"Authorization": f"Bearer {bank_town.API_KEY}"}
-    async with town.http.post(f"{town.url}/v1/payment_methods", data=form, headers=headers) as answer:
-        told = await answer.json()
-        assert answer.status == 200, told
-        return told["id"]
-
-
-async def begin(made, pool, minor=2500):
-    person_id, point_id, _ = await world.make_person(pool)
-    async with pool.acquire() as connection, connection.transaction():
-        return await telephone.begin(
-            made,
-            connection,
-            person_id=person_id,
-            contact_point_id=point_id,
-            conversation_id=uuid7(),
-            mode="automated",
-            money=Money(minor, "USD"),
-            campaign="spring",
-            fund="roof",
-        )
-
-
-async def charge(made, session, card):
-    return await telephone.charge(made, session.id, token=card, brand="visa", last_four="4242")
-
-
 async def tries(pool, session):
     async with pool.acquire() as connection:
         return await captures.charges_of(connection, session.id)
@@ -80,17 +42,6 @@ async def tries(pool, session):
 async def doubtful(pool):
     async with pool.acquire() as connection:
         return await captures.in_doubt(connection, older_than_s=-1, limit=10)
-
-
-async def hear(made, pool, town, kind):
-    """The bank's webhooks of this kind are read, as the worker would."""
-    hooks = await bank_town.until(lambda: town.product.of(kind), kind)
-    for number, hook in enumerate(hooks):
-        async with pool.acquire() as connection, connection.transaction():
-            unread = Unread(
-                id=number, source="stripe", event_id="e", event_type=kind, body=hook.body, received_at=None, tries=0
-            )
-            assert await read.handle_webhook(made, connection, unread)
 
 
 async def after_preparing(made, town, monkeypatch, fault):
