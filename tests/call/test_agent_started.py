@@ -206,8 +206,12 @@ async def test_an_agent_stops_it_holds_the_caller_and_is_told_what_cannot_be(nod
             command = await live_commands.ask(connection, call_id, "retrieve", {}, asked_by="test")
         await live_commands.answer_of(pool, command)
         await talk_to_each_other(phone, agent)
-        session = await start(node, pool, call_id, amount="25")
+        session = await start(node, pool, call_id, amount="25", disconnect=True)
+        await agent.is_hung_up(within_s=5)
         await hears(phone, node, "You pay")
+        async with asyncio.timeout(5):
+            while await pool.fetchval("SELECT state FROM agent_presence WHERE state = 'on_call'") is not None:
+                await asyncio.sleep(0.05)
         phone.hang_up()
         assert (await ended(pool, session)).result == "abandoned"
     assert await pool.fetchval("SELECT count(*) FROM charge") == 0

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 
-from support import edge, services
+from support import edge, services, world
+from tenderline.core.facts import FactKind, PaymentFact
 from tenderline.core.ids import uuid7
-from tenderline.store import conversations, live_commands, secure_sessions, voice_nodes
+from tenderline.payments import settle, telephone
+from tenderline.store import captures, conversations, live_commands, secure_sessions, voice_nodes
 from tenderline.voice.commands import Commands
 from tenderline.voice.orders import Orders
 from tenderline.voice.secure_payment import TooLateError
@@ -140,6 +143,7 @@ async def test_a_node_that_does_not_answer_is_not_waited_for_and_does_nothing_la
         ({"amount": "25"}, "invalid_input"),
         ({"userData": {"note": CARD}}, "secure_session.card_number"),
         ({"userData": {"note": "4242 4242-4242 4242"}}, "secure_session.card_number"),
+        ({"userData": {"payment_result": "success"}}, "invalid_input"),
         ({"mode": "listen"}, "invalid_request"),
         ({"flowId": "../x"}, "invalid_request"),
     ],
@@ -163,6 +167,37 @@ async def test_a_stranger_on_the_call_and_a_call_that_is_over(http, header, live
         await conversations.ended(connection, live.call, datetime.now(UTC), by="caller", why="hung up")
     answer = await http.post(live.path, json={"disconnect": True}, headers=header)
     assert answer.json()["code"] == "call.not_live"
+
+
+async def test_it_is_completed_by_the_gateways_word_whatever_a_flow_says(http, header, live, orders, pool):
+    _, answer = await start(http, header, live, orders)
+    session_id, capture_id, (person_id, _, _) = answer.json()["id"], uuid7(), await world.make_person(pool)
+    await pool.execute(
+        "INSERT INTO capture_session (id, person_id, conversation_id, mode, gateway, amount_minor, currency, reference,"
+        " state) VALUES ($1, $2, $3, 'leave', 'stripe', 2500, 'USD', '12345678', 'charged')",
+        capture_id, person_id, live.call,
+    )  # fmt: skip
+    await pool.execute(
+        "INSERT INTO charge (id, session_id, gateway, transaction_id, token, brand, last_four, state)"
+        " VALUES ($1, $1, 'stripe', 'pi_1', 'pm_1', 'visa', '4242', 'taken')",
+        capture_id,
+    )
+    fact = PaymentFact(
+        kind=FactKind.PROCESSING, transaction_id="pi_1", occurred_at_unix_s=1, event_id="e1", amount_minor=2500,
+        currency="USD",
+    )  # fmt: skip
+    states = []
+    async with pool.acquire() as connection:
+        await secure_sessions.end(
+            connection, session_id, datetime.now(UTC), "success", capture_session_id=capture_id, last_four="4242"
+        )
+    for kind in (FactKind.PROCESSING, FactKind.SUCCEEDED):
+        async with pool.acquire() as connection, connection.transaction():
+            session = await captures.get(connection, capture_id)
+            told = msgspec.structs.replace(fact, kind=kind, event_id=kind.value, occurred_at_unix_s=len(states) + 1)
+            await settle.apply(connection, "stripe", told, telephone._whose(connection, session))
+        states.append((await http.get(f"{live.path}/{session_id}", headers=header)).json()["state"])
+    assert states == ["PENDING", "COMPLETED"]
 
 
 async def test_a_command_is_taken_once_by_its_own_node(pool, live):

@@ -111,6 +111,8 @@ def _view(one: SecureSession) -> SecureView:
     progress, result = one.progress, one.result
     if one.state == "COMPLETED":
         result = "success"
+    elif (one.state == "PENDING" and result is not None) or result == "success":
+        result = "pending"  # only the gateway's word makes money arrive, whatever a flow says
     words, tone = _RESULTS.get(result or "", ("The caller keys it in.", "busy"))
     return SecureView(
         id=one.id,

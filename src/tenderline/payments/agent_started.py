@@ -33,6 +33,10 @@ from tenderline.store.secure_sessions import Mode, SecureSession
 
 FLOW: Final = "secure_payment"
 VALUES_MAX: Final = 20
+OURS: Final = frozenset(
+    {"amount", "payment", "payment_mode", "payment_result", "reference", "last_four", "brand", "declines"}
+)
+"""Variables that a payment sets: whoever starts one does not say how it ends."""
 _CARD_LIKE: Final = re.compile(r"(?:\d[ .-]?){12,}")
 
 Name = Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9_]{0,39}$")]
@@ -160,6 +164,8 @@ async def _currency_of(connection: Connection, call: Conversation) -> str | None
 def _checked(wish: Wish) -> dict[str, Any]:
     if len(wish.values) > VALUES_MAX:
         raise InvalidInputError(f"At most {VALUES_MAX} values go with a payment.")
+    if taken := sorted(OURS & set(wish.values)):
+        raise InvalidInputError(f"The value {taken[0]!r} is what comes of a payment; it cannot go with one.")
     for name, value in wish.values.items():
         if _CARD_LIKE.search(str(value)):
             raise CardNumberError(f"The value {name!r} looks like a card number; the caller keys it in.")

@@ -55,17 +55,18 @@ class SecureSession:
     progress: Progress
     started_at: datetime
     ended_at: datetime | None
-    capture_state: str | None
     reference: str | None
+    transaction_status: str | None
+    """Of what was charged, by the gateway's news."""
 
     @property
     def state(self) -> State:
         """COMPLETED only when the gateway has said that the money arrived; PENDING also while it has not."""
         if self.ended_at is None:
             return "PENDING"
-        if self.result == "success" or self.capture_state == "completed":
+        if self.transaction_status == "COMPLETED":
             return "COMPLETED"
-        return "PENDING" if self.result == "pending" and self.capture_state == "charged" else "FAILED"
+        return "PENDING" if self.transaction_status == "PENDING" else "FAILED"
 
 
 async def begin(

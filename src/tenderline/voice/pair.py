@@ -116,6 +116,10 @@ class Pair:
         """Both hear each other from here on."""
         self._wiring.join(self.caller.leg, self.other.leg, agent=self.other.leg)
 
+    def let_go(self) -> None:
+        """The other side's part ends now, while the caller stays: an agent may get another call."""
+        self._who.release()
+
     def part(self) -> None:
         """Neither hears the other any more."""
         self._wiring.part()

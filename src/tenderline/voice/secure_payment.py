@@ -91,7 +91,7 @@ async def take(order: Order, pair: Pair, means: Means) -> None:
     if wanted.mode == "leave":
         pair.part()
     if wanted.disconnect:
-        pair.other.close()
+        pair.let_go()
     means.attend(attended)
     running = asyncio.ensure_future(_run(wanted, means))
     pair.orders.at_once.update(

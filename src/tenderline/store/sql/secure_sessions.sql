@@ -15,13 +15,19 @@ WHERE id = $1 AND ended_at IS NULL
 -- name: one
 SELECT s.id, s.conversation_id, s.participant_id, s.source_participant_id, s.mode, s.flow, s.disconnect, s.user_data,
     s.asked_by, s.result, s.capture_session_id, s.brand, s.last_four, s.progress, s.started_at, s.ended_at,
-    c.state AS capture_state, c.reference
-FROM secure_session s LEFT JOIN capture_session c ON c.id = s.capture_session_id
+    c.reference, y.transaction_status
+FROM secure_session s
+LEFT JOIN capture_session c ON c.id = s.capture_session_id
+LEFT JOIN charge h ON h.session_id = c.id AND h.state IN ('intended', 'taken', 'unknown')
+LEFT JOIN payment y ON y.gateway = h.gateway AND y.transaction_id = h.transaction_id
 WHERE s.id = $1
 
 -- name: of_conversation
 SELECT s.id, s.conversation_id, s.participant_id, s.source_participant_id, s.mode, s.flow, s.disconnect, s.user_data,
     s.asked_by, s.result, s.capture_session_id, s.brand, s.last_four, s.progress, s.started_at, s.ended_at,
-    c.state AS capture_state, c.reference
-FROM secure_session s LEFT JOIN capture_session c ON c.id = s.capture_session_id
+    c.reference, y.transaction_status
+FROM secure_session s
+LEFT JOIN capture_session c ON c.id = s.capture_session_id
+LEFT JOIN charge h ON h.session_id = c.id AND h.state IN ('intended', 'taken', 'unknown')
+LEFT JOIN payment y ON y.gateway = h.gateway AND y.transaction_id = h.transaction_id
 WHERE s.conversation_id = $1 ORDER BY s.started_at DESC LIMIT 50
