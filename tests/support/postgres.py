@@ -30,6 +30,8 @@ URL_VARIABLE = "TENDERLINE_TEST_DATABASE_URL"
 START_TIMEOUT_S = 120.0
 STATEMENT_TIMEOUT_S = 120.0
 _LOCK_TRIES_MAX = 20
+_MEMORY = Path("/dev/shm")
+_MEMORY_MIN_BYTES = 4 * 1024**3
 # xdist gives all its workers one id; without it this process is the whole run.
 RUN_ID = hashlib.sha256(os.environ.get("PYTEST_XDIST_TESTRUNUID", f"{os.getpid()}").encode()).hexdigest()[:10]
 Prepare = Callable[[str], Awaitable[object]]
@@ -39,7 +41,7 @@ _guardians: list[subprocess.Popen[bytes]] = []
 @contextmanager
 def server() -> Iterator[str]:
     """A superuser's URL of the run's server. Use it once a process, as a fixture of session scope."""
-    folder = Path(tempfile.gettempdir()) / f"tenderline-tests-{os.geteuid()}-{RUN_ID}"
+    folder = _above() / f"tenderline-tests-{os.geteuid()}-{RUN_ID}"
     users = _join(folder)
     try:
         with _locked(folder / "setup.lock"):
@@ -48,6 +50,17 @@ def server() -> Iterator[str]:
         yield (folder / "url").read_text("utf-8")
     finally:
         os.close(users)
+
+
+def _above() -> Path:
+    """Memory where there is room: a database is hundreds of small files, and a disk takes 15 times as long to copy
+    them (measured: 0.34 s on ext4, 0.02 s on tmpfs). By its size, not by what is free: all of a run must agree."""
+    try:
+        if os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).total >= _MEMORY_MIN_BYTES:
+            return _MEMORY
+    except OSError:
+        pass
+    return Path(tempfile.gettempdir())
 
 
 def _join(folder: Path) -> int:
