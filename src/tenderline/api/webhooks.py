@@ -24,9 +24,10 @@ from tenderline.core.errors import (
     NotFoundError,
     TenderlineError,
 )
+from tenderline.core.loops import goes_on
 from tenderline.core.pan import holds_card_number
 from tenderline.core.webhooks import Envelope
-from tenderline.store import counters
+from tenderline.store import counters, db
 from tenderline.store.inbox import BODY_BYTES_MAX, EVENT_ID_LENGTH_MAX, Inbox
 
 log = structlog.get_logger(__name__)
@@ -104,11 +105,15 @@ class Webhooks:
 
     async def flush_counts_forever(self) -> None:
         """Writes what was counted into the database, now and then: an attack must not become a write each."""
-        while True:
+        while goes_on():
             await asyncio.sleep(COUNT_FLUSH_S)
             counted, self._counted = self._counted, Counter()
             if counted:
-                await counters.add(self._services.pool, counted)
+                try:
+                    await counters.add(self._services.pool, counted)
+                except db.AWAY as error:
+                    log.warning("counts_wait", why=type(error).__name__)
+                    self._counted += counted
 
 
 def _require_storable(envelope: Envelope) -> None:

@@ -16,7 +16,6 @@ from datetime import UTC, date, datetime
 from typing import Final
 from uuid import UUID
 
-import asyncpg
 import msgspec
 import structlog
 
@@ -27,7 +26,7 @@ from tenderline.routing import segments
 from tenderline.routing.guard import Guard, Limits
 from tenderline.routing.segment_book import SegmentBook
 from tenderline.routing.segments import Segmented
-from tenderline.store import counters, donors, events
+from tenderline.store import counters, db, donors, events
 from tenderline.store.donors import Own, Told
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -38,8 +37,6 @@ OWN_TIMEOUT_S: Final = 30.0
 WRITE_TIMEOUT_S: Final = 5.0
 KEPT_MAX: Final = 2_000
 FAILURE: Final = "donor_lookup_failure"
-
-_AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +141,7 @@ class LookUps:
             async with asyncio.timeout(WRITE_TIMEOUT_S), self._services.pool.acquire() as connection:
                 at = datetime.now(UTC)
                 await donors.begin(connection, one.conversation_id, one.caller, self._crm.name, at)
-        except _AWAY as error:
+        except db.AWAY as error:
             log.warning("look_up_not_kept", why=type(error).__name__)
 
     async def _run(self, one: _LookUp) -> None:
@@ -190,7 +187,7 @@ class LookUps:
             async with asyncio.timeout(OWN_TIMEOUT_S), self._own_room, self._services.pool.acquire() as connection:
                 await self._book.read(connection)
                 return None if one.caller is None else await donors.own(connection, one.caller)
-        except _AWAY as error:
+        except db.AWAY as error:
             log.warning("own_look_up_failed", why=type(error).__name__)
             return TimeoutError()
 
@@ -232,7 +229,7 @@ class LookUps:
             try:
                 async with asyncio.timeout(self._budget_s), self._own_room, self._services.pool.acquire() as connection:
                     by = await donors.look_up_by(connection, one.called)
-            except _AWAY:
+            except db.AWAY:
                 by = None
         match by:
             case "DNIS":
@@ -259,7 +256,7 @@ class LookUps:
         try:
             async with asyncio.timeout(WRITE_TIMEOUT_S):
                 await counters.add(self._services.pool, {FAILURE: 1, f"{FAILURE}.{failed.reason.value}": 1})
-        except _AWAY as error:
+        except db.AWAY as error:
             log.warning("look_up_not_counted", why=type(error).__name__)
 
     async def _tell(self, one: _LookUp, answer: _Answer, state: donors.State, *, is_late: bool) -> None:
@@ -286,7 +283,7 @@ class LookUps:
                 async with self._services.pool.acquire() as connection:
                     await donors.tell(connection, told)
                 await events.hint(self._services.pool)
-        except _AWAY as error:
+        except db.AWAY as error:
             log.warning("look_up_not_kept", why=type(error).__name__)
 
 

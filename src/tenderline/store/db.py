@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import cache
 from importlib import resources
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import asyncpg
 import structlog
@@ -24,6 +24,8 @@ log = structlog.get_logger(__name__)
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
+AWAY: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+"""What a database raises that is away, or does not do what it is asked now: a loop tries again later."""
 
 SERVER_VERSION_MIN = 150_000
 CONNECT_TIMEOUT_S = 10.0

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from typing import Final
 from uuid import UUID
 
-import asyncpg
 import structlog
 
 from tenderline.core.errors import TenderlineError
-from tenderline.store import live_commands
+from tenderline.core.loops import goes_on
+from tenderline.store import db, live_commands
 from tenderline.store.db import Connection, Pool
 from tenderline.store.live_commands import Command
 from tenderline.voice.orders import Orders
@@ -22,7 +22,6 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 TICK_S: Final = 1.0
 RETRY_S: Final = 1.0
 AT_ONCE_MAX: Final = 100
-_AWAY: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 class Commands:
@@ -46,11 +45,11 @@ class Commands:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _run(self) -> None:
-        while True:
+        while goes_on():
             try:
                 async with self._pool.acquire() as connection:
                     await self._listen(connection)
-            except _AWAY as error:
+            except db.AWAY as error:
                 log.warning("commands_wait", why=type(error).__name__)
             await asyncio.sleep(RETRY_S)
 
@@ -99,5 +98,5 @@ class Commands:
                     await live_commands.answer(connection, command.id, answer)
                 else:
                     await live_commands.refuse(connection, command.id, *refused)
-        except _AWAY as error:
+        except db.AWAY as error:
             log.warning("command_not_answered", command=str(command.id), why=type(error).__name__)

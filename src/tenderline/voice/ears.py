@@ -6,7 +6,6 @@ import asyncio
 from typing import Final
 from uuid import UUID
 
-import asyncpg
 import structlog
 
 from tenderline.app import Services
@@ -14,7 +13,7 @@ from tenderline.core.clock import utc_now
 from tenderline.core.errors import NotFoundError
 from tenderline.people import distress, transcript
 from tenderline.people.transcript import Utterance
-from tenderline.store import alerts, holds
+from tenderline.store import alerts, db, holds
 from tenderline.voice.leg import Leg
 from tenderline.voice.speech import Frames, Heard, SpeechSource
 
@@ -25,7 +24,7 @@ AT_ONCE_MAX: Final = 500
 WRITE_TIMEOUT_S: Final = 5.0
 TRIES_MAX: Final = 4
 AGAIN_AFTER_S: Final = 0.5
-_AWAY: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, NotFoundError)
+_AWAY: Final = (*db.AWAY, NotFoundError)
 
 
 class Ears:

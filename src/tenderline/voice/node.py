@@ -14,16 +14,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 import structlog
 
 from tenderline.app import Services
 from tenderline.core.errors import TenderlineError
 from tenderline.core.ids import uuid7
+from tenderline.core.loops import goes_on
 from tenderline.core.telephone_password import ALGORITHMS
 from tenderline.flows import run as flow_run
 from tenderline.flows.call import CallEndedError
-from tenderline.store import recording_care, voice_nodes
+from tenderline.store import db, recording_care, voice_nodes
 from tenderline.store.conversations import Started
 from tenderline.store.recording_store import RecordingStore
 from tenderline.voice import attestation, sip_text, speech
@@ -227,11 +227,11 @@ class VoiceNode:
             await voice_nodes.leave(connection, self.id)
 
     async def _every(self, interval_s: float, what: Callable[[], Awaitable[None]]) -> None:
-        while True:
+        while goes_on():
             await asyncio.sleep(interval_s)
             try:
                 await what()
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except db.AWAY as error:
                 log.warning("database_away", why=type(error).__name__)
             except TenderlineError as error:
                 log.error("turn_failed", why=error.detail)

@@ -18,9 +18,10 @@ from uuid import UUID
 import asyncpg
 import structlog
 
+from tenderline.core.loops import goes_on
 from tenderline.routing import queues as routing
 from tenderline.routing.queues import InLine, Wish
-from tenderline.store import lines, presence, waiting
+from tenderline.store import db, lines, presence, waiting
 from tenderline.store.db import Connection, Pool
 from tenderline.store.presence import Registered
 from tenderline.store.waiting import Offer, Outcome
@@ -35,7 +36,6 @@ RETRY_S: Final = 0.5
 SETTLED_WAIT_S: Final = 2.0
 GAP_S: Final = 0.01
 """Changes of this time are one match."""
-AWAY: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 _AGAIN: Final = (
     OSError,
     TimeoutError,
@@ -202,10 +202,14 @@ class Queueing:
                 await self._timeline.written()
 
     async def _until_back(self, what: Callable[[], Awaitable[T]]) -> T:
+        task = asyncio.current_task()
+        told = task.cancelling() if task is not None else 0
         while True:
             try:
                 return await what()
             except _AGAIN as error:
+                if task is not None and task.cancelling() > told:
+                    raise asyncio.CancelledError from None  # its tidying up failed, and hid it
                 self._say_away(error)
             await asyncio.sleep(RETRY_S)
 
@@ -266,13 +270,13 @@ class Queueing:
     # The loop.
 
     async def _run(self) -> None:
-        while True:
+        while goes_on():
             try:
                 await self._turn()
                 if self._is_away:
                     log.info("queues go on")
                     self._is_away = False
-            except AWAY as error:
+            except db.AWAY as error:
                 self._say_away(error)
                 self._next_in_s = None
                 await asyncio.sleep(RETRY_S)
@@ -353,8 +357,8 @@ class Queueing:
         self._written = {name: mark for name, mark in self._written.items() if name not in gone} | fresh
 
     async def _listen(self) -> None:
-        while True:
-            with contextlib.suppress(*AWAY):
+        while goes_on():
+            with contextlib.suppress(*db.AWAY):
                 async with self._pool.acquire() as connection:
                     await self._listen_on(connection)
             await asyncio.sleep(RETRY_S)

@@ -20,6 +20,7 @@ import structlog
 
 from tenderline.config import DistressSettings
 from tenderline.core.errors import ConfigurationError
+from tenderline.core.loops import goes_on
 from tenderline.voice import codec
 from tenderline.voice.packet import PCMU
 
@@ -133,7 +134,7 @@ class WebSocketRecogniser:
     async def listen(self, conversation_id: UUID, language: str, frames: Frames, on_heard: OnHeard) -> None:
         """As the port says."""
         failures = 0
-        while not frames.is_over:
+        while goes_on() and not frames.is_over:
             try:
                 async with asyncio.timeout(CONNECT_TIMEOUT_S):
                     socket = await self._session().ws_connect(

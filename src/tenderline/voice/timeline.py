@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 import asyncpg
 import structlog
 
+from tenderline.core.loops import goes_on
 from tenderline.store import events
 from tenderline.store.db import Connection, Pool
 
@@ -77,7 +78,7 @@ class Timeline:
 
     async def _run(self) -> None:
         pause_s = 0.1
-        while True:
+        while goes_on():
             await self._arrived.wait()
             batch = [self._entries[index] for index in range(min(BATCH_MAX, len(self._entries)))]
             try:

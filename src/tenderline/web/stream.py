@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-import asyncpg
 import structlog
 from litestar import Request
 from litestar.datastructures import State
@@ -20,7 +19,8 @@ from litestar.response import Stream
 
 from tenderline.app import Services
 from tenderline.core.errors import TenderlineError
-from tenderline.store import waiting
+from tenderline.core.loops import goes_on
+from tenderline.store import db, waiting
 from tenderline.store.db import Connection
 from tenderline.store.events import CHANNEL
 from tenderline.web.pages import services_of
@@ -39,7 +39,6 @@ SESSION_CHECK_S: Final = 30.0
 LISTEN_RETRY_S: Final = 1.0
 SCREENS_MAX: Final = 1000
 _STATE: Final = "live_hub"
-_AWAY: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 Draw = Callable[[], Awaitable[str]]
 Check = Callable[[], Awaitable[bool]]
@@ -135,14 +134,11 @@ class Hub:
 
     async def _listen(self) -> None:
         """Hints from the database, gathered for a moment; a tick finds what a lost hint missed."""
-        task = asyncio.current_task()
-        assert task is not None, "it runs as a task of its own"
-        # Giving a broken connection back may fail, and its error then stands in the place of our being told to end.
-        while not task.cancelling():
+        while goes_on():
             try:
                 async with self._services.pool.acquire() as connection:
                     await self._listen_on(connection)
-            except _AWAY as error:
+            except db.AWAY as error:
                 log.warning("screens do not hear the database; they look at intervals", why=str(error))
             self._wake()
             await asyncio.sleep(LISTEN_RETRY_S)
@@ -225,10 +221,10 @@ async def snapshots(
     clock = asyncio.get_running_loop().time
     number, shown = 0, ""
     checked_at_s = said_at_s = clock()
-    while not hub.closing.is_set():
+    while goes_on() and not hub.closing.is_set():
         screen.look.clear()
         drawn = shown
-        with contextlib.suppress(*_AWAY):
+        with contextlib.suppress(*db.AWAY):
             if clock() - checked_at_s >= SESSION_CHECK_S:
                 if not await is_signed_in():
                     yield b"event: signed-out\ndata: signed-out\n\n"

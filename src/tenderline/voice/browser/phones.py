@@ -14,12 +14,12 @@ from collections.abc import Callable
 from typing import Final
 from uuid import UUID
 
-import asyncpg
 import structlog
 
 from tenderline.config import VoiceSettings
 from tenderline.core.errors import TenderlineError
-from tenderline.store import browser_phones
+from tenderline.core.loops import goes_on
+from tenderline.store import browser_phones, db
 from tenderline.store.browser_phones import Wish
 from tenderline.store.db import Connection, Pool
 from tenderline.voice.browser import dtls, web_sdp
@@ -31,7 +31,6 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 TICK_S: Final = 1.0
 RETRY_S: Final = 1.0
-_AWAY: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 class BrowserPhones:
@@ -87,7 +86,7 @@ class BrowserPhones:
             for wish in wishes:
                 try:
                     await self._see(connection, wish)
-                except _AWAY:
+                except db.AWAY:
                     raise
                 except Exception:
                     # One session's defect is no other one's.
@@ -145,7 +144,7 @@ class BrowserPhones:
             self._to_write.set()
 
     async def _write(self) -> None:
-        while True:
+        while goes_on():
             await self._to_write.wait()
             self._to_write.clear()
             dirty, self._dirty = self._dirty, {}
@@ -162,18 +161,18 @@ class BrowserPhones:
                             call_id=phone.call_id,
                             caller=phone.caller,
                         )
-            except _AWAY as error:
+            except db.AWAY as error:
                 log.warning("browser_states_wait", why=type(error).__name__)
                 self._dirty = {**dirty, **self._dirty}
                 await asyncio.sleep(RETRY_S)
                 self._to_write.set()
 
     async def _listen(self) -> None:
-        while True:
+        while goes_on():
             try:
                 async with self._pool.acquire() as connection:
                     await self._listen_on(connection)
-            except _AWAY as error:
+            except db.AWAY as error:
                 log.warning("browsers_do_not_hear_the_database", why=type(error).__name__)
             await asyncio.sleep(RETRY_S)
 

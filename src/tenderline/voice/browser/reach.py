@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 from typing import Final
 from uuid import UUID
 
-import asyncpg
 import structlog
 
 from tenderline.core.errors import TenderlineError
-from tenderline.store import agents, presence
+from tenderline.core.loops import goes_on
+from tenderline.store import agents, db, presence
 from tenderline.store.db import Connection, Pool
 from tenderline.voice.browser.phone import BrowserParty, BrowserPhone
 from tenderline.voice.browser.phones import BrowserPhones
@@ -27,7 +27,6 @@ LASTING_S: Final = 20.0
 SAY_EVERY_S: Final = 5.0
 RETRY_S: Final = 1.0
 BY: Final = "browser telephone"
-_AWAY: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 class BrowserReach:
@@ -54,7 +53,7 @@ class BrowserReach:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        with contextlib.suppress(*_AWAY):
+        with contextlib.suppress(*db.AWAY):
             async with asyncio.timeout(SAY_EVERY_S), self._pool.acquire() as connection:
                 for agent_id in self._names:
                     await presence.browser_gone(connection, agent_id, self._node_id())
@@ -85,11 +84,11 @@ class BrowserReach:
         return next((one for one in self._phones.phones if one.name == name), None)
 
     async def _run(self) -> None:
-        while True:
+        while goes_on():
             try:
                 async with self._pool.acquire() as connection:
                     await self.turn(connection)
-            except _AWAY as error:
+            except db.AWAY as error:
                 log.warning("browsers_are_not_known", why=type(error).__name__)
                 await asyncio.sleep(RETRY_S)
                 continue

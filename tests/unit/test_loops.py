@@ -1,0 +1,56 @@
+"""A loop that outlives the errors of a database ends all the same when it is told to."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import asyncpg
+
+from tenderline.core.ids import uuid7
+from tenderline.voice.commands import Commands
+
+SOURCE = Path(__file__).parents[2] / "src" / "tenderline"
+
+
+class BrokenPool:
+    """Its connections cannot be given back: the error stands in the place of a cancellation."""
+
+    def __init__(self):
+        self.is_used = asyncio.Event()
+
+    @asynccontextmanager
+    async def acquire(self):
+        try:
+            self.is_used.set()
+            await asyncio.Event().wait()
+            yield
+        finally:
+            raise asyncpg.InterfaceError("the connection is lost")
+
+
+async def test_a_connection_that_cannot_be_given_back_does_not_hide_the_end():
+    pool = BrokenPool()
+    commands = Commands(pool, uuid7, lambda _: None)
+    commands.start()
+    await pool.is_used.wait()
+    async with asyncio.timeout(20):
+        await commands.close()
+
+
+def _outlives_the_database(loop: ast.While) -> bool:
+    caught = [one.type for one in ast.walk(loop) if isinstance(one, ast.ExceptHandler) and one.type]
+    caught += [one for one in ast.walk(loop) if isinstance(one, ast.Call) and "suppress" in ast.unparse(one.func)]
+    return any("AWAY" in ast.unparse(one) for one in caught)
+
+
+def test_every_loop_that_outlives_the_database_asks_whether_it_goes_on():
+    found = [
+        f"{path.relative_to(SOURCE)}:{one.lineno}"
+        for path in sorted(SOURCE.rglob("*.py"))
+        for one in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(one, ast.While) and _outlives_the_database(one) and "goes_on()" not in ast.unparse(one.test)
+    ]
+    assert found == []
