@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -85,17 +85,18 @@ text = "Goodbye."
 """
 
 
-@pytest.fixture(autouse=True, scope="package")
-def quick_voice() -> Iterator[None]:
-    """Whatever calls say is said in a third of its time: the same sounds, every third sample of them."""
-    with pytest.MonkeyPatch.context() as patch:
-        clip = Prompts.clip
+@pytest.fixture(autouse=True)
+def quick_voice(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever calls say is said in a third of its time, unless a test is marked `real_voice`: the same sounds, every
+    third sample of them. Processes that a test starts speak as they do."""
+    if request.node.get_closest_marker("real_voice"):
+        return
+    clip = Prompts.clip
 
-        async def quickly(self: Prompts, text: str, language: str) -> bytes:
-            return (await clip(self, text, language))[::3]
+    async def quickly(self: Prompts, text: str, language: str) -> bytes:
+        return (await clip(self, text, language))[::3]
 
-        patch.setattr(Prompts, "clip", quickly)
-        yield
+    monkeypatch.setattr(Prompts, "clip", quickly)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from support.baresip import Baresip
 from tenderline.store import lines
 from tenderline.voice.trial_phone import TrialPhone
 
+pytestmark = pytest.mark.real_voice
 KEYS = "15903377"
 ASKED = "Some keys, please."
 

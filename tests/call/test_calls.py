@@ -185,6 +185,7 @@ async def test_a_caller_is_handed_over_by_going_through_us_when_refer_is_refused
         await phone.is_hung_up(within_s=5)
 
 
+@pytest.mark.real_voice
 async def test_a_key_silences_every_channel(node, pool):
     async with nothing_left(node), TrialPhone() as phone:
         await phone.dial(NUMBER, at(node), caller="+12025550177")

@@ -20,6 +20,7 @@ from tenderline.store.embedded import EmbeddedPostgres
 from tenderline.voice import packet
 from tenderline.voice.trial_phone import TrialPhone, speech_like
 
+pytestmark = pytest.mark.real_voice
 SCAN_S = 240.0
 VISA, DECLINED = "4242" * 4, "4" + "0" * 11 + "9995"
 AMEX = "3714" + "496353" + "98431"

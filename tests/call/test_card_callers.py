@@ -17,6 +17,7 @@ from support.gift_town import DECLINED, LINE, NOTHING, THANKS
 from tenderline.flows import card_words
 from tenderline.store import db, lines
 
+pytestmark = pytest.mark.real_voice
 GOOD, AMEX = "4242" * 4, "3782" + "822463" + "10005"
 REFUSED = "4" + "0" * 14 + "2"
 JCB = "3566" + "0020" + "2036" + "0505"
