@@ -41,7 +41,7 @@ _guardians: list[subprocess.Popen[bytes]] = []
 @contextmanager
 def server() -> Iterator[str]:
     """A superuser's URL of the run's server. Use it once a process, as a fixture of session scope."""
-    folder = _above() / f"tenderline-tests-{os.geteuid()}-{RUN_ID}"
+    folder = above() / f"tenderline-tests-{os.geteuid()}-{RUN_ID}"
     users = _join(folder)
     try:
         with _locked(folder / "setup.lock"):
@@ -52,7 +52,7 @@ def server() -> Iterator[str]:
         os.close(users)
 
 
-def _above() -> Path:
+def above() -> Path:
     """Memory where there is room: a database is hundreds of small files, and a disk takes 15 times as long to copy
     them (measured: 0.34 s on ext4, 0.02 s on tmpfs). By its size, not by what is free: all of a run must agree."""
     try:

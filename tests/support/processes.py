@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 import asyncpg
 
+from support import postgres
 from tenderline.store.embedded_cluster import path_digest
 
 T = TypeVar("T")
@@ -67,9 +68,9 @@ def sql(url: str, statement: str) -> Any:
 
 
 @contextmanager
-def open_folder(above: str = "/tmp") -> Iterator[Path]:
+def open_folder(above: str | None = None) -> Iterator[Path]:
     """A folder that the server's user can enter (pytest's own are closed to it). No server outlives it."""
-    folder = Path(tempfile.mkdtemp(prefix="tl-", dir=above))
+    folder = Path(tempfile.mkdtemp(prefix="tl-", dir=above or postgres.above()))
     folder.chmod(0o755)
     try:
         yield folder
