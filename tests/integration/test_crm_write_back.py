@@ -12,14 +12,14 @@ from aiohttp.test_utils import TestServer
 
 from support import services as made_services
 from support.product import until
-from support.world import make_debtor
+from support.world import make_debtor, make_person
 from tenderline.config import CrmRestSettings
 from tenderline.core import events as kinds
 from tenderline.core.ids import uuid7
 from tenderline.core.money import Money
 from tenderline.crm.base import CrmUnavailableError
 from tenderline.crm.rest import Rest
-from tenderline.store import captures, conversations, events, jobs, voice_nodes
+from tenderline.store import captures, conversations, events, jobs, people, voice_nodes
 from tenderline.store.conversations import Started
 from tenderline.store.jobs import JobRunner
 from tenderline.worker import reactions
@@ -115,7 +115,9 @@ async def test_what_was_not_paid_by_telephone_is_told_only_where_that_is_wished(
 
 async def test_an_opt_out_is_told_unless_it_was_taken_back_meanwhile(make, pool, crm):
     services, debtor = make(), await make_debtor(pool, attempts_due=0)
-    event = kinds.PersonOptedOut(person_id=debtor.person_id, channel="sms", text="STOP", said_at="2026-11-21T10:00:00Z")
+    event = kinds.PersonOptedOut(
+        person_id=debtor.person_id, channel="sms", text="STOP", address=debtor.address, said_at="2026-11-21T10:00:00Z"
+    )
     await reactions.tell_crm_of_opt_out(services, event)
     assert not crm.entries, "she is not silent (any more)"
     await pool.execute("UPDATE person SET opted_out_at = now()")
@@ -123,6 +125,30 @@ async def test_an_opt_out_is_told_unless_it_was_taken_back_meanwhile(make, pool,
         await reactions.tell_crm_of_opt_out(services, event)
     (told,) = crm.entries.values()
     assert (told["type"], told["globalOptOutStatus"], told["phone"]) == ("opt_out", True, debtor.address)
+
+
+async def test_an_opt_out_is_told_with_the_address_it_came_from_and_all_others(make, pool, crm):
+    services = make()
+    person_id, _, first = await make_person(pool)
+    async with pool.acquire() as connection, connection.transaction():
+        await people.add_contact_point(connection, person_id, people.PHONE, "+12025557781")
+        await people.add_contact_point(connection, person_id, people.EMAIL, "ann@example.org")
+    await pool.execute("UPDATE person SET opted_out_at = now()")
+    event = kinds.PersonOptedOut(person_id=person_id, channel="sms", text="STOP", address="+12025557781")
+    await reactions.tell_crm_of_opt_out(services, event)
+    (told,) = crm.entries.values()
+    assert (told["address"], told["phone"], told["email"]) == ("+12025557781", "+12025557781", "ann@example.org")
+    assert told["phones"] == ["+12025557781", first]
+
+
+async def test_an_opt_out_of_somebody_with_an_email_address_only_is_told(make, pool, crm):
+    services = make()
+    person_id, _, address = await make_person(pool, kind="email")
+    await pool.execute("UPDATE person SET opted_out_at = now()")
+    event = kinds.PersonOptedOut(person_id=person_id, channel="email", text="unsubscribe", address=address)
+    await reactions.tell_crm_of_opt_out(services, event)
+    (told,) = crm.entries.values()
+    assert (told["type"], told["email"], "phone" in told) == ("opt_out", address, False)
 
 
 async def test_how_a_call_ended_is_told_with_the_callers_number(make, pool, crm):

@@ -109,6 +109,18 @@ def require_number(said: Iterable[str | None], number: str, region: str | None, 
     raise LookupFailed(Failure.ANOTHER_PERSON, f"{who} told of a person who does not have the caller's number.")
 
 
+def require_one(found: list[Donor], others: LookupFailed | None) -> list[Donor]:
+    """`found`, unless only others were. Raises the failure that one of the others was."""
+    if not found and others is not None:
+        raise others
+    return found
+
+
+def of_email(found: Iterable[Donor], email: str) -> list[Donor]:
+    """Those who have this address, however a search came to them."""
+    return [one for one in found if one.email is not None and one.email.casefold() == email.casefold()]
+
+
 def donor(record: Record, who: str, currency: str) -> Donor:
     """The donor of a record. Raises `LookupFailed` when a figure is none."""
     currency = record.currency or currency

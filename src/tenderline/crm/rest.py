@@ -60,8 +60,8 @@ class Rest:
             record.require_number([told.phone, *(told.phones or [])], number, self._region, WHO)
         return record.donor(told, WHO, self._currency)
 
-    async def write(self, entry: Written) -> None:
-        """See `Crm.write`."""
+    async def write(self, entry: Written) -> bool:
+        """See `Crm.write`. Whom it knows is for the CRM to say: it is given every address."""
         url = f"{self._settings.url}{self._settings.activity_path}"
         try:
             answer = await self._tokens.ask(
@@ -71,6 +71,7 @@ class Rest:
                 raise LookupFailed(Failure.WRONG_SHAPE, f"{WHO} has no {self._settings.activity_path} (HTTP 404).")
         except LookupFailed as failed:
             raise as_write_error(failed) from None
+        return True
 
     async def check(self) -> str:
         """See `Crm.check`."""
@@ -93,7 +94,6 @@ def _body(entry: Written) -> dict[str, object]:
     body: dict[str, object] = {
         "id": _key(entry),
         "occurred_at": entry.at.isoformat(),
-        "donor_id": whom.crm_id,
         "phone": whom.phone,
         "name": whom.name,
         "email": whom.email,
@@ -112,9 +112,8 @@ def _body(entry: Written) -> dict[str, object]:
             }
         case OptOut():
             body |= {"type": "opt_out", "channel": entry.channel, "globalOptOutStatus": True}
+            body |= {"address": entry.address or None, "phones": list(whom.phones)}
         case Disposition():
             conversation = str(entry.conversation_id) if entry.conversation_id else None
             body |= {"type": "disposition", "code": entry.code, "note": entry.note, "conversation_id": conversation}
-        case _:
-            body |= {"type": "note", "text": entry.text}
     return {name: value for name, value in body.items() if value is not None}

@@ -22,7 +22,6 @@ from tenderline.core.ids import made_at
 from tenderline.core.money import Money
 from tenderline.crm.base import CrmUnavailableError, Disposition, Gift, OptOut, Whom, Written
 from tenderline.store import captures, conversations, payments, people
-from tenderline.store.captures import CaptureSession
 from tenderline.store.db import Connection
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -66,9 +65,9 @@ async def _gift(services: Services, connection: Connection, payment_id: UUID) ->
     except InvalidInputError as error:
         log.warning("gift_not_told", payment=str(payment_id), why=error.detail)
         return None
-    whom = await _whom(connection, payment.person_id, session)
+    whom = await _whom(connection, payment.person_id, first=session.contact_point_id if session is not None else None)
     if whom is None:
-        log.warning("gift_not_told", payment=str(payment_id), why="its payer has no telephone number")
+        log.warning("gift_not_told", payment=str(payment_id), why="its payer has no address")
         return None
     return Gift(
         key=payment_id,
@@ -81,17 +80,21 @@ async def _gift(services: Services, connection: Connection, payment_id: UUID) ->
     )
 
 
-async def opt_out(services: Services, person_id: UUID, *, channel: str, said_at: str) -> None:
-    """Somebody asked for silence. Raises what `Crm.write` raises."""
+async def opt_out(services: Services, person_id: UUID, *, channel: str, address: str, said_at: str) -> None:
+    """Somebody asked for silence, by this address. Raises what `Crm.write` raises."""
     if not is_on(services):
         return
     async with services.pool.acquire() as connection:
         person = await people.get(connection, person_id)
-        whom = await _whom(connection, person_id, None)
-    if whom is None or person.opted_out_at is None:  # taken back meanwhile: the CRM keeps what she wants now
+        whom = await _whom(connection, person_id, first=address)
+    if person.opted_out_at is None:  # taken back meanwhile: the CRM keeps what she wants now
+        return
+    if whom is None:
+        log.warning("opt_out_not_told", person=str(person_id), why="she has no address any more")
         return
     key = uuid5(_SPACE, f"opt out {person_id} {said_at}")
-    await _write(services, OptOut(key=key, whom=whom, at=person.opted_out_at, channel=channel))
+    told = OptOut(key=key, whom=whom, at=person.opted_out_at, channel=channel, address=address)
+    await _write(services, told)
 
 
 async def disposition(services: Services, conversation_id: UUID, *, code: str, note: str, at: datetime) -> None:
@@ -107,22 +110,22 @@ async def disposition(services: Services, conversation_id: UUID, *, code: str, n
         name = (await people.get(connection, call.person_id)).name if call.person_id is not None else None
     if number is None:
         return
-    whom = Whom(person_id=person_id, phone=number, name=name)
+    whom = Whom(person_id=person_id, phones=(number,), name=name)
     key = uuid5(_SPACE, f"disposition {conversation_id} {code}")
     told = Disposition(key=key, whom=whom, at=at, code=code, note=note, conversation_id=conversation_id)
     await _write(services, told)
 
 
-async def _whom(connection: Connection, person_id: UUID, session: CaptureSession | None) -> Whom | None:
-    """By the number that called, else by her first one."""
+async def _whom(connection: Connection, person_id: UUID, *, first: UUID | str | None) -> Whom | None:
+    """Her addresses, the one first (by id or as written) by which she called or spoke; None when she has none."""
     person = await people.get(connection, person_id)
     points = await people.contact_points(connection, person_id)
-    called_from = session.contact_point_id if session is not None else None
-    phones = sorted((one for one in points if one.kind == people.PHONE), key=lambda one: one.id != called_from)
-    if not phones:
+    points.sort(key=lambda one: (first not in (one.id, one.value), not one.usable))
+    phones = tuple(one.value for one in points if one.kind == people.PHONE)
+    email = next((one.value for one in points if one.kind == people.EMAIL), None)
+    if not phones and email is None:
         return None
-    email = next((one.value for one in points if one.kind == people.EMAIL and one.usable), None)
-    return Whom(person_id=person_id, phone=phones[0].value, name=person.name, email=email)
+    return Whom(person_id=person_id, phones=phones, name=person.name, email=email)
 
 
 async def _write(services: Services, entry: Written) -> None:
@@ -132,8 +135,12 @@ async def _write(services: Services, entry: Written) -> None:
     if room.locked():
         raise CrmUnavailableError("The CRM is being told other things; this is told later.")
     async with room:
-        await crm.write(entry)
-    log.info("crm_told", what=type(entry).__name__, key=str(entry.key))
+        known = await crm.write(entry)
+    what = {"what": type(entry).__name__, "key": str(entry.key), "person": str(entry.whom.person_id)}
+    if known:
+        log.info("crm_told", **what)
+    else:
+        log.warning("crm_knows_nobody", **what)  # nobody there whom its own mailings could reach by these addresses
 
 
 def instant(text: str) -> datetime:

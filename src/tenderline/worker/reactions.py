@@ -178,7 +178,9 @@ async def tell_crm_of_opt_out(services: Services, event: Event) -> None:
     """The CRM's own mailings shall be silent too."""
     assert isinstance(event, PersonOptedOut)
     assert event.person_id is not None
-    await write_back.opt_out(services, event.person_id, channel=event.channel, said_at=event.said_at)
+    await write_back.opt_out(
+        services, event.person_id, channel=event.channel, address=event.address, said_at=event.said_at
+    )
 
 
 async def tell_crm_of_call(services: Services, event: Event) -> None:
