@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
+import msgspec
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer, unused_port
@@ -22,7 +23,7 @@ from pydantic import SecretStr, ValidationError
 
 import tenderline.crm
 from support import postgres
-from support.crm_sides import KNOWN, LIFETIME_MINOR, NAME, OTHER, SECRET, SIDES, UNKNOWN, Side, SqlSide
+from support.crm_sides import KNOWN, LIFETIME_MINOR, NAME, OTHER, SECRET, SIDES, UNKNOWN, RestSide, Side, SqlSide
 from tenderline.config import CrmRestSettings, CrmSqlSettings
 from tenderline.core.errors import ConfigurationError, ProviderError, TenderlineError
 from tenderline.core.money import Money
@@ -184,9 +185,52 @@ async def test_a_gift_that_is_written_twice_is_there_once(side: Side, crm: Crm) 
         await crm.write(gift(key))
     gifts = [one for name, one in side.entries.items() if "amount" in one]
     assert [one["amount"] for one in gifts] == ["25.00"]
-    await crm.write(gift(key, refunded=True))
+    await crm.write(gift(key, standing="refunded"))
     refunded = [one for one in side.entries.values() if one.get("refunded") or one.get("type") == "refund"]
     assert len(refunded) == 1
+
+
+@pytest.mark.parametrize("standing", ["refunded", "disputed"])
+async def test_money_that_was_not_kept_is_no_completed_gift_also_when_it_is_told_first(side, crm, standing):
+    if not side.can_write:
+        return
+    await crm.write(gift(uuid4(), standing=standing))
+    (entry,) = [one for one in side.entries.values() if "amount" in one]
+    assert entry.get("refunded") or entry["transaction_status"] == standing.upper()
+
+
+async def test_a_part_that_went_back_is_taken_off_the_gift(side: Side, crm: Crm) -> None:
+    if not side.can_write:
+        return
+    key = uuid4()
+    await crm.write(gift(key))
+    await crm.write(gift(key, given_back=Money(600, "USD"), is_there=True))
+    *_, entry = [one for one in side.entries.values() if "amount" in one]
+    if isinstance(side, RestSide):
+        assert (entry["type"], entry["gift_id"], entry["amount_refunded"]) == ("partial_refund", str(key), "6.00")
+    else:
+        assert entry["amount"] == "19.00"
+        assert not entry["refunded"]
+        assert "$6.00 of $25.00 given back" in str(entry)
+
+
+async def test_what_is_there_stays_with_whom_it_is_whoever_has_the_number_now(side: Side, crm: Crm) -> None:
+    if not side.can_write or isinstance(side, RestSide):
+        return
+    key, call = uuid4(), uuid4()
+    said = Disposition(key=call, whom=whom(), at=AT, code="promise_to_pay", note="on Friday")
+    await crm.write(gift(key))
+    await crm.write(said)
+    asked = side.asked
+    await crm.write(gift(key, standing="refunded", whom=whom(OTHER), is_there=True))
+    await crm.write(msgspec.structs.replace(said, code="wrong_number", whom=whom(OTHER), is_there=True))
+    assert side.asked == asked + 2, "nobody is looked for"
+    (entry,) = [one for one in side.entries.values() if "amount" in one]
+    assert entry["refunded"]
+    assert any(str(value) in str(entry) for value in ("'contact_id': 7", "003A", UUID(int=7)))
+    (activity,) = [one for name, one in side.entries.items() if name.startswith("activity")]
+    assert "wrong_number" in str(activity)
+    assert "promise_to_pay" not in str(activity)
 
 
 async def test_somebody_whom_the_crm_does_not_know_becomes_known_with_the_gift(side: Side, crm: Crm) -> None:

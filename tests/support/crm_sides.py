@@ -225,13 +225,14 @@ class CiviSide(Side):
         (one,) = params["records"]
         key = f"gift {one['trxn_id']}"
         self.entries[key] = {**self.entries.get(key, {}), **one, "amount": one["total_amount"]}
-        self.entries[key]["refunded"] = one["contribution_status_id:name"] == "Refunded"
+        self.entries[key]["refunded"] = one["contribution_status_id:name"] in ("Refunded", "Chargeback")
         return [one]
 
     def _activity_save(self, params: dict[str, Any]) -> list[dict[str, Any]]:
         assert params["match"] == ["subject"]
         (one,) = params["records"]
-        self.entries[f"activity {one['subject']}"] = one
+        key = f"activity {one['subject']}"
+        self.entries[key] = {**self.entries.get(key, {}), **one}
         return [one]
 
 
@@ -340,7 +341,7 @@ class SalesforceSide(_Bearer):
             given |= {"amount": f"{given['Amount']:.2f}", "refunded": given["StageName"] == "Closed Lost"}
         else:
             name = f"activity {key}"
-        self.entries[name] = given
+        self.entries[name] = {**self.entries.get(name, {}), **given}
         made = {"id": "003N" if kind == "Contact" else "006N", "success": True, "errors": [], "created": is_new}
         return web.json_response(made, status=201 if is_new else 200)
 
@@ -420,10 +421,10 @@ class DynamicsSide(_Bearer):
             self.contacts[key] = {"fullname": given["lastname"], **given}
         elif table == "msnfp_transactions":
             given |= {"amount": f"{given['msnfp_amount']:.2f}", "refunded": given["statuscode"] == 844060004}
-            self.entries[f"gift {key}"] = given
+            self.entries[f"gift {key}"] = {**self.entries.get(f"gift {key}", {}), **given}
         else:
             assert table == "phonecalls"
-            self.entries[f"activity {key}"] = given
+            self.entries[f"activity {key}"] = {**self.entries.get(f"activity {key}", {}), **given}
         return web.Response(status=204)
 
 
@@ -477,4 +478,4 @@ SIDES: dict[str, type[Side]] = {
     "dynamics": DynamicsSide,
     "sql": SqlSide,
 }
-__all__ = ["KNOWN", "NAME", "OTHER", "SIDES", "UNKNOWN", "KnownDonor", "Side"]
+__all__ = ["KNOWN", "NAME", "OTHER", "SIDES", "UNKNOWN", "KnownDonor", "RestSide", "Side"]

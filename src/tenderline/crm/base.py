@@ -85,21 +85,38 @@ class Whom(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """The root of what is written back. `key` is ours, and never changes over retries."""
+    """The root of what is written back. `key` is ours, and never changes over retries.
+
+    `is_there`: the CRM has it already. It is changed there, and stays with whom it is: another search might find
+    another one of the household. `at` has the organisation's zone: some CRMs keep a day or an hour without one.
+    """
 
     key: UUID
     whom: Whom
     at: datetime
+    is_there: bool = False
+
+
+Standing = Literal["completed", "refunded", "disputed"]
 
 
 class Gift(Entry, frozen=True, kw_only=True):
-    """Money that arrived, or that was given back (`refunded`: the same key as when it arrived)."""
+    """Money that arrived, and how it stands now: under the same key, whatever became of it since."""
 
     amount: Money
+    """As it arrived."""
     reference: str
     fund: str | None = None
     campaign: str | None = None
-    refunded: bool = False
+    standing: Standing = "completed"
+    given_back: Money | None = None
+    """The part of a completed one that has gone back so far."""
+
+    @property
+    def left(self) -> Money:
+        """What of it is still a gift."""
+        back = 0 if self.given_back is None else self.given_back.minor
+        return Money(self.amount.minor - back, self.amount.currency)
 
 
 class OptOut(Entry, frozen=True, kw_only=True):

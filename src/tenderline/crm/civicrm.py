@@ -35,6 +35,7 @@ from tenderline.crm.whom import meant
 WHO: Final = "CiviCRM"
 NUMBERS_MAX: Final = 10
 YEAR: Final = timedelta(days=365)
+STATUSES: Final = {"completed": "Completed", "refunded": "Refunded", "disputed": "Chargeback"}
 _DONE: Final = [
     ["contact_id", "=", "$contact_id"],
     ["contribution_status_id:name", "=", "Completed"],
@@ -164,6 +165,9 @@ class CiviCrm:
     async def write(self, entry: Written) -> bool:
         """See `Crm.write`."""
         try:
+            if entry.is_there:
+                await self._write(entry, None)
+                return True
             ids = [_id(one) for one in await meant(entry, self._of_number, self._of_email)]
             if not ids and isinstance(entry, Gift):
                 ids = [await self._new_contact(entry.whom)]
@@ -173,23 +177,21 @@ class CiviCrm:
             raise as_write_error(failed) from None
         return bool(ids)
 
-    async def _write(self, entry: Written, contact_id: int) -> None:
+    async def _write(self, entry: Written, contact_id: int | None) -> None:
+        """`contact_id` is None for what is there already: it stays whose it is."""
         match entry:
             case Gift():
-                status = "Refunded" if entry.refunded else "Completed"
                 gift = {
                     "contact_id": contact_id,
                     "financial_type_id:name": self._settings.financial_type,
-                    "total_amount": record.written(entry.amount),
+                    "total_amount": record.written(entry.left),
                     "currency": entry.amount.currency,
                     "receive_date": f"{entry.at:%Y-%m-%d %H:%M:%S}",
                     "trxn_id": f"tenderline-{entry.key}",
-                    "source": " ".join(filter(None, ("Telephone", entry.campaign, entry.fund, entry.reference))),
-                    "contribution_status_id:name": status,
+                    "source": record.about(entry, length_max=255),
+                    "contribution_status_id:name": STATUSES[entry.standing],
                 }
-                if entry.refunded:
-                    gift.pop("receive_date")
-                await self._call("Contribution", "save", {"records": [gift], "match": ["trxn_id"]})
+                await self._call("Contribution", "save", {"records": [record.without_none(gift)], "match": ["trxn_id"]})
             case OptOut():
                 silent = {name: True for name in ("do_not_phone", "do_not_sms", "do_not_email", "is_opt_out")}
                 await self._call("Contact", "update", {"where": [["id", "=", contact_id]], "values": silent})
@@ -198,12 +200,13 @@ class CiviCrm:
                     "activity_type_id:name": "Phone Call",
                     "status_id:name": "Completed",
                     "source_contact_id": "user_contact_id",
-                    "target_contact_id": [contact_id],
+                    "target_contact_id": None if contact_id is None else [contact_id],
                     "activity_date_time": f"{entry.at:%Y-%m-%d %H:%M:%S}",
-                    "subject": f"Tenderline {entry.code} {entry.key}",
-                    "details": entry.note,
+                    "subject": f"Tenderline call {entry.key}",
+                    "details": ": ".join(filter(None, (entry.code, entry.note))),
                 }
-                await self._call("Activity", "save", {"records": [activity], "match": ["subject"]})
+                records = [record.without_none(activity)]
+                await self._call("Activity", "save", {"records": records, "match": ["subject"]})
 
     async def _new_contact(self, whom: Whom) -> int:
         person = {

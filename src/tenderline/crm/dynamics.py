@@ -138,6 +138,9 @@ class Dynamics:
     async def write(self, entry: Written) -> bool:
         """See `Crm.write`."""
         try:
+            if entry.is_there:
+                await self._write(entry, None)
+                return True
             ids = [_guid(one) for one in await meant(entry, self._of_number, self._of_email)]
             if not ids and isinstance(entry, Gift):
                 ids = [await self._new_contact(entry.whom)]
@@ -147,11 +150,14 @@ class Dynamics:
             raise as_write_error(failed) from None
         return bool(ids)
 
-    async def _write(self, entry: Written, contact_id: UUID) -> None:
+    async def _write(self, entry: Written, contact_id: UUID | None) -> None:
+        """`contact_id` is None for what is there already: it stays whose it is."""
+        whose = None if contact_id is None else f"/contacts({contact_id})"
         match entry:
             case Gift():
-                await self._upsert("msnfp_transactions", entry.key, _gift(entry, contact_id))
+                await self._upsert("msnfp_transactions", entry.key, _gift(entry, whose))
             case OptOut():
+                assert contact_id is not None, "silence is somebody's"
                 silent = {"donotphone": True, "donotemail": True, "donotbulkemail": True}
                 await self._upsert("contacts", contact_id, silent)
             case Disposition():
@@ -160,14 +166,14 @@ class Dynamics:
                     "description": entry.note,
                     "directioncode": False,
                     "actualend": entry.at.isoformat(),
-                    "regardingobjectid_contact@odata.bind": f"/contacts({contact_id})",
+                    "regardingobjectid_contact@odata.bind": whose,
                 }
-                await self._upsert("phonecalls", entry.key, call)
+                await self._upsert("phonecalls", entry.key, record.without_none(call))
 
     async def _new_contact(self, whom: Whom) -> UUID:
         made = uuid5(_SPACE, str(whom.person_id))
         known = {"lastname": whom.label, "telephone1": whom.phone, "emailaddress1": whom.email}
-        await self._upsert("contacts", made, {name: value for name, value in known.items() if value is not None})
+        await self._upsert("contacts", made, record.without_none(known))
         return made
 
     async def _upsert(self, table: str, id: UUID, columns: dict[str, Any]) -> None:
@@ -193,13 +199,13 @@ def _guid(crm_id: str) -> UUID:
         raise CrmRefusedError(f"{WHO} has GUIDs for ids, and {crm_id[:40]!r} is none.") from None
 
 
-def _gift(entry: Gift, contact_id: UUID) -> dict[str, Any]:
-    about = " ".join(filter(None, ("Telephone gift", entry.campaign, entry.fund)))
-    return {
-        "msnfp_name": about[:100],
-        "msnfp_amount": float(record.written(entry.amount)),
+def _gift(entry: Gift, whose: str | None) -> dict[str, Any]:
+    gift = {
+        "msnfp_name": record.about(entry, length_max=100),
+        "msnfp_amount": float(record.written(entry.left)),
         "msnfp_bookdate": f"{entry.at:%Y-%m-%d}",
         "msnfp_transactionidentifier": entry.reference,
-        "statuscode": REFUNDED if entry.refunded else COMPLETED,
-        "msnfp_customerid_contact@odata.bind": f"/contacts({contact_id})",
+        "statuscode": COMPLETED if entry.standing == "completed" else REFUNDED,
+        "msnfp_customerid_contact@odata.bind": whose,
     }
+    return record.without_none(gift)

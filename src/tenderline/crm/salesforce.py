@@ -139,6 +139,9 @@ class Salesforce:
     async def write(self, entry: Written) -> bool:
         """See `Crm.write`."""
         try:
+            if entry.is_there:
+                await self._write(entry, None)
+                return True
             ids = await meant(entry, self._of_number, self._of_email)
             if not ids and isinstance(entry, Gift):
                 ids = (await self._new_contact(entry.whom),)
@@ -148,13 +151,14 @@ class Salesforce:
             raise as_write_error(failed) from None
         return bool(ids)
 
-    async def _write(self, entry: Written, contact_id: str) -> None:
+    async def _write(self, entry: Written, contact_id: str | None) -> None:
+        """`contact_id` is None for what is there already: it stays whose it is."""
         match entry:
             case Gift():
                 await self._upsert("Opportunity", str(entry.key), self._opportunity(entry, contact_id))
             case OptOut():
                 silent = {"DoNotCall": True, "HasOptedOutOfEmail": True, "npsp__Do_Not_Contact__c": True}
-                await self._send(f"{self._root}/sobjects/Contact/{quote(contact_id, safe='')}", silent)
+                await self._send(f"{self._root}/sobjects/Contact/{quote(contact_id or '', safe='')}", silent)
             case Disposition():
                 task = {
                     "WhoId": contact_id,
@@ -164,22 +168,21 @@ class Salesforce:
                     "TaskSubtype": "Call",
                     "ActivityDate": f"{entry.at:%Y-%m-%d}",
                 }
-                await self._upsert("Task", str(entry.key), task)
+                await self._upsert("Task", str(entry.key), record.without_none(task))
 
-    def _opportunity(self, entry: Gift, contact_id: str) -> dict[str, object]:
-        about = " ".join(filter(None, ("Telephone gift", entry.campaign, entry.fund, entry.reference)))
-        return {
-            "Name": about[:120],
-            "Amount": float(record.written(entry.amount)),
+    def _opportunity(self, entry: Gift, contact_id: str | None) -> dict[str, object]:
+        gift = {
+            "Name": record.about(entry, length_max=120),
+            "Amount": float(record.written(entry.left)),
             "CloseDate": f"{entry.at:%Y-%m-%d}",
-            "StageName": self._settings.refunded_stage if entry.refunded else "Closed Won",
+            "StageName": "Closed Won" if entry.standing == "completed" else self._settings.refunded_stage,
             "npsp__Primary_Contact__c": contact_id,
         }
+        return record.without_none(gift)
 
     async def _new_contact(self, whom: Whom) -> str:
         known = {"LastName": whom.label, "Phone": whom.phone, "Email": whom.email}
-        fields = {name: value for name, value in known.items() if value is not None}
-        return (await self._upsert("Contact", str(whom.person_id), fields)).read(_Saved, WHO).id
+        return (await self._upsert("Contact", str(whom.person_id), record.without_none(known))).read(_Saved, WHO).id
 
     async def _upsert(self, kind: str, key: str, fields: dict[str, Any]) -> Answer:
         return await self._send(f"{self._root}/sobjects/{kind}/{self._settings.key_field}/{key}", fields)
