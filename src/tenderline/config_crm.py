@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, field_validator
 
-from tenderline.config_sections import Section
+from tenderline.config_sections import Section, known_zone
 
 SSL_MODES = frozenset({"require", "verify-ca", "verify-full"})
 
@@ -57,6 +57,10 @@ class CrmSettings(Section):
     )
     currency: str = Field(
         default="USD", pattern="^[A-Z]{3}$", description="Currency of amounts that the CRM gives without one."
+    )
+    zone: Annotated[str | None, AfterValidator(known_zone)] = Field(
+        default=None,
+        description="IANA zone by whose days gifts are booked. Unset: compliance.default_zone, and UTC without it.",
     )
     look_ups_at_once_max: int = Field(default=20, ge=1, le=200, description="Look-ups under way at once, of one node.")
     look_ups_per_s: float = Field(default=20.0, gt=0, le=1_000, description="New look-ups a second, of one node.")

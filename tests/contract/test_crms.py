@@ -23,7 +23,20 @@ from pydantic import SecretStr, ValidationError
 
 import tenderline.crm
 from support import postgres
-from support.crm_sides import KNOWN, LIFETIME_MINOR, NAME, OTHER, SECRET, SIDES, UNKNOWN, RestSide, Side, SqlSide
+from support.crm_sides import (
+    KNOWN,
+    LIFETIME_MINOR,
+    NAME,
+    OTHER,
+    SECRET,
+    SIDES,
+    UNKNOWN,
+    DynamicsSide,
+    RestSide,
+    SalesforceSide,
+    Side,
+    SqlSide,
+)
 from tenderline.config import CrmRestSettings, CrmSqlSettings
 from tenderline.core.errors import ConfigurationError, ProviderError, TenderlineError
 from tenderline.core.money import Money
@@ -212,6 +225,19 @@ async def test_a_part_that_went_back_is_taken_off_the_gift(side: Side, crm: Crm)
         assert entry["amount"] == "19.00"
         assert not entry["refunded"]
         assert "$6.00 of $25.00 given back" in str(entry)
+
+
+async def test_a_gift_in_another_currency_is_booked_in_it_or_refused(side: Side, crm: Crm) -> None:
+    if not side.can_write:
+        return
+    await crm.write(gift(uuid4(), amount=Money(5000, "EUR")))
+    (entry,) = [one for one in side.entries.values() if "amount" in one]
+    assert "EUR" in str(entry)
+    if isinstance(side, SalesforceSide | DynamicsSide):
+        side.currencies = ("USD",)
+        with pytest.raises(CrmRefusedError, match="EUR"):
+            await crm.write(gift(uuid4(), amount=Money(5000, "EUR")))
+        await crm.write(gift(uuid4()))
 
 
 async def test_what_is_there_stays_with_whom_it_is_whoever_has_the_number_now(side: Side, crm: Crm) -> None:

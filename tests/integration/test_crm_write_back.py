@@ -91,6 +91,15 @@ async def test_a_gift_by_telephone_is_told_once_with_its_fund_and_reference(make
     assert told["transaction_status"] == "COMPLETED"
 
 
+async def test_a_gift_is_booked_when_its_money_came_by_the_days_of_the_organisation(make, pool, crm):
+    services, debtor = make(crm__zone="America/New_York"), await paid_by_telephone(pool)
+    at = int(datetime(2026, 1, 1, 1, tzinfo=UTC).timestamp())
+    await pool.execute("UPDATE payment SET observed = $1", f'{{"succeeded_at_unix_s": {at}}}')
+    await reactions.tell_crm_of_gift(services, kinds.PaymentSucceeded(payment_id=debtor.payment_id, amount="$25.00"))
+    (told,) = crm.entries.values()
+    assert told["occurred_at"] == "2025-12-31T20:00:00-05:00"
+
+
 def steps_of(debtor, why="refunded"):
     """What is told of a gift that did not stay one."""
     gift = kinds.PaymentSucceeded(payment_id=debtor.payment_id, amount="$25.00")

@@ -240,6 +240,7 @@ class CiviSide(Side):
 class _Bearer(Side):
     """Sides with OAuth client credentials in the form."""
 
+    currencies: tuple[str, ...] = ("USD", "EUR")
     token: str = ""
 
     async def _give_token(self, request: web.Request) -> web.StreamResponse:
@@ -333,6 +334,9 @@ class SalesforceSide(_Bearer):
         kind, key = request.match_info["kind"], request.match_info["key"]
         assert request.match_info["field"] == "Tenderline_Key__c"
         given, name = await request.json(), f"{kind} {key}"
+        if "CurrencyIsoCode" in given and len(self.currencies) == 1:
+            wrong = {"errorCode": "INVALID_FIELD", "message": "No such column 'CurrencyIsoCode' on Opportunity"}
+            return web.json_response([wrong], status=400)
         is_new = name not in self.entries
         if kind == "Contact":
             self.contacts["003N"] = {"Name": given["LastName"], **given}
@@ -372,6 +376,7 @@ class DynamicsSide(_Bearer):
             [
                 web.post("/tenant.example/oauth2/v2.0/token", self._give_token),
                 web.get(f"{base}/contacts", self._query),
+                web.get(f"{base}/transactioncurrencies", self._currency),
                 web.patch(f"{base}/{{row}}", self._upsert),
             ],
         )
@@ -388,6 +393,11 @@ class DynamicsSide(_Bearer):
 
     def _life(self) -> dict[str, Any]:
         return {"expires_in": 3599}
+
+    async def _currency(self, request: web.Request) -> web.StreamResponse:
+        (code,) = re.findall(r"isocurrencycode eq '([A-Z]{3})'", request.query["$filter"])
+        rows = [{"transactioncurrencyid": f"id-of-{code}"}] if code in self.currencies else []
+        return web.json_response({"value": rows})
 
     async def _query(self, request: web.Request) -> web.StreamResponse:
         if not self._is_known(request):

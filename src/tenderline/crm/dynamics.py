@@ -63,6 +63,14 @@ class _Found(msgspec.Struct):
     value: list[_Contact]
 
 
+class _Currency(msgspec.Struct):
+    transactioncurrencyid: str
+
+
+class _Currencies(msgspec.Struct):
+    value: list[_Currency]
+
+
 class Dynamics:
     """One environment."""
 
@@ -155,7 +163,8 @@ class Dynamics:
         whose = None if contact_id is None else f"/contacts({contact_id})"
         match entry:
             case Gift():
-                await self._upsert("msnfp_transactions", entry.key, _gift(entry, whose))
+                gift = _gift(entry, whose, await self._currency_id(entry.amount.currency))
+                await self._upsert("msnfp_transactions", entry.key, gift)
             case OptOut():
                 assert contact_id is not None, "silence is somebody's"
                 silent = {"donotphone": True, "donotemail": True, "donotbulkemail": True}
@@ -169,6 +178,19 @@ class Dynamics:
                     "regardingobjectid_contact@odata.bind": whose,
                 }
                 await self._upsert("phonecalls", entry.key, record.without_none(call))
+
+    async def _currency_id(self, code: str) -> str | None:
+        """None for the environment's own. Raises `CrmRefusedError` for one that it does not have: an amount alone would
+        be booked in its own."""
+        if code == self._currency:
+            return None
+        query = {"$select": "transactioncurrencyid", "$filter": f"isocurrencycode eq '{code}'", "$top": "1"}
+        url = str(URL(f"{self._root}/transactioncurrencies").with_query(query))
+        answer = await self._tokens.ask("GET", url, headers=self._headers)
+        found = answer.read(_Currencies, WHO).value if answer.status != 404 else []
+        if not found:
+            raise CrmRefusedError(f"{WHO} has no currency {code}; add it there, then replay this gift.")
+        return found[0].transactioncurrencyid
 
     async def _new_contact(self, whom: Whom) -> UUID:
         made = uuid5(_SPACE, str(whom.person_id))
@@ -199,7 +221,7 @@ def _guid(crm_id: str) -> UUID:
         raise CrmRefusedError(f"{WHO} has GUIDs for ids, and {crm_id[:40]!r} is none.") from None
 
 
-def _gift(entry: Gift, whose: str | None) -> dict[str, Any]:
+def _gift(entry: Gift, whose: str | None, currency_id: str | None) -> dict[str, Any]:
     gift = {
         "msnfp_name": record.about(entry, length_max=100),
         "msnfp_amount": float(record.written(entry.left)),
@@ -207,5 +229,6 @@ def _gift(entry: Gift, whose: str | None) -> dict[str, Any]:
         "msnfp_transactionidentifier": entry.reference,
         "statuscode": COMPLETED if entry.standing == "completed" else REFUNDED,
         "msnfp_customerid_contact@odata.bind": whose,
+        "transactioncurrencyid@odata.bind": None if currency_id is None else f"/transactioncurrencies({currency_id})",
     }
     return record.without_none(gift)

@@ -155,7 +155,13 @@ class Salesforce:
         """`contact_id` is None for what is there already: it stays whose it is."""
         match entry:
             case Gift():
-                await self._upsert("Opportunity", str(entry.key), self._opportunity(entry, contact_id))
+                try:
+                    await self._upsert("Opportunity", str(entry.key), self._opportunity(entry, contact_id))
+                except LookupFailed as failed:
+                    currency = entry.amount.currency
+                    if failed.reason is not Failure.WRONG_SHAPE or currency == self._currency:
+                        raise
+                    raise CrmRefusedError(f"{failed.detail} Does the org take gifts in {currency}?") from None
             case OptOut():
                 silent = {"DoNotCall": True, "HasOptedOutOfEmail": True, "npsp__Do_Not_Contact__c": True}
                 await self._send(f"{self._root}/sobjects/Contact/{quote(contact_id or '', safe='')}", silent)
@@ -177,6 +183,8 @@ class Salesforce:
             "CloseDate": f"{entry.at:%Y-%m-%d}",
             "StageName": "Closed Won" if entry.standing == "completed" else self._settings.refunded_stage,
             "npsp__Primary_Contact__c": contact_id,
+            # An org with one currency has no such field: it takes its own without it, and refuses another.
+            "CurrencyIsoCode": None if entry.amount.currency == self._currency else entry.amount.currency,
         }
         return record.without_none(gift)
 

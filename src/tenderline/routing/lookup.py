@@ -85,6 +85,7 @@ class LookUps:
     def __init__(self, services: Services) -> None:
         settings = services.settings.crm
         self._services, self._crm = services, services.crm
+        self._zone = services.zone
         self._budget_s, self._late_wait_s = settings.budget_s, settings.late_wait_s
         self.guard = Guard(
             Limits(
@@ -151,7 +152,7 @@ class LookUps:
             log.exception("look_up_defect", conversation=str(one.conversation_id))
         finally:
             if one.known is None:
-                nobody = segments.decide(self._book.now, None, _today())
+                nobody = segments.decide(self._book.now, None, self._today())
                 one.known = Known(None, None, nobody, own_failed=True)
             one.decided.set()
             for task in (one.own, one.asked):
@@ -186,7 +187,7 @@ class LookUps:
         try:
             async with asyncio.timeout(OWN_TIMEOUT_S), self._own_room, self._services.pool.acquire() as connection:
                 await self._book.read(connection)
-                return None if one.caller is None else await donors.own(connection, one.caller)
+                return None if one.caller is None else await donors.own(connection, one.caller, zone=self._zone.key)
         except db.AWAY as error:
             log.warning("own_look_up_failed", why=type(error).__name__)
             return TimeoutError()
@@ -239,12 +240,15 @@ class LookUps:
             case _:
                 return "ANI"
 
+    def _today(self) -> date:
+        return datetime.now(self._zone).date()
+
     def _merged(self, one: _LookUp, answer: _Answer) -> Known:
         mine = one.own.result() if one.own.done() else TimeoutError()
         own_failed = isinstance(mine, TimeoutError)
         ours = None if isinstance(mine, TimeoutError) else mine
         donor = merge(answer.donor, ours.donor(one.caller or "") if ours is not None else None)
-        return Known(donor, ours, segments.decide(self._book.now, donor, _today()), answer.failed, own_failed)
+        return Known(donor, ours, segments.decide(self._book.now, donor, self._today()), answer.failed, own_failed)
 
     def _log(self, one: _LookUp, answer: _Answer) -> None:
         if (failed := answer.failed) is not None:
@@ -295,10 +299,6 @@ def _state(known: Known, failed: LookupFailed | None) -> donors.State:
 
 def _too_late(budget_s: float) -> LookupFailed:
     return LookupFailed(Failure.TIMED_OUT, f"No answer within {budget_s:g} s; the call went on.")
-
-
-def _today() -> date:
-    return datetime.now(UTC).date()
 
 
 def merge(told: Donor | None, own: Donor | None) -> Donor | None:

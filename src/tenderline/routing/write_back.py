@@ -81,7 +81,7 @@ async def _gift(services: Services, connection: Connection, payment_id: UUID) ->
     standing: Standing = "disputed" if payment.status == "disputed" else "completed"
     if payment.status == "refunded" or back >= amount.minor:
         standing = "refunded"
-    at = session.started_at if session is not None else made_at(payment_id)
+    at = await payments.succeeded_at(connection, payment_id) or made_at(payment_id)
     return Gift(
         key=payment_id,
         whom=whom,
@@ -197,7 +197,7 @@ async def _write(services: Services, entry: Written) -> bool:
     if room.locked():
         raise CrmUnavailableError("The CRM is being told other things; this is told later.")
     async with room:
-        known = await crm.write(entry)
+        known = await crm.write(msgspec.structs.replace(entry, at=entry.at.astimezone(services.zone)))
     what = {"what": type(entry).__name__, "key": str(entry.key), "person": str(entry.whom.person_id)}
     if known:
         log.info("crm_told", **what)
