@@ -80,9 +80,6 @@ SELECT version, content, digest, created_at, created_by FROM segment_rules ORDER
 -- name: versions
 SELECT version, content, digest, created_at, created_by FROM segment_rules ORDER BY version DESC LIMIT $1
 
--- name: rules
-SELECT version, content, digest, created_at, created_by FROM segment_rules WHERE version = $1
-
 -- name: lock_rules
 SELECT pg_advisory_xact_lock(hashtextextended('segment_rules', 0))
 
