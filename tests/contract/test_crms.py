@@ -332,12 +332,43 @@ def test_donors_are_asked_for_over_https_only(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["mysql://u:secret-word@127.0.0.1/crm", "postgresql://u:secret-word@db.example.org/crm"]
+    "url",
+    [
+        "mysql://u:secret-word@127.0.0.1/crm",
+        "postgresql://u:secret-word@db.example.org/crm",
+        "postgresql://u:secret-word@/crm?host=db.example.org",
+        "postgresql://u:secret-word@127.0.0.1,db.example.org:5433/crm",
+        "postgresql://u:secret-word@localhost/crm?host=127.0.0.1,db.example.org",
+        "postgresql://u:secret-word@/crm?service=books",
+        "postgresql://u:secret-word@db.example.org/crm?sslmode=require&%73slmode=disable",
+        "postgresql://u:secret-word@db.example.org/crm?sslmode=prefer",
+    ],
 )
 def test_a_database_elsewhere_needs_tls_and_must_be_postgresql(url: str) -> None:
     with pytest.raises(ValidationError) as refused:
         CrmSqlSettings(url=SecretStr(url))
     assert "secret-word" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:w@127.0.0.1:5433/crm",
+        "postgresql://u:w@[::1]:5433,localhost/crm",
+        "postgresql:///crm?host=/run/postgresql",
+        "postgresql://u:w@%2Frun%2Fpostgresql/crm",
+        "postgresql://u:w@db.example.org,db2.example.org/crm?sslmode=verify-full",
+    ],
+)
+def test_a_database_on_this_machine_or_behind_tls_is_taken(url: str) -> None:
+    assert CrmSqlSettings(url=SecretStr(url)).url is not None
+
+
+def test_a_database_that_only_the_environment_names_needs_tls_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGHOST", "db.example.org")
+    with pytest.raises(ValidationError):
+        CrmSqlSettings(url=SecretStr("postgresql:///crm"))
+    assert CrmSqlSettings(url=SecretStr("postgresql:///crm?sslmode=require"))
 
 
 def test_a_crm_without_its_settings_says_which_are_missing() -> None:
