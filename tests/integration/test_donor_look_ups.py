@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -17,7 +17,9 @@ from support.world import make_debtor
 from tenderline.config import CrmRestSettings
 from tenderline.core.ids import uuid7
 from tenderline.core.money import Money
+from tenderline.crm.base import Failure
 from tenderline.crm.rest import Rest
+from tenderline.desk import donors as desk_donors
 from tenderline.routing.lookup import LookUps
 from tenderline.store import donors, people, refunds
 from tenderline_sandbox.crm import PATH, DonorCrm
@@ -223,3 +225,39 @@ async def test_our_own_figures_leave_out_what_went_back_and_count_by_the_day_the
     async with pool.acquire() as connection:
         own = await donors.own(connection, debtor.address, zone="UTC")
     assert (own.gifts, own.last_on, own.total_minor) == (None, None, None)
+
+
+async def test_a_defect_of_a_look_up_ends_it_and_the_screen_says_that_it_failed(stack, pool, monkeypatch):
+    _, look_ups = await begin(stack, pool)
+
+    async def break_down(number, *, by):
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(look_ups._crm, "find", break_down)
+    call = uuid7()
+    assert not (await look_ups.known(call, KNOWN, LINE, timeout_s=10)).is_known
+    assert (await row_until(pool, call, "failed")).crm == "rest"
+
+
+async def test_while_nobody_can_say_by_what_a_line_asks_nothing_is_asked(stack, pool, monkeypatch):
+    town, look_ups = await begin(stack, pool)
+
+    async def away(connection, called):
+        raise ConnectionResetError
+
+    monkeypatch.setattr(donors, "look_up_by", away)
+    known = await look_ups.known(uuid7(), KNOWN, LINE, timeout_s=10)
+    assert known.failed is not None
+    assert known.failed.reason is Failure.SKIPPED
+    assert town.crm.asked == []
+
+
+@pytest.mark.parametrize("state", ["asking", "late"])
+async def test_nobody_is_looked_up_for_ever_on_a_screen(state):
+    asked_at = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
+    row = donors.Snapshot(
+        conversation_id=uuid7(), caller=KNOWN, state=state, asked_at=asked_at, answered_at=None
+    )  # fmt: skip
+    assert desk_donors.view(row, asked_at + timedelta(seconds=60)).state == state
+    ended = desk_donors.view(row, asked_at + timedelta(seconds=121))
+    assert (ended.state, ended.said) == ("failed", "The look-up failed")

@@ -150,14 +150,20 @@ class LookUps:
             await self._look_up(one)
         except Exception:  # the call goes on, whatever is wrong here
             log.exception("look_up_defect", conversation=str(one.conversation_id))
+            self._decide(one)
+            await self._tell(one, _Answer(None, None, None, asked_crm=True), "failed", is_late=False)
         finally:
-            if one.known is None:
-                nobody = segments.decide(self._book.now, None, self._today())
-                one.known = Known(None, None, nobody, own_failed=True)
-            one.decided.set()
+            self._decide(one)
             for task in (one.own, one.asked):
                 task.cancel()
             await asyncio.gather(one.own, one.asked, return_exceptions=True)
+
+    def _decide(self, one: _LookUp) -> None:
+        """The call need not wait any more; who calls is nobody, unless it was decided before."""
+        if one.known is None:
+            nobody = segments.decide(self._book.now, None, self._today())
+            one.known = Known(None, None, nobody, own_failed=True)
+        one.decided.set()
 
     async def _look_up(self, one: _LookUp) -> None:
         begun = time.monotonic()
@@ -196,7 +202,11 @@ class LookUps:
         crm = self._crm
         if crm is None:
             return _Answer(None, None, None)
-        by = await self._by(one)
+        try:
+            by = await self._by(one)
+        except db.AWAY:
+            unread = LookupFailed(Failure.SKIPPED, "The CRM was not asked: by what the line asks could not be read.")
+            return _Answer(None, unread, None)
         if by is None or (by == "ANI" and one.caller is None):
             return _Answer(None, None, None)
         if by not in crm.looks_up_by:
@@ -225,13 +235,11 @@ class LookUps:
         return _Answer(found, failed, round(took_s * 1000), asked_crm=True)
 
     async def _by(self, one: _LookUp) -> LookUpBy | None:
+        """None: by nothing, as the line says. Raises what `db.AWAY` names: a guess may ask what was not to be asked."""
         by = one.by
         if by is None:
-            try:
-                async with asyncio.timeout(self._budget_s), self._own_room, self._services.pool.acquire() as connection:
-                    by = await donors.look_up_by(connection, one.called)
-            except db.AWAY:
-                by = None
+            async with asyncio.timeout(self._budget_s), self._own_room, self._services.pool.acquire() as connection:
+                by = await donors.look_up_by(connection, one.called)
         match by:
             case "DNIS":
                 return "DNIS"
