@@ -137,7 +137,7 @@ async def test_a_refund_while_the_crm_is_slow_to_take_the_gift_arrives_after_it(
         if not slow.is_set():
             slow.set()
             await let_go.wait()
-        written.append(entry.standing)
+        written.append((entry.standing, entry.is_there))
         return await write(entry)
 
     monkeypatch.setattr(services.crm, "write", write_slowly)
@@ -150,7 +150,7 @@ async def test_a_refund_while_the_crm_is_slow_to_take_the_gift_arrives_after_it(
     await first
     await tell_refund(services, refund)
     await tell_gift(services, gift)
-    assert written == ["completed", "refunded"]
+    assert written == [("completed", False), ("refunded", True)], "it stays with whom it is"
 
 
 async def test_each_part_that_goes_back_is_told_and_the_last_makes_it_a_refund(make, pool, crm):

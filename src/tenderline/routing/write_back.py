@@ -54,6 +54,9 @@ async def gift(services: Services, payment_id: UUID) -> None:
     """
     if not is_on(services):
         return
+    async with services.pool.acquire() as connection:
+        if await _gift(services, connection, payment_id) is None:
+            return
     async with _alone(services, payment_id, is_call=False) as held:
         async with services.pool.acquire() as connection:
             entry = await _gift(services, connection, payment_id)
