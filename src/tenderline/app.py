@@ -9,9 +9,11 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from tenderline.compliance import ruleset
 from tenderline.config import Settings
+from tenderline.core import hours
 from tenderline.core.errors import ConfigurationError
 from tenderline.crm.base import Crm
 from tenderline.crm.civicrm import CiviCrm
@@ -58,6 +60,11 @@ class Services:
         """Where people are taken to be of whom nothing is known."""
         compliance = self.settings.compliance
         return Defaults(compliance.default_zone, compliance.default_region)
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """By whose days the organisation books its gifts."""
+        return hours.zone(self.settings.crm.zone or self.settings.compliance.default_zone or "UTC")
 
     @property
     def audit_head_file(self) -> Path:

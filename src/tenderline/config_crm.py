@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from ipaddress import ip_address
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, field_validator
 
-from tenderline.config_sections import Section
+from tenderline.config_sections import Section, known_zone
+from tenderline.core import database_url
 
 SSL_MODES = frozenset({"require", "verify-ca", "verify-full"})
 
@@ -57,6 +59,10 @@ class CrmSettings(Section):
     )
     currency: str = Field(
         default="USD", pattern="^[A-Z]{3}$", description="Currency of amounts that the CRM gives without one."
+    )
+    zone: Annotated[str | None, AfterValidator(known_zone)] = Field(
+        default=None,
+        description="IANA zone by whose days gifts are booked. Unset: compliance.default_zone, and UTC without it.",
     )
     look_ups_at_once_max: int = Field(default=20, ge=1, le=200, description="Look-ups under way at once, of one node.")
     look_ups_per_s: float = Field(default=20.0, gt=0, le=1_000, description="New look-ups a second, of one node.")
@@ -109,15 +115,13 @@ class CrmSqlSettings(Section):
     def _is_postgresql_with_tls(cls, value: SecretStr | None) -> SecretStr | None:
         if value is None:
             return None
-        try:
-            parts = urlsplit(value.get_secret_value())
-            scheme, host, said = parts.scheme, parts.hostname, parts.query
-        except ValueError:
-            raise ValueError("cannot be read; write it as postgresql://user:password@host/database") from None
-        if scheme not in ("postgresql", "postgres"):
-            raise ValueError("only PostgreSQL can be asked: postgresql://user:password@host/database")
-        modes = [pair.partition("=")[2] for pair in said.split("&") if pair.startswith("sslmode=")]
-        if host and not is_loopback(host) and (not modes or modes[-1] not in SSL_MODES):
+        url = value.get_secret_value()
+        database_url.require_readable(url)
+        # Without a host the environment names it; a service's file may name any.
+        named = database_url.hosts(url) or tuple(os.environ.get("PGHOST", "").split(","))
+        is_here = all(not host or host.startswith("/") or is_loopback(host) for host in named)
+        is_here = is_here and database_url.parameter(url, "service") is None
+        if not is_here and database_url.parameter(url, "sslmode") not in SSL_MODES:
             raise ValueError("needs sslmode=require, verify-ca or verify-full: donors' data cross a network")
         return value
 

@@ -154,6 +154,13 @@ class RecoverySettings(Section):
     link_valid_days: int = Field(default=30, ge=1, le=365, description="How long a payment link works.")
 
 
+def known_zone(value: str | None) -> str | None:
+    """An IANA time zone as it is. Raises `ValueError` for what is none."""
+    if value is not None and not zones.is_known(value):
+        raise ValueError(f"{value!r} is not an IANA time zone, such as America/New_York")
+    return value
+
+
 class ComplianceSettings(Section):
     """Who may be contacted when. The rules themselves are data in compliance/rules."""
 
@@ -177,9 +184,7 @@ class ComplianceSettings(Section):
     @field_validator("default_zone")
     @classmethod
     def _zone_is_known(cls, value: str | None) -> str | None:
-        if value is not None and not zones.is_known(value):
-            raise ValueError(f"{value!r} is not an IANA time zone, such as America/New_York")
-        return value
+        return known_zone(value)
 
 
 class WorkerSettings(Section):

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
+import msgspec
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer, unused_port
@@ -22,7 +23,20 @@ from pydantic import SecretStr, ValidationError
 
 import tenderline.crm
 from support import postgres
-from support.crm_sides import KNOWN, LIFETIME_MINOR, NAME, SECRET, SIDES, UNKNOWN, Side, SqlSide
+from support.crm_sides import (
+    KNOWN,
+    LIFETIME_MINOR,
+    NAME,
+    OTHER,
+    SECRET,
+    SIDES,
+    UNKNOWN,
+    DynamicsSide,
+    RestSide,
+    SalesforceSide,
+    Side,
+    SqlSide,
+)
 from tenderline.config import CrmRestSettings, CrmSqlSettings
 from tenderline.core.errors import ConfigurationError, ProviderError, TenderlineError
 from tenderline.core.money import Money
@@ -35,7 +49,6 @@ from tenderline.crm.base import (
     Failure,
     Gift,
     LookupFailed,
-    Note,
     OptOut,
     Whom,
 )
@@ -83,7 +96,11 @@ async def in_mood(side: Side, mood: str) -> None:
 
 
 def whom(number: str = KNOWN) -> Whom:
-    return Whom(person_id=UUID(int=77), phone=number, name="Ada Example")
+    return Whom(person_id=UUID(int=77), phones=(number,), name="Ada Example")
+
+
+def silence(**about: Any) -> OptOut:
+    return OptOut(key=uuid4(), whom=Whom(person_id=UUID(int=77), **about), at=AT, channel="sms")
 
 
 def gift(key: UUID, **other: Any) -> Gift:
@@ -181,9 +198,65 @@ async def test_a_gift_that_is_written_twice_is_there_once(side: Side, crm: Crm) 
         await crm.write(gift(key))
     gifts = [one for name, one in side.entries.items() if "amount" in one]
     assert [one["amount"] for one in gifts] == ["25.00"]
-    await crm.write(gift(key, refunded=True))
+    await crm.write(gift(key, standing="refunded"))
     refunded = [one for one in side.entries.values() if one.get("refunded") or one.get("type") == "refund"]
     assert len(refunded) == 1
+
+
+@pytest.mark.parametrize("standing", ["refunded", "disputed"])
+async def test_money_that_was_not_kept_is_no_completed_gift_also_when_it_is_told_first(side, crm, standing):
+    if not side.can_write:
+        return
+    await crm.write(gift(uuid4(), standing=standing))
+    (entry,) = [one for one in side.entries.values() if "amount" in one]
+    assert entry.get("refunded") or entry["transaction_status"] == standing.upper()
+
+
+async def test_a_part_that_went_back_is_taken_off_the_gift(side: Side, crm: Crm) -> None:
+    if not side.can_write:
+        return
+    key = uuid4()
+    await crm.write(gift(key))
+    await crm.write(gift(key, given_back=Money(600, "USD"), is_there=True))
+    *_, entry = [one for one in side.entries.values() if "amount" in one]
+    if isinstance(side, RestSide):
+        assert (entry["type"], entry["gift_id"], entry["amount_refunded"]) == ("partial_refund", str(key), "6.00")
+    else:
+        assert entry["amount"] == "19.00"
+        assert not entry["refunded"]
+        assert "$6.00 of $25.00 given back" in str(entry)
+
+
+async def test_a_gift_in_another_currency_is_booked_in_it_or_refused(side: Side, crm: Crm) -> None:
+    if not side.can_write:
+        return
+    await crm.write(gift(uuid4(), amount=Money(5000, "EUR")))
+    (entry,) = [one for one in side.entries.values() if "amount" in one]
+    assert "EUR" in str(entry)
+    if isinstance(side, SalesforceSide | DynamicsSide):
+        side.currencies = ("USD",)
+        with pytest.raises(CrmRefusedError, match="EUR"):
+            await crm.write(gift(uuid4(), amount=Money(5000, "EUR")))
+        await crm.write(gift(uuid4()))
+
+
+async def test_what_is_there_stays_with_whom_it_is_whoever_has_the_number_now(side: Side, crm: Crm) -> None:
+    if not side.can_write or isinstance(side, RestSide):
+        return
+    key, call = uuid4(), uuid4()
+    said = Disposition(key=call, whom=whom(), at=AT, code="promise_to_pay", note="on Friday")
+    await crm.write(gift(key))
+    await crm.write(said)
+    asked = side.asked
+    await crm.write(gift(key, standing="refunded", whom=whom(OTHER), is_there=True))
+    await crm.write(msgspec.structs.replace(said, code="wrong_number", whom=whom(OTHER), is_there=True))
+    assert side.asked == asked + 2, "nobody is looked for"
+    (entry,) = [one for one in side.entries.values() if "amount" in one]
+    assert entry["refunded"]
+    assert any(str(value) in str(entry) for value in ("'contact_id': 7", "003A", UUID(int=7)))
+    (activity,) = [one for name, one in side.entries.items() if name.startswith("activity")]
+    assert "wrong_number" in str(activity)
+    assert "promise_to_pay" not in str(activity)
 
 
 async def test_somebody_whom_the_crm_does_not_know_becomes_known_with_the_gift(side: Side, crm: Crm) -> None:
@@ -196,19 +269,48 @@ async def test_somebody_whom_the_crm_does_not_know_becomes_known_with_the_gift(s
     assert sum("amount" in one for one in side.entries.values()) == 1
 
 
-async def test_an_opt_out_a_disposition_and_a_note_arrive_once(side: Side, crm: Crm) -> None:
+async def test_an_opt_out_and_a_disposition_arrive_once(side: Side, crm: Crm) -> None:
     if not side.can_write:
         return
     entries = [
         OptOut(key=uuid4(), whom=whom(), at=AT, channel="sms"),
         Disposition(key=uuid4(), whom=whom(), at=AT, code="promise_to_pay", note="on Friday"),
-        Note(key=uuid4(), whom=whom(), at=AT, text="asked for the annual report"),
     ]
     for entry in entries * 2:
-        await crm.write(entry)
+        assert await crm.write(entry)
     assert len(side.entries) == len(entries)
     assert "promise_to_pay" in str(side.entries)
-    assert "annual report" in str(side.entries)
+
+
+async def test_the_word_of_one_silences_everybody_who_shares_the_number(side: Side, crm: Crm) -> None:
+    if not side.can_write or not hasattr(side, "contacts"):
+        return  # behind an interface of their own, the CRM's own people find them
+    everybody = side.share_number()
+    assert await crm.write(silence(phones=(KNOWN,)))
+    assert set(side.silenced) == everybody
+    side.silenced.clear()
+    assert await crm.write(silence(phones=(UNKNOWN, OTHER)))
+    assert len(set(side.silenced)) == 1, "a second number of hers counts too"
+
+
+async def test_whom_the_crm_knows_by_email_only_is_silenced_by_it_and_nobody_else(side: Side, crm: Crm) -> None:
+    if not side.can_write or not hasattr(side, "contacts"):
+        return
+    side.give_email("ruth.o@example.org")
+    assert await crm.write(silence(email="Ruth.O@example.org"))
+    assert len(side.silenced) == 1
+    side.silenced.clear()
+    assert not await crm.write(silence(email="h.o@example.org"))
+    assert not await crm.write(silence(phones=(UNKNOWN,)))
+    assert side.silenced == []
+
+
+async def test_a_gift_of_somebody_without_a_telephone_is_written_by_her_email(side: Side, crm: Crm) -> None:
+    if not side.can_write:
+        return
+    payer = Whom(person_id=UUID(int=78), email="new@example.org")
+    assert await crm.write(gift(uuid4(), whom=payer))
+    assert "new@example.org" in str(side.entries)
 
 
 async def test_a_write_that_fails_may_be_tried_again(side: Side, crm: Crm) -> None:
@@ -230,12 +332,43 @@ def test_donors_are_asked_for_over_https_only(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["mysql://u:secret-word@127.0.0.1/crm", "postgresql://u:secret-word@db.example.org/crm"]
+    "url",
+    [
+        "mysql://u:secret-word@127.0.0.1/crm",
+        "postgresql://u:secret-word@db.example.org/crm",
+        "postgresql://u:secret-word@/crm?host=db.example.org",
+        "postgresql://u:secret-word@127.0.0.1,db.example.org:5433/crm",
+        "postgresql://u:secret-word@localhost/crm?host=127.0.0.1,db.example.org",
+        "postgresql://u:secret-word@/crm?service=books",
+        "postgresql://u:secret-word@db.example.org/crm?sslmode=require&%73slmode=disable",
+        "postgresql://u:secret-word@db.example.org/crm?sslmode=prefer",
+    ],
 )
 def test_a_database_elsewhere_needs_tls_and_must_be_postgresql(url: str) -> None:
     with pytest.raises(ValidationError) as refused:
         CrmSqlSettings(url=SecretStr(url))
     assert "secret-word" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:w@127.0.0.1:5433/crm",
+        "postgresql://u:w@[::1]:5433,localhost/crm",
+        "postgresql:///crm?host=/run/postgresql",
+        "postgresql://u:w@%2Frun%2Fpostgresql/crm",
+        "postgresql://u:w@db.example.org,db2.example.org/crm?sslmode=verify-full",
+    ],
+)
+def test_a_database_on_this_machine_or_behind_tls_is_taken(url: str) -> None:
+    assert CrmSqlSettings(url=SecretStr(url)).url is not None
+
+
+def test_a_database_that_only_the_environment_names_needs_tls_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGHOST", "db.example.org")
+    with pytest.raises(ValidationError):
+        CrmSqlSettings(url=SecretStr("postgresql:///crm"))
+    assert CrmSqlSettings(url=SecretStr("postgresql:///crm?sslmode=require"))
 
 
 def test_a_crm_without_its_settings_says_which_are_missing() -> None:

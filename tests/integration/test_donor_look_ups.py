@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -16,9 +17,11 @@ from support.world import make_debtor
 from tenderline.config import CrmRestSettings
 from tenderline.core.ids import uuid7
 from tenderline.core.money import Money
+from tenderline.crm.base import Failure
 from tenderline.crm.rest import Rest
+from tenderline.desk import donors as desk_donors
 from tenderline.routing.lookup import LookUps
-from tenderline.store import donors, people
+from tenderline.store import donors, people, refunds
 from tenderline_sandbox.crm import PATH, DonorCrm
 from tenderline_sandbox.settings import SandboxSettings
 
@@ -194,8 +197,67 @@ async def test_a_step_with_less_patience_than_the_budget_gets_what_is_known_by_t
     call = uuid7()
     look_ups.begin(call, debtor.address, LINE, "ANI")
     async with pool.acquire() as connection:
-        assert await donors.own(connection, debtor.address) is not None
+        assert await donors.own(connection, debtor.address, zone="UTC") is not None
     known = await look_ups.known(call, debtor.address, LINE, timeout_s=1)
     assert known.own is not None
     assert known.failed is not None
     town.let_go.set()
+
+
+async def test_our_own_figures_leave_out_what_went_back_and_count_by_the_day_the_money_came(pool):
+    debtor = await make_debtor(pool, attempts_due=0)
+    # 01:00 of the new year in UTC, 20:00 of the old one in New York.
+    at = int(datetime(2026, 1, 1, 1, tzinfo=UTC).timestamp())
+    await pool.execute(
+        "UPDATE payment SET status = 'succeeded', transaction_status = 'COMPLETED', observed = $1",
+        f'{{"succeeded_at_unix_s": {at}}}',
+    )
+    async with pool.acquire() as connection, connection.transaction():
+        await refunds.seen(
+            connection, id=uuid7(), payment_id=debtor.payment_id, gateway="stripe", reference="re_1",
+            money=Money(600, "USD"), state="succeeded",
+        )  # fmt: skip
+        own = await donors.own(connection, debtor.address, zone="America/New_York")
+        by_utc = await donors.own(connection, debtor.address, zone="UTC")
+    assert (own.total_minor, own.last_minor, own.largest_minor, own.gifts) == (1900, 1900, 1900, 1)
+    assert (own.last_on, by_utc.last_on) == (date(2025, 12, 31), date(2026, 1, 1))
+    await pool.execute("UPDATE refund SET amount_minor = 2500")
+    async with pool.acquire() as connection:
+        own = await donors.own(connection, debtor.address, zone="UTC")
+    assert (own.gifts, own.last_on, own.total_minor) == (None, None, None)
+
+
+async def test_a_defect_of_a_look_up_ends_it_and_the_screen_says_that_it_failed(stack, pool, monkeypatch):
+    _, look_ups = await begin(stack, pool)
+
+    async def break_down(number, *, by):
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(look_ups._crm, "find", break_down)
+    call = uuid7()
+    assert not (await look_ups.known(call, KNOWN, LINE, timeout_s=10)).is_known
+    assert (await row_until(pool, call, "failed")).crm == "rest"
+
+
+async def test_while_nobody_can_say_by_what_a_line_asks_nothing_is_asked(stack, pool, monkeypatch):
+    town, look_ups = await begin(stack, pool)
+
+    async def away(connection, called):
+        raise ConnectionResetError
+
+    monkeypatch.setattr(donors, "look_up_by", away)
+    known = await look_ups.known(uuid7(), KNOWN, LINE, timeout_s=10)
+    assert known.failed is not None
+    assert known.failed.reason is Failure.SKIPPED
+    assert town.crm.asked == []
+
+
+@pytest.mark.parametrize("state", ["asking", "late"])
+async def test_nobody_is_looked_up_for_ever_on_a_screen(state):
+    asked_at = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
+    row = donors.Snapshot(
+        conversation_id=uuid7(), caller=KNOWN, state=state, asked_at=asked_at, answered_at=None
+    )  # fmt: skip
+    assert desk_donors.view(row, asked_at + timedelta(seconds=60)).state == state
+    ended = desk_donors.view(row, asked_at + timedelta(seconds=121))
+    assert (ended.state, ended.said) == ("failed", "The look-up failed")

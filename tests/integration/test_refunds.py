@@ -273,11 +273,15 @@ async def test_money_that_somebody_gave_back_at_the_gateway_itself_counts_and_is
     await town.sdk.v1.refunds.create_async({"payment_intent": payment["transaction_id"], "amount": 600})
     for _ in range(2):
         await hear(made, pool, town, "refund.created")
+    refund_id = await pool.fetchval("SELECT id FROM refund")
+    event = PaymentRefunded(payment_id=payment["id"], refund_id=refund_id, amount="$6.00")
+    await reactions.tell_of_refund(made, event)
+    assert await pool.fetchval("SELECT count(*) FROM attempt") == 0, "who gave it back there tells her"
     (row,) = await pool.fetch("SELECT * FROM unmatched_money")
     assert (row["kind"], row["amount_minor"], row["payment_id"]) == ("refund_not_asked", 600, payment["id"])
     with pytest.raises(TooMuchError, match=r"\$19.00 that is left"):
         await ask(pool, payment, 2000)
-    assert await pool.fetchval("SELECT count(*) FROM event WHERE kind = 'PaymentRefunded'") == 0
+    assert await pool.fetchval("SELECT count(*) FROM event WHERE kind = 'PaymentRefunded'") == 1, "the CRM is told"
 
 
 async def test_another_sum_than_was_asked_for_is_asked_about(pool):

@@ -232,6 +232,8 @@ async def test_keeping_an_end_ends_her_time_to_write_it_up_and_twice_is_once(htt
     for note in ("Thanked her.", "Thanked her.", ""):
         assert (await end(http, live, "settled", note=note)).status_code == 303
     assert await state_of(pool, live) == "available"
+    told = await pool.fetchval("SELECT data->>'agent_id' FROM event WHERE kind = 'CallDisposed'")
+    assert told == str(await pool.fetchval("SELECT agent_id FROM conversation_disposition")), "whose choice it is"
     assert await pool.fetchval("SELECT count(*) FROM event WHERE kind = 'CallDisposed'") == 1
     assert await pool.fetchval("SELECT count(*) FROM audit WHERE action = 'call_disposed'") == 1
     late = await end(http, live, "wrong_number")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from html import unescape
 from typing import Any
 
 import httpx
@@ -90,14 +92,37 @@ async def test_rules_in_force_are_versions_and_audited_and_never_overwrite_anoth
     assert newest.content == STRICTER
 
 
-@pytest.mark.parametrize("text", ["", "segment = 1", STRICTER.replace("gave &&", "gift && ")])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "segment = 1", STRICTER.replace("gave &&", "gift && ")),
+        *(STRICTER.replace('"50000"', '"1e999999"'), f"many = {'9' * 5_000}\n{STRICTER}"),
+        STRICTER.replace("gave &&", f"gift_count > {'9' * 5_000} &&"),
+    ],
+)
 async def test_rules_that_cannot_be_used_are_refused_and_the_text_is_kept_in_the_form(http, pool, text):
     await edge.sign_in(http, await edge.make_user(pool, role="engineer"))
     for path in ("/segments", "/segments/try"):
         refused = await http.post(path, data=await form(http, text=text, number=HIGH))
         assert refused.status_code == 422
         assert 'role="alert"' in refused.text
+        assert text.strip() in unescape(refused.text)
     assert await pool.fetchval("SELECT count(*) FROM segment_rules") == 0
+
+
+async def test_of_two_who_put_rules_in_force_at_once_the_second_is_told(pool):
+    async with pool.acquire() as one, pool.acquire() as other:
+        first, second = one.transaction(), other.transaction()
+        await first.start()
+        await segment_rules.put(one, STRICTER, by="ann", expected=0)
+        await second.start()
+        waiting = asyncio.create_task(segment_rules.put(other, segments.shipped_text(), by="sue", expected=0))
+        await asyncio.wait({waiting}, timeout=0.2)
+        await first.commit()
+        with pytest.raises(segment_rules.SegmentsChangedMeanwhileError):
+            await waiting
+        await second.rollback()
+    assert await pool.fetchval("SELECT count(*) FROM segment_rules") == 1
 
 
 @pytest.mark.parametrize("role", ["viewer", "agent", "supervisor", "compliance"])

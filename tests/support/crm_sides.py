@@ -47,6 +47,8 @@ class Side(ABC):
     entries: dict[str, dict[str, Any]] = field(default_factory=dict)
     tokens_given: int = 0
     asked: int = 0
+    silenced: list[str] = field(default_factory=list)
+    """Whose row was set to no contact, by the CRM's own id."""
     can_write: bool = True
     has_tokens: bool = True
     moods: tuple[str, ...] = ("html", "huge", "wrong_types", "another", "cut", "down", "redirect", "no_token")
@@ -59,6 +61,23 @@ class Side(ABC):
 
     def set_mood(self, mood: str) -> None:
         self.mood = mood
+
+    def share_number(self) -> set[str]:
+        """Everybody in the household of the known donor: a second one is made."""
+        first, number = next((str(id), one) for id, one in self.contacts.items() if NAME in one.values())
+        second = 17 if isinstance(next(iter(self.contacts)), int) else str(UUID(int=17))
+        shared = {name: value for name, value in number.items() if "hone" in name or name == "gifts"}
+        self.contacts[second] = {
+            self.name_field: "B. Whitfield",
+            **shared,
+            **({"gifts": []} if "gifts" in shared else {}),
+        }
+        return {first, str(second)}
+
+    def give_email(self, email: str) -> None:
+        """Somebody new who has nothing but an address."""
+        new = 18 if isinstance(next(iter(self.contacts)), int) else str(UUID(int=18))
+        self.contacts[new] = {self.name_field: "Ruth", self.email_field: email, "phone": "", "gifts": []}
 
     async def _bad(self, request: web.Request, wrong: object) -> web.StreamResponse | None:
         match self.mood:
@@ -124,6 +143,7 @@ class CiviSide(Side):
 
     has_tokens: bool = False
     contacts: dict[int, dict[str, Any]] = field(default_factory=dict)
+    name_field, email_field = "name", "email"
 
     async def start(self, stack: AsyncExitStack) -> None:
         self.contacts = {
@@ -179,20 +199,25 @@ class CiviSide(Side):
                 )
         return found
 
+    def _email_get(self, params: dict[str, Any]) -> list[dict[str, Any]]:
+        field_, operator, email = params["where"][0]
+        assert (field_, operator) == ("email", "=")
+        known = [(id, one["email"]) for id, one in self.contacts.items() if one.get("email")]
+        return [{"contact_id": id, "email": one} for id, one in known if one.casefold() == email.casefold()]
+
     def _contact_save(self, params: dict[str, Any]) -> list[dict[str, Any]]:
         assert params["match"] == ["external_identifier"]
         (one,) = params["records"]
-        self.entries[f"contact {one['external_identifier']}"] = {
-            **one,
-            "phone": params["chain"]["phone"][2]["records"][0]["phone"],
-        }
-        (phone,) = params["chain"]["phone"][2]["records"]
-        self.contacts[9] = {"name": one["last_name"], "phone": phone["phone"], "gifts": []}
+        chained = {name: call[2]["records"][0][name] for name, call in params["chain"].items()}
+        assert all(call[:2] == [name.title(), "save"] for name, call in params["chain"].items())
+        self.entries[f"contact {one['external_identifier']}"] = {**one, **chained}
+        self.contacts[9] = {"name": one["last_name"], "phone": "", "gifts": [], **chained}
         return [{"id": 9, **one}]
 
     def _contact_update(self, params: dict[str, Any]) -> list[dict[str, Any]]:
         assert params["where"][0][:2] == ["id", "="]
         self.entries["opt out"] = params["values"]
+        self.silenced.append(str(params["where"][0][2]))
         return [{"id": params["where"][0][2]}]
 
     def _contribution_save(self, params: dict[str, Any]) -> list[dict[str, Any]]:
@@ -200,13 +225,14 @@ class CiviSide(Side):
         (one,) = params["records"]
         key = f"gift {one['trxn_id']}"
         self.entries[key] = {**self.entries.get(key, {}), **one, "amount": one["total_amount"]}
-        self.entries[key]["refunded"] = one["contribution_status_id:name"] == "Refunded"
+        self.entries[key]["refunded"] = one["contribution_status_id:name"] in ("Refunded", "Chargeback")
         return [one]
 
     def _activity_save(self, params: dict[str, Any]) -> list[dict[str, Any]]:
         assert params["match"] == ["subject"]
         (one,) = params["records"]
-        self.entries[f"activity {one['subject']}"] = one
+        key = f"activity {one['subject']}"
+        self.entries[key] = {**self.entries.get(key, {}), **one}
         return [one]
 
 
@@ -214,6 +240,7 @@ class CiviSide(Side):
 class _Bearer(Side):
     """Sides with OAuth client credentials in the form."""
 
+    currencies: tuple[str, ...] = ("USD", "EUR")
     token: str = ""
 
     async def _give_token(self, request: web.Request) -> web.StreamResponse:
@@ -243,6 +270,7 @@ class _Bearer(Side):
 @dataclass
 class SalesforceSide(_Bearer):
     contacts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    name_field, email_field = "Name", "Email"
 
     async def start(self, stack: AsyncExitStack) -> None:
         sums = {
@@ -283,13 +311,15 @@ class SalesforceSide(_Bearer):
         if bad is not None:
             return bad
         asked = await request.json()
-        assert asked["in"] == "PHONE"
+        assert asked["in"] in ("PHONE", "EMAIL")
         assert asked["sobjects"][0]["name"] == "Contact"
         digits = re.sub(r"\D", "", asked["q"])
         found = []
         for id, one in self.contacts.items():
             phones = [re.sub(r"\D", "", str(one.get(name, ""))) for name in ("Phone", "MobilePhone", "HomePhone")]
             hit = id == "003B" if self.mood == "another" else any(phone.endswith(digits) for phone in phones)
+            if asked["in"] == "EMAIL":  # a search of words: it finds more than was meant
+                hit = asked["q"].casefold().partition("@")[0][-2:] in str(one.get("Email", "")).casefold()
             if hit:
                 empty = dict.fromkeys(asked["sobjects"][0]["fields"])
                 found.append({"attributes": {"type": "Contact"}, **empty, **one, "Id": id})
@@ -304,15 +334,18 @@ class SalesforceSide(_Bearer):
         kind, key = request.match_info["kind"], request.match_info["key"]
         assert request.match_info["field"] == "Tenderline_Key__c"
         given, name = await request.json(), f"{kind} {key}"
+        if "CurrencyIsoCode" in given and len(self.currencies) == 1:
+            wrong = {"errorCode": "INVALID_FIELD", "message": "No such column 'CurrencyIsoCode' on Opportunity"}
+            return web.json_response([wrong], status=400)
         is_new = name not in self.entries
         if kind == "Contact":
-            self.contacts["003N"] = {"Name": given["LastName"], "Phone": given["Phone"]}
+            self.contacts["003N"] = {"Name": given["LastName"], **given}
         elif kind == "Opportunity":
             name = f"gift {key}"
             given |= {"amount": f"{given['Amount']:.2f}", "refunded": given["StageName"] == "Closed Lost"}
         else:
             name = f"activity {key}"
-        self.entries[name] = given
+        self.entries[name] = {**self.entries.get(name, {}), **given}
         made = {"id": "003N" if kind == "Contact" else "006N", "success": True, "errors": [], "created": is_new}
         return web.json_response(made, status=201 if is_new else 200)
 
@@ -320,12 +353,14 @@ class SalesforceSide(_Bearer):
         if not self._is_known(request):
             return web.json_response([{"errorCode": "INVALID_SESSION_ID"}], status=401)
         self.entries["opt out"] = await request.json()
+        self.silenced.append(request.match_info["id"])
         return web.Response(status=204)
 
 
 @dataclass
 class DynamicsSide(_Bearer):
     contacts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    name_field, email_field = "fullname", "emailaddress1"
 
     async def start(self, stack: AsyncExitStack) -> None:
         a, b = str(UUID(int=7)), str(UUID(int=8))
@@ -341,6 +376,7 @@ class DynamicsSide(_Bearer):
             [
                 web.post("/tenant.example/oauth2/v2.0/token", self._give_token),
                 web.get(f"{base}/contacts", self._query),
+                web.get(f"{base}/transactioncurrencies", self._currency),
                 web.patch(f"{base}/{{row}}", self._upsert),
             ],
         )
@@ -358,6 +394,11 @@ class DynamicsSide(_Bearer):
     def _life(self) -> dict[str, Any]:
         return {"expires_in": 3599}
 
+    async def _currency(self, request: web.Request) -> web.StreamResponse:
+        (code,) = re.findall(r"isocurrencycode eq '([A-Z]{3})'", request.query["$filter"])
+        rows = [{"transactioncurrencyid": f"id-of-{code}"}] if code in self.currencies else []
+        return web.json_response({"value": rows})
+
     async def _query(self, request: web.Request) -> web.StreamResponse:
         if not self._is_known(request):
             return web.json_response({"error": {"code": "0x80040204"}}, status=401)
@@ -367,7 +408,7 @@ class DynamicsSide(_Bearer):
         wanted = re.findall(r"(\w+) eq '((?:[^']|'')*)'", request.query["$filter"])
         found = []
         for id, one in self.contacts.items():
-            hit = any(one.get(column) == value for column, value in wanted)
+            hit = any(str(one.get(column)).casefold() == value.casefold() for column, value in wanted)
             if (one["fullname"] != NAME) if self.mood == "another" else hit:
                 empty = dict.fromkeys(request.query["$select"].split(","))
                 found.append({"@odata.etag": 'W/"1"', **empty, **one, "contactid": id})
@@ -384,15 +425,16 @@ class DynamicsSide(_Bearer):
         table, key, given = matched[1], matched[2], await request.json()
         if table == "contacts" and "donotphone" in given:
             self.entries["opt out"] = given
+            self.silenced.append(key)
         elif table == "contacts":
             self.entries[f"contact {key}"] = given
-            self.contacts[key] = {"fullname": given["lastname"], "telephone1": given["telephone1"]}
+            self.contacts[key] = {"fullname": given["lastname"], **given}
         elif table == "msnfp_transactions":
             given |= {"amount": f"{given['msnfp_amount']:.2f}", "refunded": given["statuscode"] == 844060004}
-            self.entries[f"gift {key}"] = given
+            self.entries[f"gift {key}"] = {**self.entries.get(f"gift {key}", {}), **given}
         else:
             assert table == "phonecalls"
-            self.entries[f"activity {key}"] = given
+            self.entries[f"activity {key}"] = {**self.entries.get(f"activity {key}", {}), **given}
         return web.Response(status=204)
 
 
@@ -446,4 +488,4 @@ SIDES: dict[str, type[Side]] = {
     "dynamics": DynamicsSide,
     "sql": SqlSide,
 }
-__all__ = ["KNOWN", "NAME", "OTHER", "SIDES", "UNKNOWN", "KnownDonor", "Side"]
+__all__ = ["KNOWN", "NAME", "OTHER", "SIDES", "UNKNOWN", "KnownDonor", "RestSide", "Side"]

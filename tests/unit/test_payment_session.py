@@ -104,6 +104,13 @@ def test_amount_and_currency_come_from_one_telling_when_one_told_both(told: list
         assert (state.amount_minor, state.currency) in whole
 
 
+@settings(max_examples=25, deadline=None)
+@given(st.lists(facts, max_size=6))
+def test_the_first_news_of_the_money_says_when_it_came(told: list[PaymentFact]) -> None:
+    came = [one.occurred_at_unix_s for one in told if one.kind is FactKind.SUCCEEDED]
+    assert fold(told).succeeded_at_unix_s == min(came, default=None)
+
+
 def test_the_first_fact_needs_no_state() -> None:
     state = merge(None, fact("failed", 1))
     assert state.status is PaymentStatus.FAILED

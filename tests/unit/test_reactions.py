@@ -28,7 +28,7 @@ def example(kind: type[Event], *, whole: bool) -> Event:
     for number, field in enumerate(msgspec.structs.fields(kind), 1):
         if not field.required and not whole:
             continue
-        if field.name in SUBJECTS or field.type is UUID:
+        if field.name in SUBJECTS or field.type in (UUID, UUID | None):
             values[field.name] = UUID(int=number)
         elif field.type is str:
             values[field.name] = f"“{field.name}” {{braces}} ✓"

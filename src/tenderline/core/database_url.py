@@ -7,7 +7,7 @@ from typing import Final
 from urllib.parse import parse_qs, unquote, urlsplit
 
 _SHAPE: Final = "write it as postgresql://user:password@host:5432/database"
-_HOST: Final = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^\[\]:,\s]*)(?::(?P<port>.*))?")
+_HOST: Final = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%]+\]|[^\[\]:,\s]*)(?::(?P<port>.*))?")
 PORT_MAX: Final = 65535
 
 
@@ -29,6 +29,22 @@ def require_readable(url: str) -> None:
     ports += [port for given in query.get("port", []) for port in given.split(",") if port]
     if not all(port.isascii() and port.isdigit() and 1 <= int(port) <= PORT_MAX for port in ports):
         raise ValueError(f"its port is not a number from 1 to {PORT_MAX}; {_SHAPE}")
+
+
+def hosts(url: str) -> tuple[str, ...]:
+    """Every host that a readable URL may lead to, before the path and as a parameter; directories of sockets too."""
+    parts = urlsplit(url)
+    query = parse_qs(parts.query)
+    written = [_HOST.fullmatch(one) for one in parts.netloc.rpartition("@")[2].split(",")]
+    found = [unquote(one["host"].strip("[]")) for one in written if one]
+    found += [one for given in (*query.get("host", []), *query.get("hostaddr", [])) for one in given.split(",")]
+    return tuple(one for one in found if one)
+
+
+def parameter(url: str, name: str) -> str | None:
+    """What stands behind the `?` of a readable URL; the last one counts."""
+    given = parse_qs(urlsplit(url).query).get(name)
+    return given[-1] if given else None
 
 
 def place(url: str) -> str:

@@ -55,7 +55,7 @@ class PaymentStopped(Event, frozen=True):
 
 
 class PaymentRefunded(Event, frozen=True):
-    """Money that somebody here gave back has gone back, whole or a part, as the gateway says."""
+    """Money has gone back, whole or a part, as the gateway says: given back here, or at the gateway itself."""
 
     summary = "{amount} given back"
     amount: str
@@ -290,6 +290,7 @@ class CallDisposed(Event, frozen=True):
     code: str
     note: str = ""
     at: str = ""
+    agent_id: UUID | None = None
 
 
 class DistressReported(Event, frozen=True):

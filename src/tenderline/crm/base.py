@@ -65,37 +65,65 @@ class LookupFailed(ProviderError):
 
 
 class Whom(msgspec.Struct, frozen=True, kw_only=True):
-    """Whom an entry is about. The CRM is asked for the number when `crm_id` is not known."""
+    """Whom an entry is about. The CRM is asked for her by the first of the numbers, or by the e-mail address where
+    there is none; for silence by all of them."""
 
     person_id: UUID
-    phone: str
-    crm_id: str | None = None
+    phones: tuple[str, ...] = ()
     name: str | None = None
     email: str | None = None
 
+    @property
+    def phone(self) -> str | None:
+        """The number by which she is looked for."""
+        return self.phones[0] if self.phones else None
+
+    @property
+    def label(self) -> str:
+        """What stands for a name where one must be."""
+        return self.name or self.phone or self.email or str(self.person_id)
+
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """The root of what is written back. `key` is ours, and never changes over retries."""
+    """The root of what is written back. `key` is ours, and never changes over retries.
+
+    `is_there`: the CRM has it already. It is changed there, and stays with whom it is: another search might find
+    another one of the household. `at` has the organisation's zone: some CRMs keep a day or an hour without one.
+    """
 
     key: UUID
     whom: Whom
     at: datetime
+    is_there: bool = False
+
+
+Standing = Literal["completed", "refunded", "disputed"]
 
 
 class Gift(Entry, frozen=True, kw_only=True):
-    """Money that arrived, or that was given back (`refunded`: the same key as when it arrived)."""
+    """Money that arrived, and how it stands now: under the same key, whatever became of it since."""
 
     amount: Money
+    """As it arrived."""
     reference: str
     fund: str | None = None
     campaign: str | None = None
-    refunded: bool = False
+    standing: Standing = "completed"
+    given_back: Money | None = None
+    """The part of a completed one that has gone back so far."""
+
+    @property
+    def left(self) -> Money:
+        """What of it is still a gift."""
+        back = 0 if self.given_back is None else self.given_back.minor
+        return Money(self.amount.minor - back, self.amount.currency)
 
 
 class OptOut(Entry, frozen=True, kw_only=True):
-    """Somebody wants no contact on any channel any more."""
+    """Somebody wants no contact on any channel any more. `address`: by which she said so."""
 
     channel: str
+    address: str = ""
 
 
 class Disposition(Entry, frozen=True, kw_only=True):
@@ -106,13 +134,7 @@ class Disposition(Entry, frozen=True, kw_only=True):
     conversation_id: UUID | None = None
 
 
-class Note(Entry, frozen=True, kw_only=True):
-    """Something to be read by people."""
-
-    text: str
-
-
-Written = Gift | OptOut | Disposition | Note
+Written = Gift | OptOut | Disposition
 
 
 class Crm(Protocol):
@@ -128,10 +150,11 @@ class Crm(Protocol):
         whatever the other side does."""
         ...
 
-    async def write(self, entry: Written) -> None:
-        """Writes it, once for each key. Whom the CRM does not know becomes known by a gift, and by nothing else.
+    async def write(self, entry: Written) -> bool:
+        """Writes it, once for each key; False when the CRM knows nobody by these addresses, and nothing was written.
 
-        Raises `CrmUnavailableError` or `CrmRefusedError`."""
+        Whom it does not know becomes known by a gift, and by nothing else. Silence is for everybody there who has one
+        of the addresses. Raises `CrmUnavailableError` or `CrmRefusedError`."""
         ...
 
     async def check(self) -> str:

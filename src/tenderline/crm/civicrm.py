@@ -30,10 +30,12 @@ from tenderline.crm.base import (
 )
 from tenderline.crm.record import Amount, Record
 from tenderline.crm.web import Web, as_write_error, read_json
+from tenderline.crm.whom import meant
 
 WHO: Final = "CiviCRM"
 NUMBERS_MAX: Final = 10
 YEAR: Final = timedelta(days=365)
+STATUSES: Final = {"completed": "Completed", "refunded": "Refunded", "disputed": "Chargeback"}
 _DONE: Final = [
     ["contact_id", "=", "$contact_id"],
     ["contribution_status_id:name", "=", "Completed"],
@@ -67,6 +69,15 @@ class _Phone(msgspec.Struct):
 
 class _Phones(msgspec.Struct):
     values: list[_Phone]
+
+
+class _Email(msgspec.Struct):
+    contact_id: int
+    email: str | None = None
+
+
+class _Emails(msgspec.Struct):
+    values: list[_Email]
 
 
 class _Saved(msgspec.Struct):
@@ -106,6 +117,9 @@ class CiviCrm:
     async def find(self, number: str, *, by: LookUpBy = "ANI") -> Donor | None:
         """See `Crm.find`."""
         del by
+        return record.choose(await self._of_number(number))
+
+    async def _of_number(self, number: str) -> list[Donor]:
         body = await self._call("Phone", "get", _question(number))
         found: list[Donor] = []
         others: LookupFailed | None = None
@@ -116,9 +130,17 @@ class CiviCrm:
                 others = failed
                 continue
             found.append(self._donor(one, number))
-        if not found and others is not None:
-            raise others
-        return record.choose(found)
+        return record.require_one(found, others)
+
+    async def _of_email(self, email: str) -> list[Donor]:
+        question = {
+            "select": ["contact_id", "email"],
+            "where": [["email", "=", email], ["contact_id.is_deleted", "=", False]],
+            "limit": NUMBERS_MAX,
+        }
+        found = read_json(await self._call("Email", "get", question), _Emails, WHO).values[:NUMBERS_MAX]
+        known = [Record(donor_id=one.contact_id, email=one.email) for one in found]
+        return record.of_email([record.donor(one, WHO, self._currency) for one in known], email)
 
     def _donor(self, one: _Phone, number: str) -> Donor:
         last = one.last[0] if one.last else _Last()
@@ -140,77 +162,65 @@ class CiviCrm:
         )
         return record.donor(told, WHO, self._currency)
 
-    async def write(self, entry: Written) -> None:
+    async def write(self, entry: Written) -> bool:
         """See `Crm.write`."""
         try:
-            contact_id = await self._contact(entry.whom, may_make=isinstance(entry, Gift))
-            if contact_id is not None:
+            if entry.is_there:
+                await self._write(entry, None)
+                return True
+            ids = [_id(one) for one in await meant(entry, self._of_number, self._of_email)]
+            if not ids and isinstance(entry, Gift):
+                ids = [await self._new_contact(entry.whom)]
+            for contact_id in ids:
                 await self._write(entry, contact_id)
         except LookupFailed as failed:
             raise as_write_error(failed) from None
+        return bool(ids)
 
-    async def _write(self, entry: Written, contact_id: int) -> None:
+    async def _write(self, entry: Written, contact_id: int | None) -> None:
+        """`contact_id` is None for what is there already: it stays whose it is."""
         match entry:
             case Gift():
-                status = "Refunded" if entry.refunded else "Completed"
                 gift = {
                     "contact_id": contact_id,
                     "financial_type_id:name": self._settings.financial_type,
-                    "total_amount": record.written(entry.amount),
+                    "total_amount": record.written(entry.left),
                     "currency": entry.amount.currency,
                     "receive_date": f"{entry.at:%Y-%m-%d %H:%M:%S}",
                     "trxn_id": f"tenderline-{entry.key}",
-                    "source": " ".join(filter(None, ("Telephone", entry.campaign, entry.fund, entry.reference))),
-                    "contribution_status_id:name": status,
+                    "source": record.about(entry, length_max=255),
+                    "contribution_status_id:name": STATUSES[entry.standing],
                 }
-                if entry.refunded:
-                    gift.pop("receive_date")
-                await self._call("Contribution", "save", {"records": [gift], "match": ["trxn_id"]})
+                await self._call("Contribution", "save", {"records": [record.without_none(gift)], "match": ["trxn_id"]})
             case OptOut():
                 silent = {name: True for name in ("do_not_phone", "do_not_sms", "do_not_email", "is_opt_out")}
                 await self._call("Contact", "update", {"where": [["id", "=", contact_id]], "values": silent})
-            case _:
-                said = (entry.code, entry.note) if isinstance(entry, Disposition) else ("note", entry.text)
+            case Disposition():
                 activity = {
                     "activity_type_id:name": "Phone Call",
                     "status_id:name": "Completed",
                     "source_contact_id": "user_contact_id",
-                    "target_contact_id": [contact_id],
+                    "target_contact_id": None if contact_id is None else [contact_id],
                     "activity_date_time": f"{entry.at:%Y-%m-%d %H:%M:%S}",
-                    "subject": f"Tenderline {said[0]} {entry.key}",
-                    "details": said[1],
+                    "subject": f"Tenderline call {entry.key}",
+                    "details": ": ".join(filter(None, (entry.code, entry.note))),
                 }
-                await self._call("Activity", "save", {"records": [activity], "match": ["subject"]})
-
-    async def _contact(self, whom: Whom, *, may_make: bool) -> int | None:
-        """Who has the number; somebody new when it is nobody's and she gave."""
-        if whom.crm_id is None:
-            found = await self.find(whom.phone)
-            if found is None:
-                return await self._new_contact(whom) if may_make else None
-            crm_id = found.crm_id
-        else:
-            crm_id = whom.crm_id
-        if not crm_id.isascii() or not crm_id.isdecimal():
-            raise CrmRefusedError(f"{WHO} has numbers for ids, and {crm_id[:20]!r} is none.")
-        return int(crm_id)
+                records = [record.without_none(activity)]
+                await self._call("Activity", "save", {"records": records, "match": ["subject"]})
 
     async def _new_contact(self, whom: Whom) -> int:
         person = {
             "contact_type": "Individual",
-            "last_name": whom.name or whom.phone,
+            "last_name": whom.label,
             "external_identifier": f"tenderline-{whom.person_id}",
         }
-        phone = {"contact_id": "$id", "phone": whom.phone, "location_type_id:name": "Home"}
-        body = await self._call(
-            "Contact",
-            "save",
-            {
-                "records": [person],
-                "match": ["external_identifier"],
-                "chain": {"phone": ["Phone", "save", {"records": [phone], "match": ["contact_id", "phone"]}]},
-            },
-        )
+        chain: dict[str, object] = {}
+        for name, value in (("phone", whom.phone), ("email", whom.email)):
+            if value is not None:
+                one = {"contact_id": "$id", name: value, "location_type_id:name": "Home"}
+                chain[name] = [name.title(), "save", {"records": [one], "match": ["contact_id", name]}]
+        wanted = {"records": [person], "match": ["external_identifier"], "chain": chain}
+        body = await self._call("Contact", "save", wanted)
         values = read_json(body, _Saved, WHO).values
         made = values[0].get("id") if values else None
         if not isinstance(made, int):
@@ -225,6 +235,12 @@ class CiviCrm:
     async def close(self) -> None:
         """See `Crm.close`."""
         await self._web.close()
+
+
+def _id(crm_id: str) -> int:
+    if not crm_id.isascii() or not crm_id.isdecimal():
+        raise CrmRefusedError(f"{WHO} has numbers for ids, and {crm_id[:20]!r} is none.")
+    return int(crm_id)
 
 
 def _question(number: str) -> dict[str, object]:

@@ -7,6 +7,7 @@ credentials) and the public source of Fundraising and Engagement for the names o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 from uuid import UUID, uuid5
 
@@ -31,6 +32,7 @@ from tenderline.crm.base import (
 from tenderline.crm.record import Amount, Record
 from tenderline.crm.tokens import Tokens
 from tenderline.crm.web import Web, as_write_error
+from tenderline.crm.whom import meant
 
 WHO: Final = "Dynamics"
 CONTACTS_MAX: Final = 10
@@ -59,6 +61,14 @@ class _Contact(msgspec.Struct):
 
 class _Found(msgspec.Struct):
     value: list[_Contact]
+
+
+class _Currency(msgspec.Struct):
+    transactioncurrencyid: str
+
+
+class _Currencies(msgspec.Struct):
+    value: list[_Currency]
 
 
 class Dynamics:
@@ -90,30 +100,38 @@ class Dynamics:
     async def find(self, number: str, *, by: LookUpBy = "ANI") -> Donor | None:
         """See `Crm.find`."""
         del by
-        spelled = [one.replace("'", "''") for one in record.spellings(number)]
-        query = {
-            "$select": ",".join(_COLUMNS),
-            "$filter": " or ".join(f"{phone} eq '{one}'" for phone in _PHONES for one in spelled),
-            "$top": str(CONTACTS_MAX),
-        }
-        url = str(URL(f"{self._root}/contacts").with_query(query))
-        answer = await self._tokens.ask("GET", url, headers=self._headers)
-        if answer.status == 404:
-            raise LookupFailed(Failure.WRONG_SHAPE, f"{WHO} has no contacts at dynamics.url.")
+        return record.choose(await self._of_number(number))
+
+    async def _of_number(self, number: str) -> list[Donor]:
         found: list[Donor] = []
         others: LookupFailed | None = None
-        for one in answer.read(_Found, WHO).value[:CONTACTS_MAX]:
+        for one in await self._contacts(_PHONES, record.spellings(number)):
             try:
                 record.require_number([one.telephone1, one.telephone2, one.mobilephone], number, self._region, WHO)
             except LookupFailed as failed:
                 others = failed
                 continue
             found.append(self._donor(one, number))
-        if not found and others is not None:
-            raise others
-        return record.choose(found)
+        return record.require_one(found, others)
 
-    def _donor(self, one: _Contact, number: str) -> Donor:
+    async def _of_email(self, email: str) -> list[Donor]:
+        found = await self._contacts(("emailaddress1",), (email,))
+        return record.of_email([self._donor(one, None) for one in found], email)
+
+    async def _contacts(self, columns: Sequence[str], values: Sequence[str]) -> list[_Contact]:
+        quoted = [one.replace("'", "''") for one in values]
+        query = {
+            "$select": ",".join(_COLUMNS),
+            "$filter": " or ".join(f"{column} eq '{one}'" for column in columns for one in quoted),
+            "$top": str(CONTACTS_MAX),
+        }
+        url = str(URL(f"{self._root}/contacts").with_query(query))
+        answer = await self._tokens.ask("GET", url, headers=self._headers)
+        if answer.status == 404:
+            raise LookupFailed(Failure.WRONG_SHAPE, f"{WHO} has no contacts at dynamics.url.")
+        return answer.read(_Found, WHO).value[:CONTACTS_MAX]
+
+    def _donor(self, one: _Contact, number: str | None) -> Donor:
         told = Record(
             donor_id=one.contactid,
             name=one.fullname,
@@ -125,50 +143,60 @@ class Dynamics:
         )
         return record.donor(told, WHO, self._currency)
 
-    async def write(self, entry: Written) -> None:
+    async def write(self, entry: Written) -> bool:
         """See `Crm.write`."""
         try:
-            contact_id = await self._contact(entry.whom, may_make=isinstance(entry, Gift))
-            if contact_id is None:
-                return
-            match entry:
-                case Gift():
-                    await self._upsert("msnfp_transactions", entry.key, _gift(entry, contact_id))
-                case OptOut():
-                    silent = {"donotphone": True, "donotemail": True, "donotbulkemail": True}
-                    await self._upsert("contacts", contact_id, silent)
-                case _:
-                    said = (entry.code, entry.note) if isinstance(entry, Disposition) else ("note", entry.text)
-                    call = {
-                        "subject": f"Call: {said[0]}",
-                        "description": said[1],
-                        "directioncode": False,
-                        "actualend": entry.at.isoformat(),
-                        "regardingobjectid_contact@odata.bind": f"/contacts({contact_id})",
-                    }
-                    await self._upsert("phonecalls", entry.key, call)
+            if entry.is_there:
+                await self._write(entry, None)
+                return True
+            ids = [_guid(one) for one in await meant(entry, self._of_number, self._of_email)]
+            if not ids and isinstance(entry, Gift):
+                ids = [await self._new_contact(entry.whom)]
+            for contact_id in ids:
+                await self._write(entry, contact_id)
         except LookupFailed as failed:
             raise as_write_error(failed) from None
+        return bool(ids)
 
-    async def _contact(self, whom: Whom, *, may_make: bool) -> UUID | None:
-        """Who has the number; somebody new when it is nobody's and she gave."""
-        crm_id = whom.crm_id
-        if crm_id is None:
-            found = await self.find(whom.phone)
-            if found is None:
-                if not may_make:
-                    return None
-                made = uuid5(_SPACE, str(whom.person_id))
-                person: dict[str, object] = {"lastname": whom.name or whom.phone, "telephone1": whom.phone}
-                await self._upsert(
-                    "contacts", made, {**person, **({"emailaddress1": whom.email} if whom.email else {})}
-                )
-                return made
-            crm_id = found.crm_id
-        try:
-            return UUID(crm_id)
-        except ValueError:
-            raise CrmRefusedError(f"{WHO} has GUIDs for ids, and {crm_id[:40]!r} is none.") from None
+    async def _write(self, entry: Written, contact_id: UUID | None) -> None:
+        """`contact_id` is None for what is there already: it stays whose it is."""
+        whose = None if contact_id is None else f"/contacts({contact_id})"
+        match entry:
+            case Gift():
+                gift = _gift(entry, whose, await self._currency_id(entry.amount.currency))
+                await self._upsert("msnfp_transactions", entry.key, gift)
+            case OptOut():
+                assert contact_id is not None, "silence is somebody's"
+                silent = {"donotphone": True, "donotemail": True, "donotbulkemail": True}
+                await self._upsert("contacts", contact_id, silent)
+            case Disposition():
+                call = {
+                    "subject": f"Call: {entry.code}",
+                    "description": entry.note,
+                    "directioncode": False,
+                    "actualend": entry.at.isoformat(),
+                    "regardingobjectid_contact@odata.bind": whose,
+                }
+                await self._upsert("phonecalls", entry.key, record.without_none(call))
+
+    async def _currency_id(self, code: str) -> str | None:
+        """None for the environment's own. Raises `CrmRefusedError` for one that it does not have: an amount alone would
+        be booked in its own."""
+        if code == self._currency:
+            return None
+        query = {"$select": "transactioncurrencyid", "$filter": f"isocurrencycode eq '{code}'", "$top": "1"}
+        url = str(URL(f"{self._root}/transactioncurrencies").with_query(query))
+        answer = await self._tokens.ask("GET", url, headers=self._headers)
+        found = answer.read(_Currencies, WHO).value if answer.status != 404 else []
+        if not found:
+            raise CrmRefusedError(f"{WHO} has no currency {code}; add it there, then replay this gift.")
+        return found[0].transactioncurrencyid
+
+    async def _new_contact(self, whom: Whom) -> UUID:
+        made = uuid5(_SPACE, str(whom.person_id))
+        known = {"lastname": whom.label, "telephone1": whom.phone, "emailaddress1": whom.email}
+        await self._upsert("contacts", made, record.without_none(known))
+        return made
 
     async def _upsert(self, table: str, id: UUID, columns: dict[str, Any]) -> None:
         answer = await self._tokens.ask("PATCH", f"{self._root}/{table}({id})", json=columns, headers=self._headers)
@@ -186,13 +214,21 @@ class Dynamics:
         await self._web.close()
 
 
-def _gift(entry: Gift, contact_id: UUID) -> dict[str, Any]:
-    about = " ".join(filter(None, ("Telephone gift", entry.campaign, entry.fund)))
-    return {
-        "msnfp_name": about[:100],
-        "msnfp_amount": float(record.written(entry.amount)),
+def _guid(crm_id: str) -> UUID:
+    try:
+        return UUID(crm_id)
+    except ValueError:
+        raise CrmRefusedError(f"{WHO} has GUIDs for ids, and {crm_id[:40]!r} is none.") from None
+
+
+def _gift(entry: Gift, whose: str | None, currency_id: str | None) -> dict[str, Any]:
+    gift = {
+        "msnfp_name": record.about(entry, length_max=100),
+        "msnfp_amount": float(record.written(entry.left)),
         "msnfp_bookdate": f"{entry.at:%Y-%m-%d}",
         "msnfp_transactionidentifier": entry.reference,
-        "statuscode": REFUNDED if entry.refunded else COMPLETED,
-        "msnfp_customerid_contact@odata.bind": f"/contacts({contact_id})",
+        "statuscode": COMPLETED if entry.standing == "completed" else REFUNDED,
+        "msnfp_customerid_contact@odata.bind": whose,
+        "transactioncurrencyid@odata.bind": None if currency_id is None else f"/transactioncurrencies({currency_id})",
     }
+    return record.without_none(gift)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Final
@@ -21,7 +21,7 @@ from tenderline.core.errors import InvalidInputError
 from tenderline.core.money import AMOUNT_MINOR_MAX, Money
 from tenderline.core.pan import mask_card_numbers
 from tenderline.core.phone import listed
-from tenderline.crm.base import Failure, LookupFailed
+from tenderline.crm.base import Failure, Gift, LookupFailed
 
 COUNT_MAX: Final = 1_000_000
 PHONES_MAX: Final = 20
@@ -109,6 +109,18 @@ def require_number(said: Iterable[str | None], number: str, region: str | None, 
     raise LookupFailed(Failure.ANOTHER_PERSON, f"{who} told of a person who does not have the caller's number.")
 
 
+def require_one(found: list[Donor], others: LookupFailed | None) -> list[Donor]:
+    """`found`, unless only others were. Raises the failure that one of the others was."""
+    if not found and others is not None:
+        raise others
+    return found
+
+
+def of_email(found: Iterable[Donor], email: str) -> list[Donor]:
+    """Those who have this address, however a search came to them."""
+    return [one for one in found if one.email is not None and one.email.casefold() == email.casefold()]
+
+
 def donor(record: Record, who: str, currency: str) -> Donor:
     """The donor of a record. Raises `LookupFailed` when a figure is none."""
     currency = record.currency or currency
@@ -156,6 +168,19 @@ def written(amount: Money) -> str:
     """Money as CRMs take it: in units, with the currency's own decimals."""
     exponent = get_currency_precision(amount.currency)
     return f"{Decimal(amount.minor).scaleb(-exponent):.{exponent}f}"
+
+
+def about(entry: Gift, *, length_max: int) -> str:
+    """A gift in one line, with what became of it: for CRMs that have no field for that."""
+    part = f"({entry.given_back.format()} of {entry.amount.format()} given back)" if entry.given_back else None
+    ended = None if entry.standing == "completed" else f"({entry.standing})"
+    said = " ".join(filter(None, ("Telephone gift", part, ended, entry.campaign, entry.fund, entry.reference)))
+    return said[:length_max]
+
+
+def without_none(fields: Mapping[str, object]) -> dict[str, object]:
+    """What is not given stays as it is there."""
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def spellings(number: str) -> tuple[str, ...]:

@@ -60,8 +60,8 @@ class Rest:
             record.require_number([told.phone, *(told.phones or [])], number, self._region, WHO)
         return record.donor(told, WHO, self._currency)
 
-    async def write(self, entry: Written) -> None:
-        """See `Crm.write`."""
+    async def write(self, entry: Written) -> bool:
+        """See `Crm.write`. Whom it knows is for the CRM to say: it is given every address."""
         url = f"{self._settings.url}{self._settings.activity_path}"
         try:
             answer = await self._tokens.ask(
@@ -71,6 +71,7 @@ class Rest:
                 raise LookupFailed(Failure.WRONG_SHAPE, f"{WHO} has no {self._settings.activity_path} (HTTP 404).")
         except LookupFailed as failed:
             raise as_write_error(failed) from None
+        return True
 
     async def check(self) -> str:
         """See `Crm.check`."""
@@ -84,8 +85,40 @@ class Rest:
 
 
 def _key(entry: Written) -> str:
-    """A refund is another thing than the gift whose key it has."""
-    return f"{entry.key}-refund" if isinstance(entry, Gift) and entry.refunded else str(entry.key)
+    """What became of a gift, and another choice for the same call, are other things than what was told before."""
+    match entry:
+        case Gift(standing="completed", given_back=back) if back is not None:
+            return f"{entry.key}-refunded-{back.minor}"
+        case Gift(standing="refunded"):
+            return f"{entry.key}-refund"
+        case Gift(standing="disputed"):
+            return f"{entry.key}-dispute"
+        case Disposition():
+            return f"{entry.key}-{entry.at.timestamp():.3f}"
+        case _:
+            return str(entry.key)
+
+
+def _gift(entry: Gift) -> dict[str, object]:
+    kind, status = {
+        "completed": ("gift", "COMPLETED"),
+        "refunded": ("refund", "REFUNDED"),
+        "disputed": ("dispute", "DISPUTED"),
+    }[entry.standing]
+    part = entry.given_back
+    if part is not None:
+        kind, status = "partial_refund", "PARTIALLY_REFUNDED"
+    return {
+        "type": kind,
+        "gift_id": str(entry.key),
+        "transaction_status": status,
+        "amount": record.written(entry.amount),
+        "amount_refunded": None if part is None else record.written(part),
+        "currency": entry.amount.currency,
+        "reference": entry.reference,
+        "fund": entry.fund,
+        "campaign": entry.campaign,
+    }
 
 
 def _body(entry: Written) -> dict[str, object]:
@@ -93,28 +126,18 @@ def _body(entry: Written) -> dict[str, object]:
     body: dict[str, object] = {
         "id": _key(entry),
         "occurred_at": entry.at.isoformat(),
-        "donor_id": whom.crm_id,
         "phone": whom.phone,
         "name": whom.name,
         "email": whom.email,
     }
     match entry:
         case Gift():
-            body |= {
-                "type": "refund" if entry.refunded else "gift",
-                "gift_id": str(entry.key),
-                "transaction_status": "REFUNDED" if entry.refunded else "COMPLETED",
-                "amount": record.written(entry.amount),
-                "currency": entry.amount.currency,
-                "reference": entry.reference,
-                "fund": entry.fund,
-                "campaign": entry.campaign,
-            }
+            body |= _gift(entry)
         case OptOut():
             body |= {"type": "opt_out", "channel": entry.channel, "globalOptOutStatus": True}
+            body |= {"address": entry.address or None, "phones": list(whom.phones)}
         case Disposition():
             conversation = str(entry.conversation_id) if entry.conversation_id else None
-            body |= {"type": "disposition", "code": entry.code, "note": entry.note, "conversation_id": conversation}
-        case _:
-            body |= {"type": "note", "text": entry.text}
+            body |= {"type": "disposition", "disposition_id": str(entry.key), "code": entry.code, "note": entry.note}
+            body |= {"conversation_id": conversation}
     return {name: value for name, value in body.items() if value is not None}

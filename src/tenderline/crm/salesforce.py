@@ -30,6 +30,7 @@ from tenderline.crm.base import (
 from tenderline.crm.record import Amount, Record
 from tenderline.crm.tokens import Tokens
 from tenderline.crm.web import Answer, Web, as_write_error
+from tenderline.crm.whom import meant
 
 WHO: Final = "Salesforce"
 CONTACTS_MAX: Final = 10
@@ -91,16 +92,12 @@ class Salesforce:
     async def find(self, number: str, *, by: LookUpBy = "ANI") -> Donor | None:
         """See `Crm.find`."""
         del by
-        question = {
-            "q": record.spellings(number)[-1],
-            "in": "PHONE",
-            "sobjects": [{"name": "Contact", "fields": list(FIELDS), "limit": CONTACTS_MAX}],
-        }
-        answer = await self._tokens.ask("POST", f"{self._root}/parameterizedSearch", json=question)
-        self._require(answer)
+        return record.choose(await self._of_number(number))
+
+    async def _of_number(self, number: str) -> list[Donor]:
         found: list[Donor] = []
         others: LookupFailed | None = None
-        for one in answer.read(_Found, WHO).records[:CONTACTS_MAX]:
+        for one in await self._search(record.spellings(number)[-1], "PHONE"):
             try:
                 phones = [one.phone, one.mobile, one.home, one.other]
                 record.require_number(phones, number, self._region, WHO)
@@ -108,15 +105,23 @@ class Salesforce:
                 others = failed
                 continue
             found.append(self._donor(one, number))
-        if not found and others is not None:
-            raise others
-        return record.choose(found)
+        return record.require_one(found, others)
 
-    def _require(self, answer: Answer) -> None:
+    async def _of_email(self, email: str) -> list[Donor]:
+        return record.of_email([self._donor(one, None) for one in await self._search(email, "EMAIL")], email)
+
+    async def _search(self, text: str, within: str) -> list[_Contact]:
+        question = {
+            "q": text,
+            "in": within,
+            "sobjects": [{"name": "Contact", "fields": list(FIELDS), "limit": CONTACTS_MAX}],
+        }
+        answer = await self._tokens.ask("POST", f"{self._root}/parameterizedSearch", json=question)
         if answer.status == 404:
             raise LookupFailed(Failure.WRONG_SHAPE, f"{WHO} has no such resource; check salesforce.api_version.")
+        return answer.read(_Found, WHO).records[:CONTACTS_MAX]
 
-    def _donor(self, one: _Contact, number: str) -> Donor:
+    def _donor(self, one: _Contact, number: str | None) -> Donor:
         told = Record(
             donor_id=one.id,
             name=one.name,
@@ -131,54 +136,61 @@ class Salesforce:
         )
         return record.donor(told, WHO, self._currency)
 
-    async def write(self, entry: Written) -> None:
+    async def write(self, entry: Written) -> bool:
         """See `Crm.write`."""
         try:
-            contact_id = await self._contact(entry.whom, may_make=isinstance(entry, Gift))
-            if contact_id is None:
-                return
-            match entry:
-                case Gift():
-                    await self._upsert("Opportunity", str(entry.key), self._opportunity(entry, contact_id))
-                case OptOut():
-                    silent = {"DoNotCall": True, "HasOptedOutOfEmail": True, "npsp__Do_Not_Contact__c": True}
-                    await self._send(f"{self._root}/sobjects/Contact/{quote(contact_id, safe='')}", silent)
-                case _:
-                    said = (entry.code, entry.note) if isinstance(entry, Disposition) else ("note", entry.text)
-                    task = {
-                        "WhoId": contact_id,
-                        "Subject": f"Call: {said[0]}",
-                        "Description": said[1],
-                        "Status": "Completed",
-                        "TaskSubtype": "Call",
-                        "ActivityDate": f"{entry.at:%Y-%m-%d}",
-                    }
-                    await self._upsert("Task", str(entry.key), task)
+            if entry.is_there:
+                await self._write(entry, None)
+                return True
+            ids = await meant(entry, self._of_number, self._of_email)
+            if not ids and isinstance(entry, Gift):
+                ids = (await self._new_contact(entry.whom),)
+            for contact_id in ids:
+                await self._write(entry, contact_id)
         except LookupFailed as failed:
             raise as_write_error(failed) from None
+        return bool(ids)
 
-    def _opportunity(self, entry: Gift, contact_id: str) -> dict[str, object]:
-        about = " ".join(filter(None, ("Telephone gift", entry.campaign, entry.fund, entry.reference)))
-        return {
-            "Name": about[:120],
-            "Amount": float(record.written(entry.amount)),
+    async def _write(self, entry: Written, contact_id: str | None) -> None:
+        """`contact_id` is None for what is there already: it stays whose it is."""
+        match entry:
+            case Gift():
+                try:
+                    await self._upsert("Opportunity", str(entry.key), self._opportunity(entry, contact_id))
+                except LookupFailed as failed:
+                    currency = entry.amount.currency
+                    if failed.reason is not Failure.WRONG_SHAPE or currency == self._currency:
+                        raise
+                    raise CrmRefusedError(f"{failed.detail} Does the org take gifts in {currency}?") from None
+            case OptOut():
+                silent = {"DoNotCall": True, "HasOptedOutOfEmail": True, "npsp__Do_Not_Contact__c": True}
+                await self._send(f"{self._root}/sobjects/Contact/{quote(contact_id or '', safe='')}", silent)
+            case Disposition():
+                task = {
+                    "WhoId": contact_id,
+                    "Subject": f"Call: {entry.code}",
+                    "Description": entry.note,
+                    "Status": "Completed",
+                    "TaskSubtype": "Call",
+                    "ActivityDate": f"{entry.at:%Y-%m-%d}",
+                }
+                await self._upsert("Task", str(entry.key), record.without_none(task))
+
+    def _opportunity(self, entry: Gift, contact_id: str | None) -> dict[str, object]:
+        gift = {
+            "Name": record.about(entry, length_max=120),
+            "Amount": float(record.written(entry.left)),
             "CloseDate": f"{entry.at:%Y-%m-%d}",
-            "StageName": self._settings.refunded_stage if entry.refunded else "Closed Won",
+            "StageName": "Closed Won" if entry.standing == "completed" else self._settings.refunded_stage,
             "npsp__Primary_Contact__c": contact_id,
+            # An org with one currency has no such field: it takes its own without it, and refuses another.
+            "CurrencyIsoCode": None if entry.amount.currency == self._currency else entry.amount.currency,
         }
+        return record.without_none(gift)
 
-    async def _contact(self, whom: Whom, *, may_make: bool) -> str | None:
-        """Who has the number; somebody new when it is nobody's and she gave."""
-        if whom.crm_id is not None:
-            return whom.crm_id
-        found = await self.find(whom.phone)
-        if found is not None:
-            return found.crm_id
-        if not may_make:
-            return None
-        new: dict[str, object] = {"LastName": whom.name or whom.phone, "Phone": whom.phone}
-        fields = {**new, **({"Email": whom.email} if whom.email else {})}
-        return (await self._upsert("Contact", str(whom.person_id), fields)).read(_Saved, WHO).id
+    async def _new_contact(self, whom: Whom) -> str:
+        known = {"LastName": whom.label, "Phone": whom.phone, "Email": whom.email}
+        return (await self._upsert("Contact", str(whom.person_id), record.without_none(known))).read(_Saved, WHO).id
 
     async def _upsert(self, kind: str, key: str, fields: dict[str, Any]) -> Answer:
         return await self._send(f"{self._root}/sobjects/{kind}/{self._settings.key_field}/{key}", fields)

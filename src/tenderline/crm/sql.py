@@ -136,11 +136,9 @@ class Sql:
                 others = failed
                 continue
             found.append(record.donor(told, WHO, self._currency))
-        if not found and others is not None:
-            raise others
-        return record.choose(found)
+        return record.choose(record.require_one(found, others))
 
-    async def write(self, entry: Written) -> None:
+    async def write(self, entry: Written) -> bool:
         """See `Crm.write`."""
         del entry
         raise CrmRefusedError(f"{WHO} is only read; nothing can be written back.")

@@ -23,7 +23,7 @@ ANSWER_TIMEOUT_S: Final = 20.0
 
 T = TypeVar("T")
 
-_HARMLESS: Final = frozenset({Failure.ACCESS_REFUSED, Failure.REDIRECTED})
+_REFUSALS: Final = frozenset({Failure.ACCESS_REFUSED, Failure.REDIRECTED, Failure.WRONG_SHAPE})
 """Of a write, what waiting alone does not mend."""
 
 
@@ -136,7 +136,7 @@ class Web:
 
 def as_write_error(failed: LookupFailed) -> CrmUnavailableError | CrmRefusedError:
     """What stopped a write, in the words of writing; the job repeats it either way, and is parked at last."""
-    if failed.reason in _HARMLESS or failed.reason is Failure.WRONG_SHAPE:
+    if failed.reason in _REFUSALS:
         return CrmRefusedError(failed.detail)
     return CrmUnavailableError(failed.detail)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -15,6 +15,8 @@ from tenderline.store.db import Connection
 from tenderline.store.donors import Health, Snapshot
 
 HEALTH_WITHIN_S: Final = 3_600.0
+ASKING_MAX: Final = timedelta(seconds=120)
+"""Longer than any look-up is waited for: whoever asked has ended without a word."""
 
 STATES: Final = {
     "asking": "Looking up …",
@@ -62,27 +64,30 @@ class CrmHealth:
 async def read(connection: Connection, conversation_id: UUID) -> DonorView | None:
     """Of one call; None when nobody was looked up."""
     found = await donors.get(connection, conversation_id)
-    return None if found is None else view(found, utc_now().date())
+    return None if found is None else view(found, utc_now())
 
 
-def view(found: Snapshot, today: date) -> DonorView:
+def view(found: Snapshot, now: datetime) -> DonorView:
     """A look-up in words."""
+    state = found.state
+    if state in ("asking", "late") and now - found.asked_at > ASKING_MAX:
+        state = "failed"
     donor = found.donor
     failure = None
     if found.reason is not None or found.is_late:
         came = "; the answer came late" if found.is_late and found.state == "found" else ""
         failure = f"donor_lookup_failure: {found.detail or 'no answer in time'}{came}"
-    said = STATES[found.state]
-    if found.state in ("failed", "skipped", "late") and donor is not None:
+    said = STATES[state]
+    if state in ("failed", "skipped", "late") and donor is not None:
         said = f"{said}; what follows is from our own database"
     return DonorView(
-        state=found.state,
+        state=state,
         said=said,
         name=donor.name if donor else None,
         segment=found.segment,
         segment_version=found.segment_version,
         segment_why=found.segment_why,
-        facts=tuple(facts(donor, today)) if donor else (),
+        facts=tuple(facts(donor, now.date())) if donor else (),
         notes=donor.notes if donor else (),
         failure=failure,
         is_late=found.is_late,

@@ -43,6 +43,8 @@ async def plan_refund(services: Services, connection: Connection, refund_id: UUI
     unlike the receipt of a payment it does not follow a word of silence."""
     refund = await refunds.get(connection, refund_id)
     assert refund is not None, "refunds are never deleted"
+    if refund.asked_by is None:
+        return  # given back at the gateway itself, by somebody who may have told her
     person, payment = await payments.get_with_person(connection, refund.payment_id)
     if not await refunds.tell(connection, refund_id):
         return

@@ -202,12 +202,16 @@ async def hear(connection: Connection, gateway: str, fact: RefundFact) -> None:
     if _RANK[state] <= _RANK[one.state]:
         return
     await refunds.set_state(connection, one.id, state, why=fact.why, reference=fact.reference)
-    if state == "succeeded" and one.asked_by is not None:
-        payment = await payments.get(connection, one.payment_id)
-        told = PaymentRefunded(
-            person_id=payment.person_id, payment_id=payment.id, refund_id=one.id, amount=one.money.format()
-        )
-        await events.append(connection, [told])
+    if state == "succeeded":
+        await _tell(connection, one.payment_id, one.id, one.money)
+
+
+async def _tell(connection: Connection, payment_id: UUID, refund_id: UUID, money: Money) -> None:
+    payment = await payments.get(connection, payment_id)
+    told = PaymentRefunded(
+        person_id=payment.person_id, payment_id=payment_id, refund_id=refund_id, amount=money.format()
+    )
+    await events.append(connection, [told])
 
 
 async def _known(connection: Connection, gateway: str, fact: RefundFact) -> Refund | None:
@@ -229,15 +233,18 @@ async def _not_asked(connection: Connection, gateway: str, fact: RefundFact, sta
     except InvalidInputError:
         money = None
     if found is not None and money is not None:
-        await refunds.seen(
+        refund_id = uuid7()
+        is_new = await refunds.seen(
             connection,
-            id=uuid7(),
+            id=refund_id,
             payment_id=found[1],
             gateway=gateway,
             reference=fact.reference,
             money=money,
             state=state,
         )
+        if is_new and state == "succeeded":
+            await _tell(connection, found[1], refund_id, money)
     await unmatched.add(
         connection,
         "refund_not_asked",

@@ -107,6 +107,8 @@ class PaymentState:
     subscription_reference: str | None = None
     pay_url: str | None = None
     gateway_retries: bool = False
+    succeeded_at_unix_s: int | None = None
+    """When its money first arrived, by the gateway's clock: the day it is booked on, whatever is told later."""
     versions: dict[str, Version] = field(default_factory=dict)
     """For each group of fields, what told it."""
 
@@ -205,6 +207,10 @@ def merge(state: PaymentState | None, fact: PaymentFact) -> PaymentState:
                 continue
         changed.update(zip(columns, values, strict=True))
         versions[group] = version
+    if fact.kind is FactKind.SUCCEEDED:
+        first = state.succeeded_at_unix_s
+        if first is None or fact.occurred_at_unix_s < first:
+            changed["succeeded_at_unix_s"] = fact.occurred_at_unix_s
     return replace(state, **changed, versions=versions) if changed else state
 
 

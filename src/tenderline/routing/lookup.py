@@ -85,6 +85,7 @@ class LookUps:
     def __init__(self, services: Services) -> None:
         settings = services.settings.crm
         self._services, self._crm = services, services.crm
+        self._zone = services.zone
         self._budget_s, self._late_wait_s = settings.budget_s, settings.late_wait_s
         self.guard = Guard(
             Limits(
@@ -149,14 +150,20 @@ class LookUps:
             await self._look_up(one)
         except Exception:  # the call goes on, whatever is wrong here
             log.exception("look_up_defect", conversation=str(one.conversation_id))
+            self._decide(one)
+            await self._tell(one, _Answer(None, None, None, asked_crm=True), "failed", is_late=False)
         finally:
-            if one.known is None:
-                nobody = segments.decide(self._book.now, None, _today())
-                one.known = Known(None, None, nobody, own_failed=True)
-            one.decided.set()
+            self._decide(one)
             for task in (one.own, one.asked):
                 task.cancel()
             await asyncio.gather(one.own, one.asked, return_exceptions=True)
+
+    def _decide(self, one: _LookUp) -> None:
+        """The call need not wait any more; who calls is nobody, unless it was decided before."""
+        if one.known is None:
+            nobody = segments.decide(self._book.now, None, self._today())
+            one.known = Known(None, None, nobody, own_failed=True)
+        one.decided.set()
 
     async def _look_up(self, one: _LookUp) -> None:
         begun = time.monotonic()
@@ -186,7 +193,7 @@ class LookUps:
         try:
             async with asyncio.timeout(OWN_TIMEOUT_S), self._own_room, self._services.pool.acquire() as connection:
                 await self._book.read(connection)
-                return None if one.caller is None else await donors.own(connection, one.caller)
+                return None if one.caller is None else await donors.own(connection, one.caller, zone=self._zone.key)
         except db.AWAY as error:
             log.warning("own_look_up_failed", why=type(error).__name__)
             return TimeoutError()
@@ -195,7 +202,11 @@ class LookUps:
         crm = self._crm
         if crm is None:
             return _Answer(None, None, None)
-        by = await self._by(one)
+        try:
+            by = await self._by(one)
+        except db.AWAY:
+            unread = LookupFailed(Failure.SKIPPED, "The CRM was not asked: by what the line asks could not be read.")
+            return _Answer(None, unread, None)
         if by is None or (by == "ANI" and one.caller is None):
             return _Answer(None, None, None)
         if by not in crm.looks_up_by:
@@ -224,13 +235,11 @@ class LookUps:
         return _Answer(found, failed, round(took_s * 1000), asked_crm=True)
 
     async def _by(self, one: _LookUp) -> LookUpBy | None:
+        """None: by nothing, as the line says. Raises what `db.AWAY` names: a guess may ask what was not to be asked."""
         by = one.by
         if by is None:
-            try:
-                async with asyncio.timeout(self._budget_s), self._own_room, self._services.pool.acquire() as connection:
-                    by = await donors.look_up_by(connection, one.called)
-            except db.AWAY:
-                by = None
+            async with asyncio.timeout(self._budget_s), self._own_room, self._services.pool.acquire() as connection:
+                by = await donors.look_up_by(connection, one.called)
         match by:
             case "DNIS":
                 return "DNIS"
@@ -239,12 +248,15 @@ class LookUps:
             case _:
                 return "ANI"
 
+    def _today(self) -> date:
+        return datetime.now(self._zone).date()
+
     def _merged(self, one: _LookUp, answer: _Answer) -> Known:
         mine = one.own.result() if one.own.done() else TimeoutError()
         own_failed = isinstance(mine, TimeoutError)
         ours = None if isinstance(mine, TimeoutError) else mine
         donor = merge(answer.donor, ours.donor(one.caller or "") if ours is not None else None)
-        return Known(donor, ours, segments.decide(self._book.now, donor, _today()), answer.failed, own_failed)
+        return Known(donor, ours, segments.decide(self._book.now, donor, self._today()), answer.failed, own_failed)
 
     def _log(self, one: _LookUp, answer: _Answer) -> None:
         if (failed := answer.failed) is not None:
@@ -295,10 +307,6 @@ def _state(known: Known, failed: LookupFailed | None) -> donors.State:
 
 def _too_late(budget_s: float) -> LookupFailed:
     return LookupFailed(Failure.TIMED_OUT, f"No answer within {budget_s:g} s; the call went on.")
-
-
-def _today() -> date:
-    return datetime.now(UTC).date()
 
 
 def merge(told: Donor | None, own: Donor | None) -> Donor | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from tenderline.app import Services
 from tenderline.core.condition import Value
@@ -42,7 +42,7 @@ async def try_out(services: Services, rules: Segments, number: str) -> Trial:
     """Asks our own database and the CRM about a number. Raises `InvalidPhoneError` when it is none."""
     wanted = normalise(number, services.settings.compliance.default_region)
     async with services.pool.acquire() as connection:
-        own = await donors.own(connection, wanted)
+        own = await donors.own(connection, wanted, zone=services.zone.key)
     told, failure = None, None
     if services.crm is not None:
         try:
@@ -53,7 +53,7 @@ async def try_out(services: Services, rules: Segments, number: str) -> Trial:
         except TimeoutError:
             failure = f"No answer within {services.settings.crm.budget_s:g} s."
     donor = merge(told, own.donor(wanted) if own is not None else None)
-    today = datetime.now(UTC).date()
+    today = datetime.now(services.zone).date()
     seen: tuple[Seen, ...] = ()
     if donor is not None:
         values, _ = segments.facts(rules, donor, today)

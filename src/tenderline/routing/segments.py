@@ -110,7 +110,7 @@ def parse(text: str, *, version: int | None = None) -> Segments:
     try:
         read = msgspec.convert(tomllib.loads(text), _File)
         currency = Money.parse(1, read.currency).currency
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError, RecursionError) as error:
+    except (ValueError, msgspec.ValidationError, RecursionError) as error:  # a number may have thousands of digits
         raise InvalidSegmentsError(f"The rules cannot be read: {str(error)[:300]}") from None
     if not 1 <= len(read.segment) <= SEGMENTS_MAX:
         raise InvalidSegmentsError(f"There are 1 to {SEGMENTS_MAX} segments; write each as [[segment]].")
@@ -140,7 +140,7 @@ def _minor(name: str, amount: str, exponent: int) -> int:
         minor = Decimal(amount).scaleb(exponent)
         if minor != minor.to_integral_value() or not 0 <= minor <= AMOUNT_MINOR_MAX:
             raise InvalidOperation
-    except (InvalidOperation, ValueError):
+    except (ArithmeticError, ValueError):
         raise InvalidSegmentsError(f'The amount {name} is none; write it as "5000" or "5000.00".') from None
     return int(minor)
 
@@ -151,7 +151,7 @@ def _rate(code: str, rate: str) -> Decimal:
         read = Decimal(rate)
         if not Decimal("0.000001") <= read <= Decimal(1_000_000):
             raise InvalidOperation
-    except (InvalidOperation, ValueError):
+    except (ArithmeticError, ValueError):
         raise InvalidSegmentsError(f'The rate of {code} is none; write what one unit is worth, as "1.08".') from None
     return read
 

@@ -103,9 +103,9 @@ class Health:
     last_failure_at: datetime | None
 
 
-async def own(connection: Connection, number: str) -> Own | None:
-    """Whoever has this number (E.164); None when it is nobody's."""
-    row = await connection.fetchrow(query("donors", "own"), number)
+async def own(connection: Connection, number: str, *, zone: str) -> Own | None:
+    """Whoever has this number (E.164), her gifts by the days of a zone; None when it is nobody's."""
+    row = await connection.fetchrow(query("donors", "own"), number, zone)
     return Own(**row) if row else None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from tenderline.core.errors import DatabaseUnavailableError, InvalidInputError
@@ -100,6 +101,12 @@ async def get_with_person(connection: Connection, payment_id: UUID) -> tuple[Per
 async def transaction_of_invoice(connection: Connection, gateway: str, reference: str) -> str | None:
     """The transaction that is known to belong to an invoice."""
     found: str | None = await connection.fetchval(query("payments", "of_invoice"), gateway, reference)
+    return found
+
+
+async def succeeded_at(connection: Connection, payment_id: UUID) -> datetime | None:
+    """When its money arrived, by the gateway's clock; None when no gateway has told."""
+    found: datetime | None = await connection.fetchval(query("payments", "succeeded_at"), payment_id)
     return found
 
 

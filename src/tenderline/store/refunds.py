@@ -85,6 +85,11 @@ async def held_minor(connection: Connection, payment_id: UUID) -> int:
     return int(await connection.fetchval(query("refunds", "held"), payment_id))
 
 
+async def gone_back_minor(connection: Connection, payment_id: UUID) -> int:
+    """How much of a payment has gone back."""
+    return int(await connection.fetchval(query("refunds", "gone_back"), payment_id))
+
+
 async def set_state(
     connection: Connection, refund_id: UUID, state: State, *, why: str | None = None, reference: str | None = None
 ) -> None:

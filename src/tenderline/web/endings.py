@@ -124,6 +124,7 @@ async def choose(services: Services, connection: Connection, user_id: UUID, wish
         told = CallDisposed(
             person_id=about.person_id,
             conversation_id=str(call.id),
+            agent_id=desk.agent_id,
             code=wanted.code,
             note=wish.note,
             at=about.now.isoformat(),

@@ -7,7 +7,7 @@ from typing import Any, Final
 from litestar import Request, Response, get, post
 from litestar.response import Redirect
 
-from tenderline.core.errors import InvalidInputError, TenderlineError
+from tenderline.core.errors import InvalidInputError
 from tenderline.core.money import Money
 from tenderline.desk import donors as desk
 from tenderline.routing import segments
@@ -21,13 +21,6 @@ from tenderline.web.sign_in import PERMISSION, session_of, shell
 
 PATH: Final = "/segments"
 AnyRequest = Request[Any, Any, Any]
-
-
-class SegmentsChangedMeanwhileError(TenderlineError):
-    """Somebody put other rules in force since you looked; look at them before you change them."""
-
-    code = "segments.changed_meanwhile"
-    status = 409
 
 
 def _read(found: RulesVersion | None) -> tuple[Segments | None, str, str | None]:
@@ -116,8 +109,7 @@ async def put(request: AnyRequest) -> Response[Any]:
     except InvalidInputError as error:
         return await _page(request, text=text, number=number, problem=error.detail)
     async with services_of(request).pool.acquire() as connection, connection.transaction():
-        newest = await segment_rules.newest(connection)
-        if base != str(newest.version if newest else 0):
-            raise SegmentsChangedMeanwhileError()
-        await segment_rules.put(connection, text, by=session_of(request).user.email)
+        # What is no number is no version: somebody else's, whichever there is.
+        seen = int(base) if base.isascii() and base.isdecimal() and len(base) < 10 else -1
+        await segment_rules.put(connection, text, by=session_of(request).user.email, expected=seen)
     return Redirect(path=PATH, status_code=303)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from uuid import UUID
 
 import msgspec
 
@@ -167,10 +166,9 @@ async def tell_crm_of_gift(services: Services, event: Event) -> None:
 
 
 async def tell_crm_of_refund(services: Services, event: Event) -> None:
-    """Money that was given back is no gift in the CRM either."""
-    assert isinstance(event, PaymentStopped)
+    """Money that was given back, whole or a part, or that is disputed, is no gift in the CRM either."""
     assert event.payment_id is not None
-    if event.why == "refunded":
+    if not isinstance(event, PaymentStopped) or event.why in ("refunded", "disputed"):
         await write_back.gift(services, event.payment_id)
 
 
@@ -178,14 +176,15 @@ async def tell_crm_of_opt_out(services: Services, event: Event) -> None:
     """The CRM's own mailings shall be silent too."""
     assert isinstance(event, PersonOptedOut)
     assert event.person_id is not None
-    await write_back.opt_out(services, event.person_id, channel=event.channel, said_at=event.said_at)
+    await write_back.opt_out(
+        services, event.person_id, channel=event.channel, address=event.address, said_at=event.said_at
+    )
 
 
 async def tell_crm_of_call(services: Services, event: Event) -> None:
     """How a call ended is written into the CRM."""
     assert isinstance(event, CallDisposed)
-    at = write_back.instant(event.at)
-    await write_back.disposition(services, UUID(event.conversation_id), code=event.code, note=event.note, at=at)
+    await write_back.disposition(services, event)
 
 
 async def tell_others(services: Services, event: Event) -> None:
@@ -200,7 +199,7 @@ REACTIONS: dict[type[Event], tuple[Reaction, ...]] = {
     PaymentActionRequired: (open_case,),
     PaymentSucceeded: (close_case, end_pay_page, thank_caller, match_money, tell_crm_of_gift),
     PaymentStopped: (close_case, end_pay_page, tell_crm_of_refund),
-    PaymentRefunded: (tell_of_refund,),
+    PaymentRefunded: (tell_of_refund, tell_crm_of_refund),
     PayerContactMissing: (ask_gateway_for_payer,),
     PaymentLookupWanted: (look_payment_up,),
     ReplyUnclear: (hold_cases,),

@@ -21,6 +21,7 @@ from tenderline.store import (
     attempts,
     audit,
     captures,
+    crm_told,
     donors,
     events,
     holds,
@@ -209,6 +210,7 @@ class Worker:
             await outgoing.sweep(connection)
             await answered_requests.sweep(connection)
             await donors.forget(connection, older_than_days=services.settings.crm.kept_days, limit=FORGOTTEN_MAX)
+            await crm_told.forget(connection, older_than_days=services.settings.crm.kept_days, limit=FORGOTTEN_MAX)
         await inbox.give_up_waiting(self._services.pool, after_s=LOOKUP_WAIT_MAX_S)
         return 0
 

@@ -1,6 +1,21 @@
 -- name: own
--- What we know ourselves of whoever has a number: her own payments, of which a refunded or disputed one is no gift. Of two
--- on one day the larger is the last.
+-- What we know ourselves of whoever has a number: her own payments, of which a refunded or disputed one is no gift, and of
+-- a part that went back only the rest. The day is that of the gateway's news, in the organisation's zone; of two on one
+-- day the larger is the last.
+WITH given AS MATERIALIZED (
+    SELECT y.currency, y.amount_minor - r.minor AS amount_minor, (t.at AT TIME ZONE $2)::date AS given_on,
+        t.at > now() - interval '12 months' AS is_recent
+    FROM contact_point q
+    JOIN payment y ON y.person_id = q.person_id
+    CROSS JOIN LATERAL (
+        SELECT coalesce(sum(amount_minor), 0)::bigint AS minor FROM refund WHERE payment_id = y.id AND state = 'succeeded'
+    ) r
+    CROSS JOIN LATERAL (
+        SELECT coalesce(to_timestamp(nullif((y.observed->>'succeeded_at_unix_s')::bigint, 0)), y.updated_at) AS at
+    ) t
+    WHERE q.kind = 'phone' AND q.value = $1 AND y.transaction_status = 'COMPLETED' AND y.status = 'succeeded'
+        AND y.amount_minor > r.minor
+)
 SELECT p.id, p.name, p.locale, e.value AS email, c.amount_minor, c.currency, g.gifts, g.gifts_last_year, g.currency AS given_currency,
     g.total_minor, g.largest_minor, l.given_on AS last_on, l.amount_minor AS last_minor
 FROM contact_point q
@@ -13,16 +28,12 @@ LEFT JOIN LATERAL (
     WHERE person_id = p.id AND state IN ('open', 'held') ORDER BY opened_at DESC LIMIT 1
 ) c ON true
 LEFT JOIN LATERAL (
-    SELECT amount_minor, currency, updated_at::date AS given_on FROM payment
-    WHERE person_id = p.id AND transaction_status = 'COMPLETED' AND status = 'succeeded' AND amount_minor IS NOT NULL
-    ORDER BY updated_at::date DESC, amount_minor DESC LIMIT 1
+    SELECT amount_minor, currency, given_on FROM given ORDER BY given_on DESC, amount_minor DESC LIMIT 1
 ) l ON true
 LEFT JOIN LATERAL (
-    SELECT count(*) AS gifts, count(*) FILTER (WHERE updated_at > now() - interval '12 months') AS gifts_last_year,
+    SELECT count(*) AS gifts, count(*) FILTER (WHERE is_recent) AS gifts_last_year,
         currency, sum(amount_minor)::bigint AS total_minor, max(amount_minor) AS largest_minor
-    FROM payment
-    WHERE person_id = p.id AND transaction_status = 'COMPLETED' AND status = 'succeeded' AND currency = l.currency
-    GROUP BY currency
+    FROM given WHERE currency = l.currency GROUP BY currency
 ) g ON true
 WHERE q.kind = 'phone' AND q.value = $1
 
@@ -68,9 +79,6 @@ SELECT version, content, digest, created_at, created_by FROM segment_rules ORDER
 
 -- name: versions
 SELECT version, content, digest, created_at, created_by FROM segment_rules ORDER BY version DESC LIMIT $1
-
--- name: rules
-SELECT version, content, digest, created_at, created_by FROM segment_rules WHERE version = $1
 
 -- name: lock_rules
 SELECT pg_advisory_xact_lock(hashtextextended('segment_rules', 0))

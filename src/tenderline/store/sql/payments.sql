@@ -10,6 +10,9 @@ SELECT person_id, id, gateway, transaction_id, status, transaction_status, amoun
     invoice_reference, subscription_reference, payer_conflict, observed, created_at, updated_at
 FROM payment WHERE id = $1
 
+-- name: succeeded_at
+SELECT to_timestamp(nullif((observed->>'succeeded_at_unix_s')::bigint, 0)) FROM payment WHERE id = $1
+
 -- name: save
 INSERT INTO payment (
     person_id, id, gateway, transaction_id, status, transaction_status, amount_minor, currency, reason,

@@ -36,6 +36,9 @@ FROM refund WHERE payment_id = $1 ORDER BY created_at, id LIMIT 200
 SELECT coalesce(sum(amount_minor), 0)::bigint FROM refund
 WHERE payment_id = $1 AND state IN ('intended', 'taken', 'unknown', 'succeeded')
 
+-- name: gone_back
+SELECT coalesce(sum(amount_minor), 0)::bigint FROM refund WHERE payment_id = $1 AND state = 'succeeded'
+
 -- name: set_state
 UPDATE refund SET state = $2, why = $3, reference = coalesce(reference, $4), looked_at = now(),
     ended_at = CASE WHEN $2 IN ('succeeded', 'refused', 'failed') THEN now() END
