@@ -16,6 +16,8 @@ from tenderline.voice.prompts.pack import Prompts
 from tenderline.worker import reactions
 
 NUMBER = "+18005550123"
+QUIET = b"\xff" * 1_600
+"""200 ms of mu-law."""
 
 MENU = """
 name = "menu"
@@ -88,13 +90,14 @@ text = "Goodbye."
 @pytest.fixture(autouse=True)
 def quick_voice(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever calls say is said in a third of its time, unless a test is marked `real_voice`: the same sounds, every
-    third sample of them. Processes that a test starts speak as they do."""
+    third sample of them, and then a moment in which a telephone hears what is still under way when the call ends.
+    Processes that a test starts speak as they do."""
     if request.node.get_closest_marker("real_voice"):
         return
     clip = Prompts.clip
 
     async def quickly(self: Prompts, text: str, language: str) -> bytes:
-        return (await clip(self, text, language))[::3]
+        return (await clip(self, text, language))[::3] + QUIET
 
     monkeypatch.setattr(Prompts, "clip", quickly)
 
