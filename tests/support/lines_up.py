@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 from tenderline.routing import queues as routing
@@ -9,6 +10,10 @@ from tenderline.routing.queues import Turn, Wish
 from tenderline.store import agents, presence, queues, voice_nodes, waiting
 from tenderline.store.presence import Registered
 from tenderline.store.queues import Queue
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
 
 
 async def make_node(connection) -> UUID:
@@ -48,7 +53,7 @@ async def register(connection, node, name, *, lasting_s=300.0, direct=True) -> N
     await presence.reached(connection, node, [Registered(name, lasting_s, name, "127.0.0.1", 5070, direct)])
 
 
-async def enter(connection, queue, node, *, caller="+12025550100", conversation_id=None, **wish):
+async def enter(connection, queue, node, *, caller="+12025550100", conversation_id=None, id=None, **wish):
     async with connection.transaction():
         return await routing.enter(
             connection,
@@ -57,6 +62,7 @@ async def enter(connection, queue, node, *, caller="+12025550100", conversation_
             node_id=node,
             caller=caller,
             wish=Wish(**wish),
+            id=id,
         )
 
 

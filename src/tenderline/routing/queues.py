@@ -59,9 +59,17 @@ def rules_of(queue: Queue) -> QueueRules:
 
 
 async def enter(
-    connection: Connection, queue: str, *, conversation_id: UUID, node_id: UUID, caller: str | None, wish: Wish
+    connection: Connection,
+    queue: str,
+    *,
+    conversation_id: UUID,
+    node_id: UUID,
+    caller: str | None,
+    wish: Wish,
+    id: UUID | None = None,
 ) -> InLine | None:
-    """Gets in line; None when there is no such queue, or nobody is logged in who could ever take the call."""
+    """Gets in line; None when there is no such queue, or nobody is logged in who could ever take the call. With an `id`
+    twice is no error."""
     found = await queues.get(connection, queue)
     if found is None:
         return None
@@ -74,7 +82,7 @@ async def enter(
     if preferred is None and found.last_agent_wait_s and caller is not None:
         preferred = await waiting.last_agent(connection, caller, queue)
     one = waiting.Entering(
-        id=uuid7(),
+        id=id or uuid7(),
         conversation_id=conversation_id,
         node_id=node_id,
         queue=queue,

@@ -97,6 +97,10 @@ class Assignment:
     overflowed: bool
 
 
+class _NotRungError(Exception):
+    pass
+
+
 async def lock(connection: Connection) -> float:
     """One match at a time, until the transaction ends; the database's clock in seconds."""
     return float(await connection.fetchval(query("waiting", "lock")))
@@ -126,7 +130,7 @@ async def assign(connection: Connection, found: Sequence[Assignment]) -> list[UU
 
 
 async def return_stale_offers(connection: Connection) -> None:
-    """Reservations that no node took up are none any more."""
+    """Reservations that no node took up are none any more, nor offers whose agent is not held for them."""
     await connection.execute(query("waiting", "stale_offers"), OFFER_STALE_S)
 
 
@@ -179,16 +183,29 @@ async def taken_out(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, s
 
 
 async def connect(connection: Connection, id: UUID, agent_id: UUID, conversation_id: UUID) -> bool:
-    """The agent answered; False when the offer does not stand any more."""
-    if await connection.fetchval(query("waiting", "connect"), id, agent_id) is None:
+    """The agent answered; False when the offer does not stand any more, or she is not rung for it: then nothing is
+    changed."""
+    try:
+        async with connection.transaction():
+            if await connection.fetchval(query("waiting", "connect"), id, agent_id, conversation_id) is None:
+                return False
+            if not await presence.talks(connection, agent_id, conversation_id):
+                raise _NotRungError
+    except _NotRungError:
         return False
-    return await presence.talks(connection, agent_id, conversation_id)
+    return True
 
 
 async def give_back(connection: Connection, id: UUID, agent_id: UUID, conversation_id: UUID, *, reason: str) -> None:
     """The agent did not answer: the caller is at the head of the line, the agent away."""
     await connection.execute(query("waiting", "give_back"), id, agent_id)
     await presence.did_not_answer(connection, agent_id, conversation_id, reason)
+
+
+async def put_back(connection: Connection, id: UUID, agent_id: UUID, conversation_id: UUID) -> None:
+    """The call failed before anybody was called for this place: it is at the head of the line, the agent free."""
+    await connection.execute(query("waiting", "put_back"), id, agent_id, conversation_id)
+    await presence.free_again(connection, agent_id, conversation_id)
 
 
 async def leave(connection: Connection, id: UUID, outcome: Outcome) -> None:
@@ -215,7 +232,7 @@ async def clear_strays(connection: Connection, node_id: UUID, live: Sequence[UUI
     """What a node holds for calls that it does not carry any more is let go: a task that was ended between two steps
     leaves nothing behind."""
     for row in await connection.fetch(query("waiting", "strays"), node_id, list(live), STRAY_S):
-        await leave(connection, row["id"], "abandoned")
+        await leave(connection, row["id"], "callback_later" if row["is_kept"] else "abandoned")
     await presence.clear_strays(connection, node_id, live, older_s=STRAY_S)
 
 
