@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from support import lines_up
-from tenderline.store import agents, lines, presence, waiting
+from tenderline.store import agents, presence, voice_nodes, waiting
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ async def test_an_offer_whose_agent_was_freed_stops_nobody_and_is_made_again(con
 async def test_a_lost_call_of_a_kept_place_gives_the_place_back_and_the_agent_too(connection, node):
     anna = await lines_up.make_agent(connection, "anna", ["general"], node=node)
     one = await lines_up.enter(connection, "general", node)
-    await keep(connection, one.id)
+    await lines_up.keep(connection, one.id)
     await lines_up.match(connection)
     assert await waiting.call_of(connection, one.id, anna, made := uuid4())
     await lines_up.hours_pass(connection, waiting.STRAY_S + 1)
@@ -64,7 +64,7 @@ async def test_a_lost_call_of_a_kept_place_gives_the_place_back_and_the_agent_to
 async def test_a_lost_call_of_a_kept_place_that_was_answered_leaves_the_callback_to_people(connection, node):
     anna = await lines_up.make_agent(connection, "anna", ["general"], node=node)
     one = await lines_up.enter(connection, "general", node)
-    await keep(connection, one.id)
+    await lines_up.keep(connection, one.id)
     await lines_up.match(connection)
     await waiting.call_of(connection, one.id, anna, made := uuid4())
     assert await waiting.connect(connection, one.id, anna, made)
@@ -72,14 +72,6 @@ async def test_a_lost_call_of_a_kept_place_that_was_answered_leaves_the_callback
     await waiting.clear_strays(connection, node, [])
     assert (await row_of(connection, one.id))["outcome"] == "callback_later"
     assert await lines_up.state_of(connection, anna) == "available"
-
-
-async def keep(connection, id, callback_id=None):
-    callback_id = callback_id or uuid4()
-    await lines.add_callback(
-        connection, id=callback_id, conversation_id=None, number="+12025550100", due_at=lines_up.now(), attempt_id=None
-    )
-    return await waiting.keep_place(connection, id, callback_id)
 
 
 async def test_every_step_of_a_call_may_be_written_twice(connection, node):
@@ -104,15 +96,15 @@ async def test_a_place_is_kept_and_called_once_however_often_that_is_written(con
     one = await lines_up.enter(connection, "general", node)
     callback_id, made = uuid4(), uuid4()
     for _ in range(2):
-        assert await keep(connection, one.id, callback_id)
+        assert await lines_up.keep(connection, one.id, callback_id)
     await lines_up.match(connection)
-    assert await keep(connection, one.id, callback_id), "also when her turn came between the two"
+    assert await lines_up.keep(connection, one.id, callback_id), "also when her turn came between the two"
     assert (await row_of(connection, one.id))["node_id"] == node
     assert await connection.fetchval("SELECT count(*) FROM callback") == 1
     for _ in range(2):
         assert await waiting.call_of(connection, one.id, anna, made)
     assert not await waiting.call_of(connection, one.id, anna, uuid4())
-    assert not await keep(connection, one.id), "another wish comes too late"
+    assert not await lines_up.keep(connection, one.id), "another wish comes too late"
 
 
 async def test_a_call_that_we_make_gets_one_agent_however_often_she_is_reserved(connection, node):
@@ -167,3 +159,37 @@ async def test_distress_lasts_also_when_the_call_does_not_come_about(connection,
         await waiting.give_back(connection, offer.id, anna, offer.conversation_id, reason="no answer")
     found = await agents.get(connection, anna)
     assert (found.state, found.reason, found.node_id, found.until) == ("distress", "help", None, None)
+
+
+async def test_whoever_gets_another_telephone_is_not_rung_on_the_old_one(connection, node):
+    anna = await lines_up.make_agent(connection, "anna", ["general"], node=node)
+    await connection.execute("INSERT INTO telephone (name, ha1_md5, ha1_sha256) VALUES ('desk', '', '')")
+    await agents.change(connection, anna, name="Anna", user_id=None, telephone="desk", enabled=True, by="test")
+    assert not (await agents.get(connection, anna)).is_reachable
+    assert await lines_up.enter(connection, "general", node) is None
+
+
+async def test_an_open_browser_is_rung_before_the_desk_telephone_which_is_there_when_it_is_gone(connection, node):
+    anna = await lines_up.make_agent(connection, "anna", ["general"], node=node)
+    await presence.reached_by_browser(connection, anna, node, lasting_s=30)
+    await lines_up.register(connection, node, "anna")
+    assert (await agents.get(connection, anna)).reach_kind == "browser"
+    await presence.browser_gone(connection, anna, node)
+    await lines_up.register(connection, node, "anna")
+    found = await agents.get(connection, anna)
+    assert (found.reach_kind, found.is_reachable) == ("telephone", True)
+
+
+async def test_a_node_that_cannot_call_back_keeps_no_agent_from_others(connection, node):
+    anna = await lines_up.make_agent(connection, "anna", ["general"], node=node)
+    kept = await lines_up.enter(connection, "general", node)
+    await lines_up.keep(connection, kept.id)
+    other = await lines_up.enter(connection, "general", node)
+    await voice_nodes.renew(connection, node, 0, calls_back=False)
+    await lines_up.match(connection)
+    assert (await row_of(connection, other.id))["agent_id"] == anna
+    assert (await row_of(connection, kept.id))["state"] == "waiting"
+    await waiting.leave(connection, other.id, "abandoned")
+    await voice_nodes.renew(connection, node, 0, calls_back=True)
+    await lines_up.match(connection)
+    assert (await row_of(connection, kept.id))["agent_id"] == anna

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 from tenderline.routing import queues as routing
 from tenderline.routing.queues import Turn, Wish
-from tenderline.store import agents, presence, queues, voice_nodes, waiting
+from tenderline.store import agents, lines, presence, queues, voice_nodes, waiting
 from tenderline.store.presence import Registered
 from tenderline.store.queues import Queue
 
@@ -90,6 +90,20 @@ async def answer(connection, offer) -> bool:
         return await presence.take_up(connection, offer.agent_id, offer.conversation_id) and await waiting.connect(
             connection, offer.id, offer.agent_id, offer.conversation_id
         )
+
+
+async def keep(connection, id, callback_id=None) -> bool:
+    """She presses the key; with a `callback_id` once more. False when it comes too late."""
+    async with connection.transaction():
+        callback_id = callback_id or uuid4()
+        await lines.add_callback(
+            connection, id=callback_id, conversation_id=None, number="+12025550100", due_at=now(), attempt_id=None
+        )
+        return await waiting.keep_place(connection, id, callback_id)
+
+
+async def conversation_of(connection, id) -> UUID:
+    return await connection.fetchval("SELECT conversation_id FROM waiting WHERE id = $1", id)
 
 
 async def hours_pass(connection, seconds) -> None:

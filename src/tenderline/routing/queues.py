@@ -167,7 +167,7 @@ async def _logged_in(connection: Connection, rules: Iterable[QueueRules]) -> lis
 
 
 def _free(one: presence.Free) -> FreeAgent:
-    return FreeAgent(one.id, one.serving.queues, one.serving.skills, one.free_since_s, one.serving.node)
+    return FreeAgent(one.id, one.serving.queues, one.serving.skills, one.free_since_s, one.serving.node, one.calls_back)
 
 
 def _caller(one: waiting.Waiting) -> Caller:
@@ -182,4 +182,5 @@ def _caller(one: waiting.Waiting) -> Caller:
         preferred_agent=one.preferred_agent,
         preferred_until_s=one.preferred_until_s,
         node=one.node_id,
+        is_kept=one.is_kept,
     )

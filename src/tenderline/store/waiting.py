@@ -85,6 +85,7 @@ class Waiting:
     entered_s: float
     rank_s: float
     preferred_until_s: float
+    is_kept: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,9 @@ _LATER = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
     asyncpg.OperatorInterventionError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    asyncpg.LockNotAvailableError,
 )
 
 
@@ -119,3 +122,5 @@ class Timeline:
             except asyncpg.PostgresError as error:
                 self.lost_entries += 1
                 log.error("timeline_entry_failed", why=str(error))
+        async with connection.transaction():
+            await events.hint_with(connection)

@@ -1,5 +1,6 @@
 -- name: reached
--- Telephones and browsers that a node knows. A telephone that is an agent by itself takes calls from now on.
+-- Telephones that a node knows. A telephone that is an agent by itself takes calls from now on. Whose browser is there
+-- is reached by that.
 UPDATE agent_presence p SET
     reach_node = $1, reach_kind = 'telephone', reach_until = clock_timestamp() + make_interval(secs => t.lasting_s),
     reach_user = t.username, reach_host = t.host, reach_port = t.port, reach_direct = t.direct,
@@ -7,7 +8,7 @@ UPDATE agent_presence p SET
 FROM unnest($2::text[], $3::float8[], $4::text[], $5::text[], $6::int[], $7::bool[])
     AS t (telephone, lasting_s, username, host, port, direct)
 JOIN agent a ON a.telephone = t.telephone AND a.enabled
-WHERE p.agent_id = a.id
+WHERE p.agent_id = a.id AND (p.reach_kind = 'browser' AND p.reach_until > clock_timestamp()) IS NOT TRUE
 RETURNING p.agent_id
 
 -- name: unreached
@@ -64,7 +65,8 @@ WHERE a.id = p.agent_id AND a.automatic AND p.state IN ('available', 'away', 'wr
 RETURNING p.agent_id
 
 -- name: free
-SELECT a.id, extract(epoch FROM p.since)::float8 AS free_since_s, CASE WHEN p.reach_direct THEN NULL ELSE p.reach_node END AS node,
+SELECT a.id, extract(epoch FROM p.since)::float8 AS free_since_s, n.calls_back AND n.state = 'up' AS calls_back,
+    CASE WHEN p.reach_direct THEN NULL ELSE p.reach_node END AS node,
     ARRAY(SELECT q.queue FROM agent_queue q WHERE q.agent_id = a.id) AS queues,
     ARRAY(SELECT k.skill FROM agent_skill k WHERE k.agent_id = a.id ORDER BY k.skill) AS skills,
     ARRAY(SELECT k.proficiency FROM agent_skill k WHERE k.agent_id = a.id ORDER BY k.skill) AS proficiencies

@@ -24,7 +24,7 @@ WHERE w.caller = $1 AND w.queue = $2 AND w.connected_at IS NOT NULL ORDER BY w.c
 -- name: in_line
 SELECT id, queue, node_id, skills, ring_min, returned, preferred_agent,
     extract(epoch FROM entered_at)::float8 AS entered_s, extract(epoch FROM rank_at)::float8 AS rank_s,
-    coalesce(extract(epoch FROM preferred_until), 0)::float8 AS preferred_until_s
+    coalesce(extract(epoch FROM preferred_until), 0)::float8 AS preferred_until_s, kept_at IS NOT NULL AS is_kept
 FROM waiting WHERE state = 'waiting' AND queue = ANY($1::text[])
 ORDER BY rank_at LIMIT $2
 
