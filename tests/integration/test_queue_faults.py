@@ -136,6 +136,16 @@ async def test_distress_while_it_rings_loses_no_call_and_lasts(connection, node)
     assert await presence.say(connection, anna, "available", reason=None, by="anna") == "available"
 
 
+async def test_distress_that_passes_while_it_rings_changes_nothing(connection, node):
+    anna = await lines_up.make_agent(connection, "anna", ["general"], node=node)
+    offer = await offered(connection, node)
+    await presence.take_up(connection, anna, offer.conversation_id)
+    await presence.say(connection, anna, "distress", reason="help", by="anna")
+    assert await presence.say(connection, anna, "available", reason=None, by="anna") == "ringing"
+    await waiting.give_back(connection, offer.id, anna, offer.conversation_id, reason="no answer")
+    assert await lines_up.state_of(connection, anna) == "away"
+
+
 async def test_whoever_is_in_distress_before_it_rings_is_not_rung(connection, node):
     anna = await lines_up.make_agent(connection, "anna", ["general"], node=node)
     offer = await offered(connection, node)

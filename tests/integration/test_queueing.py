@@ -153,6 +153,22 @@ async def test_what_another_transaction_stood_in_the_way_of_is_written_later(poo
     assert await pool.fetchval("SELECT count(*) FROM skill") == 1
 
 
+@pytest.mark.parametrize("error", [ValueError("a defect"), asyncpg.CheckViolationError("no such value")])
+async def test_an_entry_that_fails_for_itself_loses_no_other(pool, timeline, error):
+    async def failing(_):
+        raise error
+
+    async def entry(connection):
+        await connection.execute("INSERT INTO skill (name) VALUES ('patience')")
+
+    for one in (failing, entry):
+        timeline.put(one)
+    async with asyncio.timeout(10):
+        await timeline.written()
+    assert timeline.lost_entries == 1
+    assert await pool.fetchval("SELECT count(*) FROM skill") == 1
+
+
 async def test_an_agent_made_for_a_telephone_that_is_registered_is_reached_before_it_registers_again(
     pool, registrar, node
 ):

@@ -109,7 +109,7 @@ class Timeline:
                     await events.hint_with(connection)
             except _LATER:
                 raise
-            except asyncpg.PostgresError:
+            except Exception:  # also a defect of an entry: nothing would be written any more
                 await self._write_singly(connection, batch)
 
     async def _write_singly(self, connection: Connection, batch: list[Entry]) -> None:
@@ -119,8 +119,8 @@ class Timeline:
                     await entry(connection)
             except _LATER:
                 raise
-            except asyncpg.PostgresError as error:
+            except Exception as error:
                 self.lost_entries += 1
-                log.error("timeline_entry_failed", why=str(error))
+                log.error("timeline_entry_failed", why=f"{type(error).__name__}: {error}")
         async with connection.transaction():
             await events.hint_with(connection)

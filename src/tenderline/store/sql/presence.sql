@@ -36,7 +36,10 @@ WHERE agent_id = $1 AND reach_node = $2 AND reach_kind = 'browser'
 -- distress shows at once, and goes when she says that she is well. Whoever is only reserved is not rung any more.
 UPDATE agent_presence SET
     state = CASE WHEN node_id IS NULL OR $2 = 'distress' THEN $2
-        WHEN state = 'distress' AND $2 = 'available' THEN 'on_call' ELSE state END,
+        WHEN state = 'distress' AND $2 = 'available' THEN CASE
+            WHEN EXISTS (SELECT FROM waiting w WHERE w.agent_id = $1 AND w.state = 'offered') THEN 'ringing'
+            ELSE 'on_call' END
+        ELSE state END,
     reason = CASE WHEN node_id IS NULL OR $2 = 'distress' THEN $3
         WHEN state = 'distress' AND $2 = 'available' THEN NULL ELSE reason END,
     until = NULL,
@@ -151,6 +154,7 @@ UPDATE agent_presence p SET
     until = CASE WHEN a.automatic AND p.state <> 'distress' THEN clock_timestamp() + make_interval(secs => $4) END
 FROM agent a
 WHERE a.id = p.agent_id AND p.agent_id = $1 AND p.conversation_id = $2 AND p.node_id IS NOT NULL
+  AND p.state IN ('reserved', 'ringing', 'distress')
 RETURNING p.agent_id
 
 -- name: free_again
