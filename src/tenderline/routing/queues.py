@@ -16,9 +16,6 @@ from tenderline.store import presence, queues, waiting
 from tenderline.store.db import Connection
 from tenderline.store.queues import Queue
 
-TALK_S_USUAL = 240.0
-"""What a call lasts until a queue has calls of its own to count."""
-
 
 @dataclass(frozen=True, slots=True)
 class Wish:
@@ -150,15 +147,6 @@ async def look_round(connection: Connection) -> None:
         await waiting.skip_rings(connection, further)
     for node in await waiting.nobody_there(connection, stranded) if stranded else ():
         await waiting.hint(connection, node)
-
-
-async def estimated_wait_s(connection: Connection, queue: str, position: int) -> float | None:
-    """How long somebody at this place will wait, as things are; None while nobody serves the queue."""
-    pace = await waiting.pace(connection, queue)
-    if not pace.agents:
-        return None
-    each_s = (pace.talk_s if pace.talk_s is not None else TALK_S_USUAL) + (pace.wrap_up_s or 0.0)
-    return max(0, position) * each_s / pace.agents
 
 
 async def _logged_in(connection: Connection, rules: Iterable[QueueRules]) -> list[Serving]:

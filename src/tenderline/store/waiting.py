@@ -15,6 +15,8 @@ CHANNEL = "routing"
 IN_LINE_MAX = 5_000
 OFFER_STALE_S = 5.0
 STRAY_S = 10.0
+TALK_S_USUAL = 240.0
+"""What a call lasts until a queue has calls of its own to count."""
 
 Outcome = Literal["talked", "abandoned", "timed_out", "nobody", "called_back", "callback_later", "system"]
 
@@ -63,12 +65,24 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """What an estimate of the wait rests on."""
+    """Of one queue, what an estimate of the wait rests on."""
 
+    queue: str
     talk_s: float | None
-    wrap_up_s: float | None
+    wrap_up_s: float
     agents: int
-    waiting: int
+    free: int
+    ahead: int
+
+    @property
+    def wait_s(self) -> float | None:
+        """How long somebody who came now would wait, as things are; None while nobody serves the queue."""
+        if not self.agents:
+            return None
+        if self.free > self.ahead:
+            return 0.0
+        each_s = (self.talk_s if self.talk_s is not None else TALK_S_USUAL) + self.wrap_up_s
+        return (self.ahead - self.free + 1) * each_s / self.agents
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,11 +256,9 @@ async def position(connection: Connection, id: UUID) -> int:
     return int(await connection.fetchval(query("waiting", "position"), id))
 
 
-async def pace(connection: Connection, queue: str) -> Pace:
-    """Of one queue."""
-    row = await connection.fetchrow(query("waiting", "pace"), queue)
-    assert row is not None, "it counts"
-    return Pace(**row)
+async def paces(connection: Connection) -> list[Pace]:
+    """Of every queue."""
+    return [Pace(**row) for row in await connection.fetch(query("waiting", "paces"))]
 
 
 async def hint(connection: Connection, node: UUID | None = None) -> None:

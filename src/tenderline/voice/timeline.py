@@ -109,7 +109,7 @@ class Timeline:
                     await events.hint_with(connection)
             except _LATER:
                 raise
-            except Exception:  # also a defect of an entry: nothing would be written any more
+            except Exception:  # noqa: BLE001  # also a defect of an entry: it is named when it fails alone
                 await self._write_singly(connection, batch)
 
     async def _write_singly(self, connection: Connection, batch: list[Entry]) -> None:
@@ -119,8 +119,8 @@ class Timeline:
                     await entry(connection)
             except _LATER:
                 raise
-            except Exception as error:
+            except Exception:
                 self.lost_entries += 1
-                log.error("timeline_entry_failed", why=f"{type(error).__name__}: {error}")
+                log.exception("timeline_entry_failed")
         async with connection.transaction():
             await events.hint_with(connection)

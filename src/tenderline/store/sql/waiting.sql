@@ -167,17 +167,22 @@ WHERE w.id = $1 AND o.queue = w.queue AND o.state = 'waiting' AND o.id <> w.id
   AND (o.returned, o.rank_at) IS DISTINCT FROM (w.returned, w.rank_at)
   AND (o.returned AND NOT w.returned OR o.returned = w.returned AND o.rank_at < w.rank_at)
 
--- name: pace
--- How long an agent of a queue is busy with a call, and how many agents there are, for an estimate.
-SELECT
+-- name: paces
+-- How long an agent of a queue is busy with a call, and how many agents and callers there are, for an estimate.
+SELECT q.name AS queue, q.wrap_up_s::float8 AS wrap_up_s,
     (SELECT avg(extract(epoch FROM left_at - connected_at))::float8 FROM (
         SELECT left_at, connected_at FROM waiting
-        WHERE queue = $1 AND connected_at > now() - interval '1 day' AND outcome = 'talked'
+        WHERE queue = q.name AND connected_at > now() - interval '1 day' AND outcome = 'talked'
         ORDER BY connected_at DESC LIMIT 50) AS last) AS talk_s,
-    (SELECT wrap_up_s FROM queue WHERE name = $1)::float8 AS wrap_up_s,
-    (SELECT count(*)::int FROM agent_queue q JOIN agent_presence p ON p.agent_id = q.agent_id
-     WHERE q.queue = $1 AND p.state NOT IN ('offline', 'away', 'distress') AND p.reach_until > clock_timestamp()) AS agents,
-    (SELECT count(*)::int FROM waiting WHERE queue = $1 AND state = 'waiting') AS waiting
+    coalesce(staff.agents, 0) AS agents, coalesce(staff.free, 0) AS free,
+    (SELECT count(*)::int FROM waiting WHERE queue = q.name AND state = 'waiting') AS ahead
+FROM queue q
+LEFT JOIN (
+    SELECT a.queue, count(*)::int AS agents, count(*) FILTER (WHERE p.state = 'available')::int AS free
+    FROM agent_queue a JOIN agent_presence p ON p.agent_id = a.agent_id
+    WHERE p.state NOT IN ('offline', 'away', 'distress') AND p.reach_until > clock_timestamp()
+    GROUP BY a.queue
+) AS staff ON staff.queue = q.name
 
 -- name: hint
 SELECT pg_notify('routing', $1)
