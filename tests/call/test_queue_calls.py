@@ -135,3 +135,107 @@ async def test_who_does_not_answer_is_away_and_the_next_agent_gets_the_call(node
         await agent.is_hung_up(within_s=5)
     await until_state(pool, "bob", "wrap_up")
     assert await pool.fetchval("SELECT offers FROM waiting") == 2
+
+
+async def kept(pool, node, caller_number):
+    """Somebody who keeps her place, while the agent is away."""
+    at = "127.0.0.1", node.endpoint.port
+    await until_state(pool, "anna", "available")
+    await say(pool, "anna", "away")
+    async with TrialPhone() as caller:
+        assert await caller.dial(KEEPING, at, caller=caller_number) == 200
+        await caller.hear(await node.prompts.prepare(said("en", ("Press one.",))), within_s=10)
+        await caller.press("1")
+        await caller.is_hung_up(within_s=10)
+
+
+async def until_outcome(pool, outcome):
+    async with asyncio.timeout(10):
+        while await pool.fetchval("SELECT outcome FROM waiting ORDER BY id LIMIT 1") != outcome:
+            await asyncio.sleep(0.05)
+
+
+async def test_who_presses_the_key_while_an_agent_is_rung_and_hangs_up_is_gone_and_stops_nobody(node, pool):
+    at = "127.0.0.1", node.endpoint.port
+    async with nothing_left(node), TrialPhone(on_call=None) as agent:
+        assert await agent.register(at, "anna", "secret")
+        await until_state(pool, "anna", "available")
+        async with TrialPhone() as caller:
+            assert await caller.dial(KEEPING, at) == 200
+            await until_state(pool, "anna", "ringing")
+            await caller.hear(await node.prompts.prepare(said("en", ("Press one.",))), within_s=10)
+            await caller.press("1")
+            caller.hang_up()
+        await until_outcome(pool, "abandoned")
+        async with TrialPhone() as another:
+            assert await another.dial(KEEPING, at) == 200
+            await until_state(pool, "anna", "ringing")
+            another.hang_up()
+
+
+async def test_who_presses_the_key_while_an_agent_is_rung_in_vain_keeps_her_place(node, pool):
+    at = "127.0.0.1", node.endpoint.port
+    async with nothing_left(node), TrialPhone(on_call=None) as agent:
+        assert await agent.register(at, "anna", "secret")
+        await until_state(pool, "anna", "available")
+        async with TrialPhone() as caller:
+            assert await caller.dial(KEEPING, at) == 200
+            await until_state(pool, "anna", "ringing")
+            await caller.hear(await node.prompts.prepare(said("en", ("Press one.",))), within_s=10)
+            await caller.press("1")
+            await agent.decline()
+            await caller.is_hung_up(within_s=10)
+        row = await pool.fetchrow("SELECT state, kept_at FROM waiting")
+        assert (row["state"], row["kept_at"] is None) == ("waiting", False)
+
+
+async def test_a_kept_place_that_reached_nobody_is_not_counted_as_talked(node, pool, trunk):
+    _, _, number = await world.make_person(pool)
+    async with nothing_left(node), TrialPhone(on_call=None) as agent:
+        assert await agent.register(("127.0.0.1", node.endpoint.port), "anna", "secret")
+        await kept(pool, node, number)
+        await say(pool, "anna", "available")
+        await agent.pick_up(within_s=10)
+        await trunk.decline()
+        await agent.is_hung_up(within_s=10)
+        await until_outcome(pool, "callback_later")
+    assert (await agent_named(pool, "anna")).state == "available", "there is nothing to write up"
+
+
+async def test_a_kept_place_whose_call_fails_before_the_agent_answers_has_its_turn_again(node, pool):
+    _, _, number = await world.make_person(pool)
+    async with TrialPhone(on_call=None) as agent:
+        assert await agent.register(("127.0.0.1", node.endpoint.port), "anna", "secret")
+        await kept(pool, node, number)
+        await say(pool, "anna", "available")
+        await until_state(pool, "anna", "ringing")
+        for task in tuple(node._calls.values()):
+            task.cancel()
+        async with asyncio.timeout(10):
+            while await pool.fetchval("SELECT offers FROM waiting") < 2:
+                await asyncio.sleep(0.05)
+        assert await pool.fetchval("SELECT outcome FROM waiting") is None
+
+
+async def test_a_place_is_kept_once_and_called_once_though_every_answer_of_the_database_is_lost_once(
+    node, pool, trunk, monkeypatch
+):
+    persist = node.queueing.persist
+
+    async def twice(entry):
+        await persist(entry)
+        return await persist(entry)
+
+    monkeypatch.setattr(node.queueing, "persist", twice)
+    _, _, number = await world.make_person(pool)
+    async with nothing_left(node), TrialPhone(on_call=None) as agent:
+        assert await agent.register(("127.0.0.1", node.endpoint.port), "anna", "secret")
+        await kept(pool, node, number)
+        await say(pool, "anna", "available")
+        await agent.pick_up(within_s=10)
+        await trunk.pick_up(within_s=10)
+        agent.hang_up()
+        await trunk.is_hung_up(within_s=5)
+        await until_outcome(pool, "talked")
+    for table in ("waiting", "callback", "attempt"):
+        assert await pool.fetchval(f"SELECT count(*) FROM {table}") == 1, table

@@ -5,7 +5,7 @@ that die. Never one agent twice, never a call lost, nobody idle whom somebody ma
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 import asyncpg
@@ -36,6 +36,7 @@ class Caller:
     waited_s: float = 0.0
     head_s: float = 0.0
     returned: bool = False
+    is_kept: bool = False
 
 
 @dataclass
@@ -145,17 +146,58 @@ class Crowd(RuleBasedStateMachine):
         id = data.draw(st.sampled_from(sorted(rung)))
         name, one = self.model.with_agent[id], self.model.callers[id]
         offer = self.run(lines_up.offers(self.connection, one.node))[id]
+        if one.is_kept:
+            assert self.run(waiting.call_of(self.connection, id, offer.agent_id, id))
+            offer = replace(offer, conversation_id=id)
         if answers:
             assert self.run(lines_up.answer(self.connection, offer))
             self.model.talking.add(id)
             self.model.states[name] = "on_call"
             return
         assert self.run(presence.take_up(self.connection, offer.agent_id, offer.conversation_id))
+        if data.draw(st.booleans()):
+            self.somebody_presses_one(data, id)  # her agent is rung: it changes nothing
         given = waiting.give_back(self.connection, id, offer.agent_id, offer.conversation_id, reason="no answer")
         self.run(given)
         del self.model.with_agent[id]
         self.model.states[name], one.returned = "away", True
         self.model.aways_s[name] = presence.AWAY_S
+
+    @precondition(lambda self: self.model.callers)
+    @rule(data=st.data())
+    def somebody_presses_one(self, data, id=None):
+        """She wants to keep her place: she does when she is in line, whether or not anything follows it."""
+        id = id or data.draw(st.sampled_from(sorted(self.model.callers)))
+        one = self.model.callers[id]
+        stays = id not in self.model.with_agent and not one.is_kept
+        assert self.run(lines_up.keep(self.connection, id)) == stays
+        if stays:
+            one.is_kept, one.node = True, self.home
+
+    @precondition(lambda self: self.model.with_agent)
+    @rule(data=st.data())
+    def a_call_is_lost_while_it_rings(self, data):
+        """Its task ended between two steps, and the agent was freed: the offer comes back, and poisons nothing."""
+        rung = [id for id in self.model.with_agent if id not in self.model.talking]
+        if not rung:
+            return
+        id = data.draw(st.sampled_from(sorted(rung)))
+        name, one = self.model.with_agent[id], self.model.callers[id]
+        agent_id, call = self.ids[name], self.run(lines_up.conversation_of(self.connection, id))
+        assert self.run(presence.take_up(self.connection, agent_id, call))
+        self.run(presence.free_again(self.connection, agent_id, call))
+        if data.draw(st.booleans()):
+            self.run(lines_up.match(self.connection))  # fails nowhere, and gives her nobody yet
+            rows = self.run(self.connection.fetch("SELECT id, agent_id FROM waiting WHERE state = 'offered'"))
+            assert [row["id"] for row in rows if row["agent_id"] == agent_id] == [id]
+            for row in rows:
+                if row["id"] not in self.model.with_agent:
+                    other = self.names[row["agent_id"]]
+                    self.model.with_agent[row["id"]], self.model.states[other] = other, "reserved"
+            self.come_back()
+        del self.model.with_agent[id]
+        self.model.states[name], one.returned = "available", True
+        self.somebody_looks_round()
 
     @precondition(lambda self: self.model.callers)
     @rule(data=st.data())
@@ -188,7 +230,7 @@ class Crowd(RuleBasedStateMachine):
     @rule(which=st.integers(0, 1))
     def a_node_is_killed(self, which):
         self.run(lines_up.kill(self.connection, self.nodes[which]))
-        for id in [id for id, one in self.model.callers.items() if one.node == self.nodes[which]]:
+        for id in [id for id, one in self.model.callers.items() if one.node == self.nodes[which]]:  # kept places stay
             self.gone(id, talked=False)
         self.nodes[which] = self.run(lines_up.make_node(self.connection))
 

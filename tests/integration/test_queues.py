@@ -12,7 +12,6 @@ import pytest
 from support import lines_up, postgres
 from tenderline.core.queue_rings import Ring
 from tenderline.desk import queues as floor_of
-from tenderline.routing import queues as routing
 from tenderline.store import agents, db, presence, queues, users, waiting
 
 
@@ -309,16 +308,25 @@ async def test_nodes_that_match_at_once_give_each_agent_one_caller(pool, connect
     assert {row["state"] for row in first} == {"offered"}, "those who came first"
 
 
+async def wait_s_of(connection, queue):
+    return next((one.wait_s for one in await waiting.paces(connection) if one.queue == queue), None)
+
+
 async def test_an_estimate_rests_on_the_queues_own_calls(connection, node):
-    assert await routing.estimated_wait_s(connection, "general", 3) is None
+    await lines_up.make_queue(connection, "general")
+    assert await wait_s_of(connection, "general") is None, "nobody serves it"
     await lines_up.make_agent(connection, "anna", ["general"], node=node)
-    assert await routing.estimated_wait_s(connection, "general", 3) == 3 * routing.TALK_S_USUAL
+    assert await wait_s_of(connection, "general") == 0, "she is free"
     one = await lines_up.enter(connection, "general", node)
     await lines_up.match(connection)
+    assert await wait_s_of(connection, "general") == waiting.TALK_S_USUAL
+    await lines_up.enter(connection, "general", node)
+    assert await wait_s_of(connection, "general") == 2 * waiting.TALK_S_USUAL
     await lines_up.answer(connection, await only_offer(connection, node))
     await connection.execute("UPDATE waiting SET connected_at = connected_at - interval '60 s'")
     await waiting.leave(connection, one.id, "talked")
-    assert await routing.estimated_wait_s(connection, "general", 2) == pytest.approx(120, abs=5)
+    await lines_up.match(connection)
+    assert await wait_s_of(connection, "general") == pytest.approx(60, abs=5)
 
 
 async def test_a_queue_in_use_is_not_deleted_and_the_reason_is_told(connection, node):

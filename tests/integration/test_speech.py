@@ -19,7 +19,7 @@ from tenderline.voice.ears import Ears
 from tenderline.voice.engine import MediaEngine
 from tenderline.voice.packet import PCMA, PCMU
 from tenderline.voice.sdp import Media
-from tenderline.voice.speech import PROTOCOL, Frames, SpeechUnavailableError, WebSocketRecogniser, source_of
+from tenderline.voice.speech import PROTOCOL, Frames, Heard, SpeechUnavailableError, WebSocketRecogniser, source_of
 
 FRAME = bytes([0x55]) * 160
 NONSENSE = ("no json", '{"type":"vendor"}', '{"type":"transcript","text":7}')
@@ -180,6 +180,25 @@ async def test_a_word_on_the_line_is_an_alert_and_payment_is_off(pool):
         await ears.close()
     assert found[0].detail["source"] == "speech"
     assert await pool.fetchval("SELECT payment_off_at FROM conversation WHERE id = $1", call) is not None
+
+
+async def test_words_of_no_distress_that_are_not_kept_ask_the_database_for_nothing():
+    done = asyncio.Event()
+
+    class Source:
+        async def listen(self, conversation_id, language, frames, on_heard):
+            for text, is_final in (("I", False), ("I am", False), ("I am fine", True)):
+                await on_heard(Heard(text, is_final))
+            done.set()
+
+        async def close(self):
+            pass
+
+    ears = Ears(world_services.make(None), Source())
+    ears.listen(uuid7(), Leg(), "en")
+    async with asyncio.timeout(5):
+        await done.wait()
+    await ears.close()
 
 
 def test_nobody_listens_unless_it_is_set_and_what_is_missing_is_said():

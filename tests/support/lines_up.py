@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 from tenderline.routing import queues as routing
 from tenderline.routing.queues import Turn, Wish
-from tenderline.store import agents, presence, queues, voice_nodes, waiting
+from tenderline.store import agents, lines, presence, queues, voice_nodes, waiting
 from tenderline.store.presence import Registered
 from tenderline.store.queues import Queue
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
 
 
 async def make_node(connection) -> UUID:
@@ -48,7 +53,7 @@ async def register(connection, node, name, *, lasting_s=300.0, direct=True) -> N
     await presence.reached(connection, node, [Registered(name, lasting_s, name, "127.0.0.1", 5070, direct)])
 
 
-async def enter(connection, queue, node, *, caller="+12025550100", conversation_id=None, **wish):
+async def enter(connection, queue, node, *, caller="+12025550100", conversation_id=None, id=None, **wish):
     async with connection.transaction():
         return await routing.enter(
             connection,
@@ -57,6 +62,7 @@ async def enter(connection, queue, node, *, caller="+12025550100", conversation_
             node_id=node,
             caller=caller,
             wish=Wish(**wish),
+            id=id,
         )
 
 
@@ -84,6 +90,20 @@ async def answer(connection, offer) -> bool:
         return await presence.take_up(connection, offer.agent_id, offer.conversation_id) and await waiting.connect(
             connection, offer.id, offer.agent_id, offer.conversation_id
         )
+
+
+async def keep(connection, id, callback_id=None) -> bool:
+    """She presses the key; with a `callback_id` once more. False when it comes too late."""
+    async with connection.transaction():
+        callback_id = callback_id or uuid4()
+        await lines.add_callback(
+            connection, id=callback_id, conversation_id=None, number="+12025550100", due_at=now(), attempt_id=None
+        )
+        return await waiting.keep_place(connection, id, callback_id)
+
+
+async def conversation_of(connection, id) -> UUID:
+    return await connection.fetchval("SELECT conversation_id FROM waiting WHERE id = $1", id)
 
 
 async def hours_pass(connection, seconds) -> None:

@@ -50,6 +50,7 @@ class QueueObservationEntity(_Json, frozen=True):
     waiting: int
     keeping_their_place: int
     oldest_at: datetime | None
+    expected_wait_s: int | None
     agents_free: int
     agents_busy: int
     agents_wrapping_up: int
@@ -127,6 +128,7 @@ def _queue(one: desk.QueueLine) -> QueueObservationEntity:
         waiting=one.waiting,
         keeping_their_place=one.kept,
         oldest_at=one.oldest_at,
+        expected_wait_s=one.expected_s,
         agents_free=one.free,
         agents_busy=one.busy,
         agents_wrapping_up=one.wrap_up,

@@ -16,6 +16,7 @@ from tenderline.core.clock import utc_now
 from tenderline.desk import secure, words
 from tenderline.desk.floor_agents import AgentLine, agent_lines
 from tenderline.store import agents, alerts, donors, floor, voice_nodes
+from tenderline.store import waiting as line
 from tenderline.store.alerts import Alert
 from tenderline.store.db import Connection
 from tenderline.store.donors import Health
@@ -76,6 +77,8 @@ class QueueLine:
     oldest_at: datetime | None
     is_late: bool
     """Whether the longest waiting caller has waited longer than was promised."""
+    expected_s: int | None
+    """How long somebody who came now would wait, as things are; None while nobody serves the queue."""
     levels: tuple[Level, ...]
     free: int
     busy: int
@@ -183,8 +186,9 @@ async def read(connection: Connection) -> Floor:
     calls = await floor.calls(connection, ids)
     tallies = await floor.tallies(connection)
     rules = {one.name: one for one in found}
+    waits_s = {one.queue: one.wait_s for one in await line.paces(connection)}
     return Floor(
-        queues=tuple(_queue(one, tallies, staff, now) for one in found),
+        queues=tuple(_queue(one, tallies, staff, waits_s.get(one.name), now) for one in found),
         callers=tuple(caller_line(one, rules.get(one.queue), now) for one in waiting),
         callers_waiting=sum(one.waiting for one in found),
         agents=staff,
@@ -201,7 +205,11 @@ def _in_distress(open_alerts: list[Alert]) -> frozenset[UUID]:
 
 
 def _queue(
-    one: QueueNow, tallies: Mapping[tuple[str, str], Tally], staff: tuple[AgentLine, ...], now: datetime
+    one: QueueNow,
+    tallies: Mapping[tuple[str, str], Tally],
+    staff: tuple[AgentLine, ...],
+    wait_s: float | None,
+    now: datetime,
 ) -> QueueLine:
     mine = [agent.doing for agent in staff if one.name in agent.queues]
     promised = timedelta(seconds=one.service_level_s)
@@ -214,6 +222,7 @@ def _queue(
         kept=one.kept,
         oldest_at=one.oldest_at,
         is_late=one.oldest_at is not None and now - one.oldest_at > promised,
+        expected_s=None if wait_s is None else round(wait_s),
         levels=tuple(_level(one, period, tallies.get((one.name, period), Tally())) for period in PERIODS),
         free=mine.count("free"),
         busy=mine.count("busy"),

@@ -46,6 +46,11 @@ def without_digits(text: str) -> str:
     return _SPOKEN.sub(MASKED, _DIGITS.sub(MASKED, mask_card_numbers(text)))
 
 
+def is_kept(services: Services, said: Utterance) -> bool:
+    """Whether the words are written down, whatever they say."""
+    return said.is_final and services.settings.distress.transcripts_kept_days > 0
+
+
 async def take(
     services: Services,
     connection: Connection,
@@ -72,9 +77,7 @@ async def take(
             if done is not None:
                 found = found or done
                 break
-    if services.settings.distress.transcripts_kept_days > 0:
-        for one in utterances:
-            text = without_digits(one.text).strip()
-            if one.is_final and text:
-                await holds.keep_line(connection, conversation_id, participant=one.participant, text=text, at=one.at)
+    for one in utterances:
+        if is_kept(services, one) and (text := without_digits(one.text).strip()):
+            await holds.keep_line(connection, conversation_id, participant=one.participant, text=text, at=one.at)
     return found

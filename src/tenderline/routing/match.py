@@ -43,7 +43,8 @@ class QueueRules:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Somebody in line. Times are seconds of one clock. `node` None: reachable from wherever the agent is."""
+    """Somebody in line. Times are seconds of one clock. `node` None: reachable from wherever the agent is. `is_kept`:
+    hung up, and is to be called."""
 
     id: UUID
     queue: str
@@ -55,17 +56,20 @@ class Caller:
     preferred_agent: UUID | None = None
     preferred_until_s: float = 0.0
     node: UUID | None = None
+    is_kept: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class FreeAgent:
-    """Somebody who may take a call now. `node` None: can be rung from any node."""
+    """Somebody who may take a call now. `node` None: can be rung from any node. `calls_back`: where she is reached,
+    whoever kept a place can be called."""
 
     id: UUID
     queues: frozenset[str]
     skills: Mapping[str, int]
     free_since_s: float
     node: UUID | None = None
+    calls_back: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +171,7 @@ class _Board:
         self._agents = sorted(agents, key=lambda one: (one.free_since_s, one.id))
         self._by_id = {one.id: one for one in agents}
         self._taken: set[UUID] = set()
-        self._looks: dict[tuple[str, int, frozenset[str], UUID | None], Iterator[FreeAgent]] = {}
+        self._looks: dict[tuple[str, int, frozenset[str], UUID | None, bool], Iterator[FreeAgent]] = {}
 
     def take(self, place: _Place, now_s: float) -> FreeAgent | None:
         caller = place.caller
@@ -176,7 +180,7 @@ class _Board:
             if agent is not None and (agent.id in self._taken or not _fits(agent, place)):
                 agent = None
         else:
-            key = caller.queue, place.ring, caller.skills, caller.node
+            key = caller.queue, place.ring, caller.skills, caller.node, caller.is_kept
             if key not in self._looks:
                 self._looks[key] = self._look(place)
             agent = next(self._looks[key], None)
@@ -194,4 +198,5 @@ class _Board:
 def _fits(agent: FreeAgent, place: _Place) -> bool:
     caller = place.caller
     near = agent.node is None or caller.node is None or agent.node == caller.node
-    return near and may_take(place.reach, caller.skills, agent.queues, agent.skills)
+    can_be_called = agent.calls_back or not caller.is_kept
+    return near and can_be_called and may_take(place.reach, caller.skills, agent.queues, agent.skills)

@@ -16,9 +16,6 @@ from tenderline.store import presence, queues, waiting
 from tenderline.store.db import Connection
 from tenderline.store.queues import Queue
 
-TALK_S_USUAL = 240.0
-"""What a call lasts until a queue has calls of its own to count."""
-
 
 @dataclass(frozen=True, slots=True)
 class Wish:
@@ -59,9 +56,17 @@ def rules_of(queue: Queue) -> QueueRules:
 
 
 async def enter(
-    connection: Connection, queue: str, *, conversation_id: UUID, node_id: UUID, caller: str | None, wish: Wish
+    connection: Connection,
+    queue: str,
+    *,
+    conversation_id: UUID,
+    node_id: UUID,
+    caller: str | None,
+    wish: Wish,
+    id: UUID | None = None,
 ) -> InLine | None:
-    """Gets in line; None when there is no such queue, or nobody is logged in who could ever take the call."""
+    """Gets in line; None when there is no such queue, or nobody is logged in who could ever take the call. With an `id`
+    twice is no error."""
     found = await queues.get(connection, queue)
     if found is None:
         return None
@@ -74,7 +79,7 @@ async def enter(
     if preferred is None and found.last_agent_wait_s and caller is not None:
         preferred = await waiting.last_agent(connection, caller, queue)
     one = waiting.Entering(
-        id=uuid7(),
+        id=id or uuid7(),
         conversation_id=conversation_id,
         node_id=node_id,
         queue=queue,
@@ -144,22 +149,13 @@ async def look_round(connection: Connection) -> None:
         await waiting.hint(connection, node)
 
 
-async def estimated_wait_s(connection: Connection, queue: str, position: int) -> float | None:
-    """How long somebody at this place will wait, as things are; None while nobody serves the queue."""
-    pace = await waiting.pace(connection, queue)
-    if not pace.agents:
-        return None
-    each_s = (pace.talk_s if pace.talk_s is not None else TALK_S_USUAL) + (pace.wrap_up_s or 0.0)
-    return max(0, position) * each_s / pace.agents
-
-
 async def _logged_in(connection: Connection, rules: Iterable[QueueRules]) -> list[Serving]:
     names = sorted(frozenset[str]().union(*(one.reaches()[-1].queues for one in rules)))
     return [Serving(one.queues, one.skills, one.node) for one in await presence.logged_in(connection, names)]
 
 
 def _free(one: presence.Free) -> FreeAgent:
-    return FreeAgent(one.id, one.serving.queues, one.serving.skills, one.free_since_s, one.serving.node)
+    return FreeAgent(one.id, one.serving.queues, one.serving.skills, one.free_since_s, one.serving.node, one.calls_back)
 
 
 def _caller(one: waiting.Waiting) -> Caller:
@@ -174,4 +170,5 @@ def _caller(one: waiting.Waiting) -> Caller:
         preferred_agent=one.preferred_agent,
         preferred_until_s=one.preferred_until_s,
         node=one.node_id,
+        is_kept=one.is_kept,
     )

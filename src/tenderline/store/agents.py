@@ -155,6 +155,8 @@ async def change(
         raise AgentExistsError() from None
     except asyncpg.ForeignKeyViolationError:
         raise NotFoundError("There is no such user or telephone; make it first.") from None
+    if telephone != before.telephone:
+        await connection.execute(query("agents", "leave_telephone"), agent_id)
     data = {"name": name, "telephone": telephone, "user": str(user_id) if user_id else None, "enabled": enabled}
     await audit.append(connection, actor=by, action="agent_changed", subject=str(agent_id), data=data)
 

@@ -150,10 +150,16 @@ async def put_flow(connection: Connection, name: str, content: str, *, by: str) 
 
 
 async def add_callback(
-    connection: Connection, *, conversation_id: UUID | None, number: str, due_at: datetime, attempt_id: UUID | None
+    connection: Connection,
+    *,
+    conversation_id: UUID | None,
+    number: str,
+    due_at: datetime,
+    attempt_id: UUID | None,
+    id: UUID | None = None,
 ) -> UUID:
-    """Somebody is to be called back, by this attempt if there is one; its id."""
-    made = uuid7()
+    """Somebody is to be called back, by this attempt if there is one; its id. With an `id` twice is no error."""
+    made = id or uuid7()
     await connection.execute(query("lines", "add_callback"), made, conversation_id, number, due_at, attempt_id)
     return made
 

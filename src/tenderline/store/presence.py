@@ -65,10 +65,12 @@ class Serving:
 
 @dataclass(frozen=True, slots=True)
 class Free:
-    """An agent who could take a call now; since when, in seconds of the database's clock."""
+    """An agent who could take a call now; since when, in seconds of the database's clock. `calls_back`: the node that
+    reaches her could call whoever kept a place."""
 
     id: UUID
     free_since_s: float
+    calls_back: bool
     serving: Serving
 
 
@@ -80,7 +82,7 @@ def _serving(row: Any) -> Serving:
 async def free(connection: Connection) -> list[Free]:
     """Every agent who is available and can be reached."""
     rows = await connection.fetch(query("presence", "free"))
-    return [Free(row["id"], row["free_since_s"], _serving(row)) for row in rows]
+    return [Free(row["id"], row["free_since_s"], row["calls_back"], _serving(row)) for row in rows]
 
 
 async def logged_in(connection: Connection, queues: Sequence[str]) -> list[Serving]:

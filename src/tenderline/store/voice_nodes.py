@@ -27,15 +27,18 @@ class VoiceNode:
     lease_until: datetime
 
 
-async def register(connection: Connection, node_id: UUID, sip_address: str, calls_max: int) -> None:
-    """A node begins."""
+async def register(
+    connection: Connection, node_id: UUID, sip_address: str, calls_max: int, *, calls_back: bool = True
+) -> None:
+    """A node begins. `calls_back`: it could call now whoever kept a place in line."""
     lease = timedelta(seconds=LEASE_S)
-    await connection.execute(query("voice_nodes", "register"), node_id, sip_address, calls_max, lease)
+    await connection.execute(query("voice_nodes", "register"), node_id, sip_address, calls_max, lease, calls_back)
 
 
-async def renew(connection: Connection, node_id: UUID, calls: int) -> str | None:
+async def renew(connection: Connection, node_id: UUID, calls: int, *, calls_back: bool = True) -> str | None:
     """The node's state; None when it was declared gone meanwhile."""
-    row = await connection.fetchrow(query("voice_nodes", "renew"), node_id, timedelta(seconds=LEASE_S), calls)
+    lease = timedelta(seconds=LEASE_S)
+    row = await connection.fetchrow(query("voice_nodes", "renew"), node_id, lease, calls, calls_back)
     return row["state"] if row else None
 
 

@@ -15,6 +15,8 @@ CHANNEL = "routing"
 IN_LINE_MAX = 5_000
 OFFER_STALE_S = 5.0
 STRAY_S = 10.0
+TALK_S_USUAL = 240.0
+"""What a call lasts until a queue has calls of its own to count."""
 
 Outcome = Literal["talked", "abandoned", "timed_out", "nobody", "called_back", "callback_later", "system"]
 
@@ -63,12 +65,24 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """What an estimate of the wait rests on."""
+    """Of one queue, what an estimate of the wait rests on."""
 
+    queue: str
     talk_s: float | None
-    wrap_up_s: float | None
+    wrap_up_s: float
     agents: int
-    waiting: int
+    free: int
+    ahead: int
+
+    @property
+    def wait_s(self) -> float | None:
+        """How long somebody who came now would wait, as things are; None while nobody serves the queue."""
+        if not self.agents:
+            return None
+        if self.free > self.ahead:
+            return 0.0
+        each_s = (self.talk_s if self.talk_s is not None else TALK_S_USUAL) + self.wrap_up_s
+        return (self.ahead - self.free + 1) * each_s / self.agents
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +99,7 @@ class Waiting:
     entered_s: float
     rank_s: float
     preferred_until_s: float
+    is_kept: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +110,10 @@ class Assignment:
     agent_id: UUID
     ring: int
     overflowed: bool
+
+
+class _NotRungError(Exception):
+    pass
 
 
 async def lock(connection: Connection) -> float:
@@ -126,7 +145,7 @@ async def assign(connection: Connection, found: Sequence[Assignment]) -> list[UU
 
 
 async def return_stale_offers(connection: Connection) -> None:
-    """Reservations that no node took up are none any more."""
+    """Reservations that no node took up are none any more, nor offers whose agent is not held for them."""
     await connection.execute(query("waiting", "stale_offers"), OFFER_STALE_S)
 
 
@@ -179,16 +198,29 @@ async def taken_out(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, s
 
 
 async def connect(connection: Connection, id: UUID, agent_id: UUID, conversation_id: UUID) -> bool:
-    """The agent answered; False when the offer does not stand any more."""
-    if await connection.fetchval(query("waiting", "connect"), id, agent_id) is None:
+    """The agent answered; False when the offer does not stand any more, or she is not rung for it: then nothing is
+    changed."""
+    try:
+        async with connection.transaction():
+            if await connection.fetchval(query("waiting", "connect"), id, agent_id, conversation_id) is None:
+                return False
+            if not await presence.talks(connection, agent_id, conversation_id):
+                raise _NotRungError
+    except _NotRungError:
         return False
-    return await presence.talks(connection, agent_id, conversation_id)
+    return True
 
 
 async def give_back(connection: Connection, id: UUID, agent_id: UUID, conversation_id: UUID, *, reason: str) -> None:
     """The agent did not answer: the caller is at the head of the line, the agent away."""
     await connection.execute(query("waiting", "give_back"), id, agent_id)
     await presence.did_not_answer(connection, agent_id, conversation_id, reason)
+
+
+async def put_back(connection: Connection, id: UUID, agent_id: UUID, conversation_id: UUID) -> None:
+    """The call failed before anybody was called for this place: it is at the head of the line, the agent free."""
+    await connection.execute(query("waiting", "put_back"), id, agent_id, conversation_id)
+    await presence.free_again(connection, agent_id, conversation_id)
 
 
 async def leave(connection: Connection, id: UUID, outcome: Outcome) -> None:
@@ -215,7 +247,7 @@ async def clear_strays(connection: Connection, node_id: UUID, live: Sequence[UUI
     """What a node holds for calls that it does not carry any more is let go: a task that was ended between two steps
     leaves nothing behind."""
     for row in await connection.fetch(query("waiting", "strays"), node_id, list(live), STRAY_S):
-        await leave(connection, row["id"], "abandoned")
+        await leave(connection, row["id"], "callback_later" if row["is_kept"] else "abandoned")
     await presence.clear_strays(connection, node_id, live, older_s=STRAY_S)
 
 
@@ -224,11 +256,9 @@ async def position(connection: Connection, id: UUID) -> int:
     return int(await connection.fetchval(query("waiting", "position"), id))
 
 
-async def pace(connection: Connection, queue: str) -> Pace:
-    """Of one queue."""
-    row = await connection.fetchrow(query("waiting", "pace"), queue)
-    assert row is not None, "it counts"
-    return Pace(**row)
+async def paces(connection: Connection) -> list[Pace]:
+    """Of every queue."""
+    return [Pace(**row) for row in await connection.fetch(query("waiting", "paces"))]
 
 
 async def hint(connection: Connection, node: UUID | None = None) -> None:

@@ -99,18 +99,29 @@ class CallingOut:
         return len(claim.leased)
 
     async def call_with(
-        self, agent: AgentOnCall, conversation_id: UUID, leased: Leased, campaign: CallingCampaign
-    ) -> bool:
-        """A call for which an agent is on the line already; whether somebody was talked to."""
+        self,
+        agent: AgentOnCall,
+        conversation_id: UUID,
+        leased: Leased,
+        campaign: CallingCampaign,
+        reached: Callable[[], None],
+    ) -> None:
+        """A call for which an agent is on the line already. `reached` is called when somebody answers, before the agent
+        is let go."""
         self._out += 1
-        return await self._call(conversation_id, leased, campaign, agent)
+        await self._call(conversation_id, leased, campaign, agent, reached)
 
     async def _call(
-        self, conversation_id: UUID, leased: Leased, campaign: CallingCampaign, agent: AgentOnCall | None = None
-    ) -> bool:
+        self,
+        conversation_id: UUID,
+        leased: Leased,
+        campaign: CallingCampaign,
+        agent: AgentOnCall | None = None,
+        reached: Callable[[], None] = lambda: None,
+    ) -> None:
         """One call from the gate to its end. Whatever happens, its attempt gets a last word."""
         outcome = Outcome(self._rig.services.pool, self._rig.timeline, leased, conversation_id)
-        one = _OneCall(self._rig, self._node_id(), conversation_id, leased, campaign, outcome)
+        one = _OneCall(self._rig, self._node_id(), conversation_id, leased, campaign, outcome, reached)
         try:
             await (one.by_machine() if campaign.queue is None else one.by_agent(agent))
             if one.went_through:
@@ -120,7 +131,6 @@ class CallingOut:
         finally:
             self._out -= 1
             one.close()
-        return one.talked
 
 
 class _OneCall:
@@ -132,11 +142,11 @@ class _OneCall:
         leased: Leased,
         campaign: CallingCampaign,
         outcome: Outcome,
+        reached: Callable[[], None],
     ) -> None:
         self._rig, self._node_id, self._id = rig, node_id, conversation_id
-        self._leased, self._campaign, self._outcome = leased, campaign, outcome
-        self._handed_over = False
-        self.went_through = self.talked = False
+        self._leased, self._campaign, self._outcome, self._reached = leased, campaign, outcome, reached
+        self._handed_over = self.went_through = False
 
     # A recorded voice calls.
 
@@ -305,7 +315,7 @@ class _OneCall:
 
     async def _talk(self, other: Other, party: Party, scribe: CallScribe) -> tuple[str, str]:
         scribe.answered()
-        self.talked = True
+        self._reached()
         self._outcome.talked(person=True)
         self._outcome.settle("delivered", None)
         other.party.leg.be_quiet()

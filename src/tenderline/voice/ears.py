@@ -78,13 +78,15 @@ class Ears:
     async def _act(self, conversation_id: UUID, heard: Heard) -> None:
         services = self._services
         said = Utterance(text=heard.text, at=utc_now(), is_final=heard.is_final)
+        is_hint = getattr(self._source, "is_hint", False)
+        is_hit = distress.phrases_of(tuple(services.settings.distress.phrases)).find(heard.text) is not None
+        if not is_hit and (is_hint or not transcript.is_kept(services, said)):
+            return  # nearly all that is heard: the database is not asked for it
         async with services.pool.acquire() as connection, connection.transaction():
-            if not getattr(self._source, "is_hint", False):
+            if not is_hint:
                 await transcript.take(services, connection, conversation_id, [said], by=BY, source="speech")
                 return
-            phrases = distress.phrases_of(tuple(services.settings.distress.phrases))
-            if phrases.find(heard.text) is not None:
-                call = await holds.call(connection, conversation_id)
-                detail = {"source": BY, "reason": f"a hint, not sure: {heard.text}"}
-                person = call.person_id if call is not None else None
-                await alerts.raise_one(connection, "escalation", conversation_id, person, detail)
+            call = await holds.call(connection, conversation_id)
+            detail = {"source": BY, "reason": f"a hint, not sure: {heard.text}"}
+            person = call.person_id if call is not None else None
+            await alerts.raise_one(connection, "escalation", conversation_id, person, detail)

@@ -50,8 +50,6 @@ class _Reachable(Protocol):
     @property
     def agent_id(self) -> UUID: ...
     @property
-    def telephone(self) -> str | None: ...
-    @property
     def reach_kind(self) -> str | None: ...
     @property
     def reach_user(self) -> str | None: ...
@@ -114,8 +112,7 @@ class Exchange:
         finally:
             if offering is not None:
                 offering.cancel()
-            is_kept = place is not None and place.wanted.is_set()
-            if ticket is not None and outcome is not None and not is_kept:
+            if ticket is not None and outcome is not None:
                 self._queueing.leave(ticket, outcome)
 
     async def _wait(self, ticket: Ticket, caller: str | None, place: Place | None) -> AgentOnCall | NoAgent:
@@ -151,9 +148,9 @@ class Exchange:
                 one.cancel()
             await asyncio.gather(coming, wanted, return_exceptions=True)
 
-    async def ring_offer(self, offer: Offer) -> AgentOnCall | None:
+    async def ring_offer(self, offer: Offer, ended: Callable[[], Outcome] = lambda: "talked") -> AgentOnCall | None:
         """Rings the agent whose reservation was taken up for this one in line; None when she did not answer, and is
-        away now."""
+        away now. `ended`: what is written down when she is let go."""
         party = await self._ring(offer, offer.caller, min(offer.ring_s, AGENT_RING_S * 3))
         if party is None:
             await self._queueing.give_back(offer, "no answer")
@@ -169,7 +166,7 @@ class Exchange:
 
         def release() -> None:
             self._hung_up(offer, party)
-            self._queueing.settle(offer.id, "talked")
+            self._queueing.settle(offer.id, ended())
 
         return AgentOnCall(offer.agent, party, once(release), offer.agent_id, offer.overflowed)
 
@@ -251,27 +248,14 @@ class Exchange:
             return await self.browsers.ring(to.agent_id, caller, ring_s) if self.browsers is not None else None
         if to.reach_host is None or to.reach_port is None or to.reach_user is None:
             return None
-        self._mark(to, True)
-        party: Party | None = None
-        try:
-            target = Target(to.reach_user, (to.reach_host, to.reach_port), caller or "anonymous")
-            found = await self._call(target, ring_s=ring_s, keys_offered=False)
-            party = None if isinstance(found, str) else found
-        finally:
-            if party is None:
-                self._mark(to, False)
-        return party
+        target = Target(to.reach_user, (to.reach_host, to.reach_port), caller or "anonymous")
+        found = await self._call(target, ring_s=ring_s, keys_offered=False)
+        return None if isinstance(found, str) else found
 
     def _hung_up(self, to: _Reachable, party: Talker) -> None:
         party.close()
         if to.reach_kind == "browser" and self.browsers is not None:
             self.browsers.release(to.agent_id)
-        self._mark(to, False)
-
-    def _mark(self, to: _Reachable, busy: bool) -> None:
-        binding = self._registrar.bindings.get(to.telephone or "")
-        if binding is not None:
-            (self._registrar.take if busy else self._registrar.free)(binding)
 
     async def reach(self, to: str, *, ring_s: float, caller: str | None) -> Party | Unreached:
         """A number by the trunk, or `sip:NAME` of a telephone that is registered here. Nothing else: no open relay."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
@@ -12,7 +13,7 @@ import structlog
 from tenderline.campaigns import calling
 from tenderline.core.errors import TenderlineError
 from tenderline.core.ids import uuid7
-from tenderline.store import attempts, lines, waiting
+from tenderline.store import attempts, callbacks, lines, waiting
 from tenderline.store.attempts import Leased
 from tenderline.store.calling_campaigns import CallingCampaign
 from tenderline.store.db import Connection
@@ -39,6 +40,10 @@ class KeptPlaces:
         """Whether a place may be offered: only when somebody is going to call."""
         return self._campaign() is not None
 
+    def can_call(self) -> bool:
+        """Whether a place could be called by this node now."""
+        return self._campaign() is not None and self._has_room()
+
     def _campaign(self) -> CallingCampaign | None:
         wanted = self._rig.services.settings.voice.callback_campaign
         found = next((one for one in self._rig.directory.campaigns if one.name == wanted), None)
@@ -49,8 +54,8 @@ class KeptPlaces:
         """It is her turn, and an agent is reserved. The call is carried like every other."""
         campaign = self._campaign()
         if campaign is None or not self._has_room():
-            log.error("callback_only_listed", why=WHY_NOT if campaign is None else "the node is full")
-            self._queueing.settle(offer.id, "callback_later")
+            # Nobody takes the reservation up: it is taken back, and by then this node has said that it cannot call.
+            log.warning("place_not_called_here", why=WHY_NOT if campaign is None else "the node is full")
             return
         conversation_id = uuid7()
         named = await self._queueing.persist(
@@ -61,17 +66,23 @@ class KeptPlaces:
             self._carry(conversation_id, self._call(offer, campaign))
 
     async def _call(self, offer: Offer, campaign: CallingCampaign) -> None:
-        agent = await self._rig.exchange.ring_offer(offer)
+        reached = asyncio.Event()
+        is_rung = False
+        try:
+            agent = await self._rig.exchange.ring_offer(
+                offer, lambda: "talked" if reached.is_set() else "callback_later"
+            )
+            is_rung = True
+        finally:
+            if not is_rung:  # neither she nor the place may stay behind
+                self._queueing.put_back(offer)
         if agent is None:
             return
-        reached = False
         try:
             leased = await self._claimed(offer, campaign)
             if leased is not None:
-                reached = await self._calling_out.call_with(agent, offer.conversation_id, leased, campaign)
+                await self._calling_out.call_with(agent, offer.conversation_id, leased, campaign, reached.set)
         finally:
-            # The first word counts; what `release` says after it changes nothing.
-            self._queueing.settle(offer.id, "talked" if reached else "callback_later")
             agent.release()
 
     async def _claimed(self, offer: Offer, campaign: CallingCampaign) -> Leased | None:
@@ -80,6 +91,11 @@ class KeptPlaces:
 
         async def plan(connection: Connection) -> tuple[UUID, UUID] | None:
             assert offer.caller is not None, "nobody keeps a place without a number"
+            wish = await callbacks.lock(connection, offer.callback_id) if offer.callback_id is not None else None
+            if wish is None or wish["state"] != "waiting":
+                return None  # taken back meanwhile
+            if wish["attempt_id"] is not None:  # the answer to the first time was lost: nobody is called twice
+                return wish["person_id"], wish["attempt_id"]
             planned = await calling.plan(
                 services,
                 connection,
@@ -91,8 +107,7 @@ class KeptPlaces:
             if planned.why is not None or planned.id is None:
                 log.warning("callback_refused", why=planned.why)
                 return None
-            if offer.callback_id is not None:
-                await lines.answer_callback(connection, offer.callback_id, planned.id)
+            await lines.answer_callback(connection, wish["id"], planned.id)
             return planned.person_id, planned.id
 
         try:

@@ -101,6 +101,7 @@ class VoiceNode:
         self.browsers: BrowserPhones
         self.rig: Rig
         self._calling_out: CallingOut | None = None
+        self._kept_places: KeptPlaces | None = None
 
     @property
     def calls(self) -> int:
@@ -149,7 +150,7 @@ class VoiceNode:
             await self._cards.start()
         address = f"{self._settings.advertised_host or self._settings.bind_host}:{self.endpoint.port}"
         async with self._services.pool.acquire() as connection:
-            await voice_nodes.register(connection, self.id, address, self._settings.calls_max)
+            await voice_nodes.register(connection, self.id, address, self._settings.calls_max, calls_back=False)
         self.timeline.start()
         self.queueing.start()
         self.browsers.start()
@@ -179,7 +180,7 @@ class VoiceNode:
         self._tasks.append(
             asyncio.get_running_loop().create_task(self._every(CALL_OUT_EVERY_S, self._calling_out.turn))
         )
-        kept = KeptPlaces(
+        kept = self._kept_places = KeptPlaces(
             self.rig,
             self.queueing,
             self._calling_out,
@@ -238,7 +239,8 @@ class VoiceNode:
 
     async def _renew(self) -> None:
         async with self._services.pool.acquire() as connection, connection.transaction():
-            state = await voice_nodes.renew(connection, self.id, self.calls)
+            calls_back = self._kept_places is not None and self._kept_places.can_call()
+            state = await voice_nodes.renew(connection, self.id, self.calls, calls_back=calls_back)
             await voice_nodes.bury(connection)
         if state is None and not self._draining:
             # Somebody found our lease over and closed our calls in the books: what they are now is nobody's record.
@@ -247,7 +249,9 @@ class VoiceNode:
                 task.cancel()
             self.id = uuid7()
             async with self._services.pool.acquire() as connection:
-                await voice_nodes.register(connection, self.id, self._settings.bind_host, self._settings.calls_max)
+                await voice_nodes.register(
+                    connection, self.id, self._settings.bind_host, self._settings.calls_max, calls_back=False
+                )
         self._draining = self._draining or state == "draining"
         self.endpoint.takes_calls = not self._draining
 

@@ -18,14 +18,16 @@ from uuid import UUID
 import asyncpg
 import structlog
 
+from tenderline.core.ids import uuid7
 from tenderline.core.loops import goes_on
 from tenderline.routing import queues as routing
 from tenderline.routing.queues import InLine, Wish
 from tenderline.store import db, lines, presence, waiting
 from tenderline.store.db import Connection, Pool
-from tenderline.store.presence import Registered
 from tenderline.store.waiting import Offer, Outcome
-from tenderline.voice.registrar import Binding, Registrar
+from tenderline.voice.hints import listen
+from tenderline.voice.registrar import Registrar
+from tenderline.voice.registrations import Registrations
 from tenderline.voice.timeline import Timeline
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -45,6 +47,8 @@ _AGAIN: Final = (
     asyncpg.DeadlockDetectedError,
 )
 """What passes by itself; anything else would fail again."""
+_DEFECTS: Final = (asyncpg.IntegrityConstraintViolationError, asyncpg.SyntaxOrAccessError, asyncpg.DataError)
+"""What a database raises that is there, and was told something wrong."""
 
 T = TypeVar("T")
 Entry = Callable[[Connection], Awaitable[T]]
@@ -58,6 +62,8 @@ class Ticket:
     conversation_id: UUID
     coming: asyncio.Queue[Offer | str]
     is_rung: bool = False
+    keeping: asyncio.Task[bool] | None = None
+    """Under way, or done: whether she keeps her place without us."""
 
     async def next(self) -> Offer | str:
         """The next offer; "nobody" or another outcome when it is over."""
@@ -70,9 +76,7 @@ class Queueing:
     def __init__(self, pool: Pool, registrar: Registrar, timeline: Timeline, node_id: Callable[[], UUID]) -> None:
         self._pool, self._registrar, self._timeline, self._node_id = pool, registrar, timeline, node_id
         self._tickets: dict[UUID, Ticket] = {}
-        self._written: dict[str, tuple[str, int, float]] = {}
-        self._written_as: UUID | None = None
-        self._registering = asyncio.Lock()
+        self._registrations = Registrations(pool, registrar, node_id)
         self._something = asyncio.Event()
         self._looked_s = 0.0
         self._next_in_s: float | None = None
@@ -93,7 +97,10 @@ class Queueing:
     def start(self) -> None:
         """Begins to match."""
         loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(self._run()), loop.create_task(self._listen())]
+        self._tasks = [
+            loop.create_task(self._run()),
+            loop.create_task(listen(self._pool, waiting.CHANNEL, self._on_hint)),
+        ]
 
     async def close(self) -> None:
         """Matches no more; telephones of this node are unknown to the others from now on."""
@@ -102,7 +109,7 @@ class Queueing:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._registrar.on_change = None
-        names = list(self._written)
+        names = self._registrations.names
         if names:
             self._timeline.put(lambda connection: presence.unreached(connection, self._node_id(), names))
 
@@ -115,28 +122,44 @@ class Queueing:
     async def enter(self, queue: str, *, conversation_id: UUID, caller: str | None, wish: Wish) -> Ticket | None:
         """In line; None when nobody could ever take the call. Waits for as long as the database is away."""
 
+        id = uuid7()
+
         async def enter(connection: Connection) -> InLine | None:
             return await routing.enter(
-                connection, queue, conversation_id=conversation_id, node_id=self._node_id(), caller=caller, wish=wish
+                connection,
+                queue,
+                conversation_id=conversation_id,
+                node_id=self._node_id(),
+                caller=caller,
+                wish=wish,
+                id=id,
             )
 
         await self._until_back(self.registered)
-
-        def undo(late: InLine | None) -> None:
-            if late is not None:
-                self.settle(late.id, "abandoned")
-
-        line = await self.persist_or_undo(enter, undo)
+        line = await self.persist_or_undo(enter, lambda _: self.settle(id, "abandoned"))
         if line is None:
+            self.settle(id, "nobody")  # a first try whose answer was lost may have written her down
             return None
         ticket = self._tickets[line.id] = Ticket(line, conversation_id, asyncio.Queue())
         self.wake()
         return ticket
 
     def leave(self, ticket: Ticket, outcome: Outcome) -> None:
-        """Out of the line, whatever the database is doing; an agent who was reserved is free."""
+        """Out of the line, whatever the database is doing; an agent who was reserved is free. Unless she keeps her
+        place: where that is not decided yet, it is waited for."""
         self._tickets.pop(ticket.line.id, None)
-        self.settle(ticket.line.id, outcome)
+        if ticket.keeping is None:
+            self.settle(ticket.line.id, outcome)
+            return
+
+        def kept_or_left(keeping: asyncio.Task[bool]) -> None:
+            if keeping.cancelled():
+                return  # the node ends, and its lines with it
+            self._tickets.pop(ticket.line.id, None)
+            if keeping.exception() is not None or not keeping.result():
+                self.settle(ticket.line.id, outcome)
+
+        ticket.keeping.add_done_callback(kept_or_left)
 
     def settle(self, id: UUID, outcome: Outcome) -> None:
         """Writes down how a waiting or a talk ended; in its time, if the database is away."""
@@ -154,15 +177,17 @@ class Queueing:
     async def keep_place(self, ticket: Ticket, number: str) -> bool:
         """She hangs up and stays in line; False when it is her turn just now. Once begun it goes to its end."""
         self.forget(ticket)
-        keeping = asyncio.get_running_loop().create_task(self._keep_place(ticket, number))
+        keeping = ticket.keeping = asyncio.get_running_loop().create_task(self._keep_place(ticket, number))
         self._kept.add(keeping)
         keeping.add_done_callback(self._kept.discard)
         return await asyncio.shield(keeping)
 
     async def _keep_place(self, ticket: Ticket, number: str) -> bool:
+        callback_id, due_at = uuid7(), datetime.now(UTC)
+
         async def keep(connection: Connection) -> None:
-            callback_id = await lines.add_callback(
-                connection, conversation_id=None, number=number, due_at=datetime.now(UTC), attempt_id=None
+            await lines.add_callback(
+                connection, conversation_id=None, number=number, due_at=due_at, attempt_id=None, id=callback_id
             )
             if not await waiting.keep_place(connection, ticket.line.id, callback_id):
                 raise _NotInLineError
@@ -176,7 +201,8 @@ class Queueing:
         return True
 
     async def persist(self, entry: Entry[T]) -> T:
-        """Runs it in a transaction of its own, again until the database answers."""
+        """Runs it in a transaction of its own, again until the database answers. The answer to a commit may be lost:
+        what it does must be safe to do twice."""
 
         async def once() -> T:
             async with asyncio.timeout(WRITE_TIMEOUT_S), self._pool.acquire() as connection, connection.transaction():
@@ -237,6 +263,15 @@ class Queueing:
         await self.persist(give_back)
         self.wake()
 
+    def put_back(self, offer: Offer) -> None:
+        """The call failed before anybody was called for this place: written down in its time."""
+
+        async def put_back(connection: Connection) -> None:
+            await waiting.put_back(connection, offer.id, offer.agent_id, offer.conversation_id)
+            await waiting.hint(connection)
+
+        self._timeline.put(put_back)
+
     def after_call(
         self, agent_id: UUID, conversation_id: UUID, *, talked: bool = False, why: str | None = None
     ) -> None:
@@ -260,12 +295,7 @@ class Queueing:
 
     async def registered(self) -> None:
         """What telephones are registered here is written down. Raises what the database raises."""
-        async with self._registering:
-            try:
-                await self._write_registrations()
-            except BaseException:
-                self._written_as = None  # what of it is there is not known: all of it is written again
-                raise
+        await self._registrations.write()
 
     # The loop.
 
@@ -276,8 +306,11 @@ class Queueing:
                 if self._is_away:
                     log.info("queues go on")
                     self._is_away = False
-            except db.AWAY as error:
-                self._say_away(error)
+            except Exception as error:
+                if isinstance(error, db.AWAY) and not isinstance(error, _DEFECTS):
+                    self._say_away(error)
+                else:  # by whatever: a node that matches no more is the worst of all
+                    log.exception("queues_failed", callers=len(self._tickets))
                 self._next_in_s = None
                 await asyncio.sleep(RETRY_S)
             with contextlib.suppress(TimeoutError):
@@ -338,49 +371,9 @@ class Queueing:
         finally:
             self._called_back.discard(offer.id)
 
-    async def _write_registrations(self) -> None:
-        """What changed since it was written last, under the id that this node has now."""
-        node = self._node_id()
-        if node != self._written_as:
-            self._written, self._written_as = {}, node
-        now_s = self._registrar.clock()
-        live = {name: one for name, one in self._registrar.bindings.items() if one.expires_at > now_s}
-        fresh = {name: _mark(one) for name, one in live.items() if self._written.get(name) != _mark(one)}
-        gone = [name for name in self._written if name not in live]
-        if not fresh and not gone:
-            return
-        async with asyncio.timeout(WRITE_TIMEOUT_S), self._pool.acquire() as connection, connection.transaction():
-            if fresh:
-                await presence.reached(connection, node, [_registered(live[name], now_s) for name in sorted(fresh)])
-            if gone:
-                await presence.unreached(connection, node, sorted(gone))
-        self._written = {name: mark for name, mark in self._written.items() if name not in gone} | fresh
-
-    async def _listen(self) -> None:
-        while goes_on():
-            with contextlib.suppress(*db.AWAY):
-                async with self._pool.acquire() as connection:
-                    await self._listen_on(connection)
-            await asyncio.sleep(RETRY_S)
-
-    async def _listen_on(self, connection: Connection) -> None:
-        lost = asyncio.Event()
-
-        def on_hint(_: object, __: int, ___: str, payload: object) -> None:
-            if payload in ("", str(self._node_id())):
-                self.wake()
-
-        def on_end(*_: object) -> None:
-            lost.set()
-
-        connection.add_termination_listener(on_end)
-        await connection.add_listener(waiting.CHANNEL, on_hint)
-        try:
-            await lost.wait()
-        finally:
-            if not connection.is_closed():
-                connection.remove_termination_listener(on_end)
-                await connection.remove_listener(waiting.CHANNEL, on_hint)
+    def _on_hint(self, node: str) -> None:
+        if node in ("", str(self._node_id())):
+            self.wake()
 
 
 class _NotInLineError(Exception):
@@ -389,12 +382,3 @@ class _NotInLineError(Exception):
 
 def _is_well(done: asyncio.Task[Any]) -> bool:
     return not done.cancelled() and done.exception() is None
-
-
-def _mark(binding: Binding) -> tuple[str, int, float]:
-    return binding.source[0], binding.source[1], binding.expires_at
-
-
-def _registered(binding: Binding, now_s: float) -> Registered:
-    host, port = binding.source
-    return Registered(binding.name, binding.expires_at - now_s, binding.user, host, port, binding.is_direct)

@@ -12,10 +12,14 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 from uuid import UUID
 
+import structlog
+
 from tenderline.core.errors import InvalidInputError, TenderlineError
 from tenderline.routing.match import PRIORITY_MAX
 from tenderline.routing.queues import NOTHING, Wish
 from tenderline.voice.switch import Other, Switch
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 WAIT_MAX_S: Final = 1_800.0
 RING_S: Final = 30.0
@@ -71,6 +75,7 @@ class Reaching:
         self.target = target
         self._begun = asyncio.Event()
         self._task = asyncio.get_running_loop().create_task(begin(self._begun.set))
+        self._task.add_done_callback(_name_its_fault)
         self._is_taken = False
 
     async def begun(self) -> None:
@@ -112,6 +117,13 @@ class Reaching:
         if isinstance(found, Other) and not self._is_taken:
             self._is_taken = True
             found.release()
+
+
+def _name_its_fault(task: asyncio.Task[Any]) -> None:
+    """Whoever asked is told that it failed; why is for the log."""
+    error = None if task.cancelled() else task.exception()
+    if error is not None:
+        log.error("search_failed", exc_info=error)
 
 
 class Reach:

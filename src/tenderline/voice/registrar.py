@@ -28,7 +28,7 @@ Headers = tuple[tuple[str, str], ...]
 
 @dataclass(slots=True)
 class Binding:
-    """A telephone that is registered: how it is reached, until when, and whether it is on a call of ours."""
+    """A telephone that is registered: how it is reached, and until when."""
 
     name: str
     user: str
@@ -37,7 +37,6 @@ class Binding:
     expires_at: float
     call_id: str
     sequence: int
-    busy: bool = False
 
     @property
     def is_direct(self) -> bool:
@@ -118,7 +117,6 @@ class Registrar:
         if found is None:
             return 400, "Bad Contact", ()
         lasting_s = min(asked, EXPIRES_S_MAX)
-        before = self.bindings.get(name)
         self.bindings[name] = Binding(
             name=name,
             user=found[1] or name,
@@ -127,7 +125,6 @@ class Registrar:
             expires_at=self.clock() + lasting_s,
             call_id=request.first("call-id") or "",
             sequence=int((request.first("cseq") or "0").split()[0]),
-            busy=before.busy if before is not None else False,
         )
         self._changed()
         return 200, "OK", self._contact_of(name)
@@ -138,15 +135,6 @@ class Registrar:
             return ()
         bare = re.sub(r";\s*expires=\d+", "", binding.contact)
         return (("Contact", f"{bare};expires={int(binding.expires_at - self.clock())}"),)
-
-    def take(self, binding: Binding) -> None:
-        """It rings or talks by a queue."""
-        binding.busy = True
-
-    def free(self, binding: Binding) -> None:
-        """It does no more."""
-        for one in (binding, self.bindings.get(binding.name, binding)):
-            one.busy = False
 
 
 def _expires(request: Message, contact: str) -> int:

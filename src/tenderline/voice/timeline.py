@@ -33,6 +33,9 @@ _LATER = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
     asyncpg.OperatorInterventionError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    asyncpg.LockNotAvailableError,
 )
 
 
@@ -106,7 +109,7 @@ class Timeline:
                     await events.hint_with(connection)
             except _LATER:
                 raise
-            except asyncpg.PostgresError:
+            except Exception:  # noqa: BLE001  # also a defect of an entry: it is named when it fails alone
                 await self._write_singly(connection, batch)
 
     async def _write_singly(self, connection: Connection, batch: list[Entry]) -> None:
@@ -116,6 +119,8 @@ class Timeline:
                     await entry(connection)
             except _LATER:
                 raise
-            except asyncpg.PostgresError as error:
+            except Exception:
                 self.lost_entries += 1
-                log.error("timeline_entry_failed", why=str(error))
+                log.exception("timeline_entry_failed")
+        async with connection.transaction():
+            await events.hint_with(connection)

@@ -95,6 +95,11 @@ class TrialPhone:
         await self._party.accept()
         return self._party
 
+    async def decline(self, *, within_s: float = 10.0) -> None:
+        """Does not want the call that rings."""
+        async with asyncio.timeout(within_s):
+            (await self._ringing.get()).refuse(486, "Busy Here")
+
     async def announce(self, dialog: Dialog) -> Party:
         """Speaks before it answers, as an operator's announcement does (183)."""
         self._party = Party(self._engine, dialog, self._engine.leg())

@@ -20,6 +20,12 @@ INSERT INTO agent_presence (agent_id) VALUES ($1)
 -- name: change
 UPDATE agent SET name = $2, user_id = $3, telephone = $4, enabled = $5, automatic = false WHERE id = $1 RETURNING id
 
+-- name: leave_telephone
+-- Nobody reaches her by the telephone that she had; where she has another, its node says so.
+UPDATE agent_presence SET reach_node = NULL, reach_until = NULL, reach_kind = NULL, reach_user = NULL,
+    reach_host = NULL, reach_port = NULL, reach_direct = false
+WHERE agent_id = $1 AND reach_kind = 'telephone'
+
 -- name: enable
 UPDATE agent SET enabled = $2 WHERE id = $1
 

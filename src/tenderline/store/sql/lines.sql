@@ -43,6 +43,7 @@ SELECT pg_advisory_xact_lock(hashtextextended('flow:' || $1, 0))
 -- name: add_callback
 INSERT INTO callback (id, person_id, conversation_id, number, due_at, attempt_id)
 SELECT $1, (SELECT person_id FROM contact_point WHERE kind = 'phone' AND value = $3), $2, $3, $4, $5
+ON CONFLICT (id) DO NOTHING
 
 -- name: answer_callback
 UPDATE callback c SET attempt_id = $2, person_id = coalesce(c.person_id, a.person_id)

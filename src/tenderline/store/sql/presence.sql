@@ -1,5 +1,6 @@
 -- name: reached
--- Telephones and browsers that a node knows. A telephone that is an agent by itself takes calls from now on.
+-- Telephones that a node knows. A telephone that is an agent by itself takes calls from now on. Whose browser is there
+-- is reached by that.
 UPDATE agent_presence p SET
     reach_node = $1, reach_kind = 'telephone', reach_until = clock_timestamp() + make_interval(secs => t.lasting_s),
     reach_user = t.username, reach_host = t.host, reach_port = t.port, reach_direct = t.direct,
@@ -7,7 +8,7 @@ UPDATE agent_presence p SET
 FROM unnest($2::text[], $3::float8[], $4::text[], $5::text[], $6::int[], $7::bool[])
     AS t (telephone, lasting_s, username, host, port, direct)
 JOIN agent a ON a.telephone = t.telephone AND a.enabled
-WHERE p.agent_id = a.id
+WHERE p.agent_id = a.id AND (p.reach_kind = 'browser' AND p.reach_until > clock_timestamp()) IS NOT TRUE
 RETURNING p.agent_id
 
 -- name: unreached
@@ -32,17 +33,21 @@ WHERE agent_id = $1 AND reach_node = $2 AND reach_kind = 'browser'
 
 -- name: say
 -- What an agent says of herself, or a supervisor of her. On a call (`node_id` is set) it counts from its end on; only
--- distress shows at once, and goes when she says that she is well.
+-- distress shows at once, and goes when she says that she is well. Whoever is only reserved is not rung any more.
 UPDATE agent_presence SET
     state = CASE WHEN node_id IS NULL OR $2 = 'distress' THEN $2
-        WHEN state = 'distress' AND $2 = 'available' THEN 'on_call' ELSE state END,
+        WHEN state = 'distress' AND $2 = 'available' THEN CASE
+            WHEN EXISTS (SELECT FROM waiting w WHERE w.agent_id = $1 AND w.state = 'offered') THEN 'ringing'
+            ELSE 'on_call' END
+        ELSE state END,
     reason = CASE WHEN node_id IS NULL OR $2 = 'distress' THEN $3
         WHEN state = 'distress' AND $2 = 'available' THEN NULL ELSE reason END,
     until = NULL,
     next_state = CASE WHEN node_id IS NOT NULL AND $2 IN ('away', 'offline') THEN $2 END,
     next_reason = CASE WHEN node_id IS NOT NULL AND $2 IN ('away', 'offline') THEN $3 END,
-    conversation_id = CASE WHEN node_id IS NOT NULL THEN conversation_id END,
-    queue = CASE WHEN node_id IS NOT NULL THEN queue END
+    conversation_id = CASE WHEN node_id IS NOT NULL AND NOT (state = 'reserved' AND $2 = 'distress') THEN conversation_id END,
+    queue = CASE WHEN node_id IS NOT NULL AND NOT (state = 'reserved' AND $2 = 'distress') THEN queue END,
+    node_id = CASE WHEN NOT (state = 'reserved' AND $2 = 'distress') THEN node_id END
 WHERE agent_id = $1 RETURNING state
 
 -- name: come_back
@@ -63,7 +68,8 @@ WHERE a.id = p.agent_id AND a.automatic AND p.state IN ('available', 'away', 'wr
 RETURNING p.agent_id
 
 -- name: free
-SELECT a.id, extract(epoch FROM p.since)::float8 AS free_since_s, CASE WHEN p.reach_direct THEN NULL ELSE p.reach_node END AS node,
+SELECT a.id, extract(epoch FROM p.since)::float8 AS free_since_s, n.calls_back AND n.state = 'up' AS calls_back,
+    CASE WHEN p.reach_direct THEN NULL ELSE p.reach_node END AS node,
     ARRAY(SELECT q.queue FROM agent_queue q WHERE q.agent_id = a.id) AS queues,
     ARRAY(SELECT k.skill FROM agent_skill k WHERE k.agent_id = a.id ORDER BY k.skill) AS skills,
     ARRAY(SELECT k.proficiency FROM agent_skill k WHERE k.agent_id = a.id ORDER BY k.skill) AS proficiencies
@@ -71,6 +77,7 @@ FROM agent_presence p
 JOIN agent a ON a.id = p.agent_id AND a.enabled
 JOIN voice_node n ON n.id = p.reach_node AND n.state <> 'gone'
 WHERE p.state = 'available' AND p.reach_until > clock_timestamp()
+  AND NOT EXISTS (SELECT FROM waiting w WHERE w.agent_id = p.agent_id AND w.state IN ('offered', 'connected'))
 
 -- name: logged_in
 -- Agents who could be reached, busy or not, counted by what they serve; `node` alone can ring them unless it is null.
@@ -90,13 +97,15 @@ GROUP BY node, queues, skills, proficiencies
 
 -- name: reserve_for_call
 -- For a call that we make: the agent free for longest whom this node can ring, unless somebody waits in the queue.
+-- Once more gives the same one: the answer to the first time may have been lost.
 WITH chosen AS (
     SELECT p.agent_id FROM agent_presence p
     JOIN agent a ON a.id = p.agent_id AND a.enabled
     JOIN agent_queue q ON q.agent_id = a.id AND q.queue = $1
-    WHERE p.state = 'available' AND p.reach_until > clock_timestamp() AND p.reach_node = $2
+    WHERE p.state = 'ringing' AND p.conversation_id = $3 AND p.node_id = $2
+      OR p.state = 'available' AND p.reach_until > clock_timestamp() AND p.reach_node = $2
       AND NOT EXISTS (SELECT FROM waiting w WHERE w.queue = $1 AND w.state = 'waiting')
-    ORDER BY p.since LIMIT 1 FOR UPDATE OF p SKIP LOCKED
+    ORDER BY p.conversation_id IS NOT DISTINCT FROM $3 DESC, p.since LIMIT 1 FOR UPDATE OF p SKIP LOCKED
 )
 UPDATE agent_presence p SET state = 'ringing', node_id = $2, conversation_id = $3, queue = $1, reason = NULL, until = NULL
 FROM chosen c, agent a WHERE p.agent_id = c.agent_id AND a.id = c.agent_id
@@ -123,41 +132,52 @@ WHERE p.state = 'available' AND p.reach_until > clock_timestamp() AND p.reach_no
 
 -- name: take_up
 -- The node begins to ring. Nothing comes back when the reservation was taken back meanwhile: then it must not.
-UPDATE agent_presence SET state = 'ringing' WHERE agent_id = $1 AND conversation_id = $2 AND state = 'reserved'
+-- Once more is no error: the answer to the first time may have been lost. So with `talks`.
+UPDATE agent_presence SET state = 'ringing'
+WHERE agent_id = $1 AND conversation_id = $2 AND state IN ('reserved', 'ringing')
 RETURNING agent_id
 
 -- name: talks
-UPDATE agent_presence SET state = 'on_call' WHERE agent_id = $1 AND conversation_id = $2 AND state = 'ringing'
+-- Whoever said while it rang that she is in distress is so on the call, too.
+UPDATE agent_presence SET state = CASE state WHEN 'ringing' THEN 'on_call' ELSE state END
+WHERE agent_id = $1 AND conversation_id = $2 AND node_id IS NOT NULL AND state IN ('ringing', 'on_call', 'distress')
 RETURNING agent_id
 
 -- name: did_not_answer
 -- Away until she says otherwise; a telephone that is an agent by itself says nothing, and is tried again after a while.
+-- Whoever is in distress stays so.
 UPDATE agent_presence p SET
-    state = 'away', reason = $3, node_id = NULL, conversation_id = NULL, queue = NULL, next_state = NULL,
+    state = CASE p.state WHEN 'distress' THEN p.state ELSE 'away' END,
+    reason = CASE p.state WHEN 'distress' THEN p.reason ELSE $3 END,
+    node_id = NULL, conversation_id = NULL, queue = NULL, next_state = NULL,
     next_reason = NULL,
-    until = CASE WHEN a.automatic THEN clock_timestamp() + make_interval(secs => $4) END
+    until = CASE WHEN a.automatic AND p.state <> 'distress' THEN clock_timestamp() + make_interval(secs => $4) END
 FROM agent a
-WHERE a.id = p.agent_id AND p.agent_id = $1 AND p.conversation_id = $2 AND p.state IN ('reserved', 'ringing')
+WHERE a.id = p.agent_id AND p.agent_id = $1 AND p.conversation_id = $2 AND p.node_id IS NOT NULL
+  AND p.state IN ('reserved', 'ringing', 'distress')
 RETURNING p.agent_id
 
 -- name: free_again
--- Whom she was reserved for is gone before they talked: there is nothing to write up.
+-- Whom she was reserved for is gone before they talked: there is nothing to write up. Whoever is in distress stays so.
 UPDATE agent_presence p SET
     state = CASE
         WHEN p.next_state IS NOT NULL THEN p.next_state
+        WHEN p.state = 'distress' THEN 'distress'
         WHEN a.automatic AND coalesce(p.reach_until <= clock_timestamp(), true) THEN 'offline' ELSE 'available' END,
-    reason = p.next_reason, until = NULL, node_id = NULL, conversation_id = NULL, queue = NULL, next_state = NULL,
-    next_reason = NULL
+    reason = CASE WHEN p.next_state IS NULL AND p.state = 'distress' THEN p.reason ELSE p.next_reason END,
+    until = NULL, node_id = NULL, conversation_id = NULL, queue = NULL, next_state = NULL, next_reason = NULL
 FROM agent a
 WHERE a.id = p.agent_id AND p.agent_id = $1 AND p.conversation_id = $2 AND p.node_id IS NOT NULL
 RETURNING p.agent_id
 
 -- name: finish
 -- Her call is over: her time to write it up begins, or she is free. The call stays beside her while she writes.
+-- Whoever is in distress stays so.
 UPDATE agent_presence p SET
     state = CASE WHEN f.wraps THEN 'wrap_up' WHEN p.next_state IS NOT NULL THEN p.next_state
-        WHEN f.unreached THEN 'offline' ELSE 'available' END,
-    reason = CASE WHEN f.wraps THEN NULL ELSE p.next_reason END,
+        WHEN p.state = 'distress' THEN 'distress' WHEN f.unreached THEN 'offline' ELSE 'available' END,
+    reason = CASE WHEN f.wraps THEN NULL WHEN p.next_state IS NULL AND p.state = 'distress' THEN p.reason
+        ELSE p.next_reason END,
     until = CASE WHEN f.wraps THEN clock_timestamp() + make_interval(secs => f.wrap_up_s) END,
     conversation_id = CASE WHEN f.wraps THEN p.conversation_id END,
     queue = CASE WHEN f.wraps THEN p.queue END,
@@ -165,7 +185,7 @@ UPDATE agent_presence p SET
     next_state = NULL, next_reason = NULL
 FROM (
     SELECT s.agent_id, coalesce(q.wrap_up_s, 0) AS wrap_up_s,
-        coalesce(q.wrap_up_s, 0) > 0 AND s.next_state IS NULL AS wraps,
+        coalesce(q.wrap_up_s, 0) > 0 AND s.next_state IS NULL AND s.state <> 'distress' AS wraps,
         a.automatic AND coalesce(s.reach_until <= clock_timestamp(), true) AS unreached
     FROM agent_presence s JOIN agent a ON a.id = s.agent_id LEFT JOIN queue q ON q.name = s.queue
     WHERE s.agent_id = $1
@@ -186,7 +206,7 @@ UPDATE agent_presence p SET
             CASE WHEN a.automatic AND reach.id IS NOT NULL THEN 'offline' ELSE coalesce(p.next_state, 'available') END
         WHEN a.automatic AND reach.id IS NOT NULL AND p.state IN ('available', 'away', 'wrap_up') THEN 'offline'
         ELSE p.state END,
-    reason = CASE WHEN caller_node.id IS NOT NULL THEN p.next_reason ELSE p.reason END,
+    reason = CASE WHEN caller_node.id IS NOT NULL AND p.state <> 'distress' THEN p.next_reason ELSE p.reason END,
     next_state = CASE WHEN caller_node.id IS NOT NULL THEN NULL ELSE p.next_state END,
     next_reason = CASE WHEN caller_node.id IS NOT NULL THEN NULL ELSE p.next_reason END,
     conversation_id = CASE WHEN caller_node.id IS NOT NULL THEN NULL ELSE p.conversation_id END,

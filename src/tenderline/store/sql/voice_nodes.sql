@@ -1,9 +1,10 @@
 -- name: register
-INSERT INTO voice_node (id, sip_address, calls_max, lease_until) VALUES ($1, $2, $3, now() + $4::interval)
+INSERT INTO voice_node (id, sip_address, calls_max, lease_until, calls_back)
+VALUES ($1, $2, $3, now() + $4::interval, $5)
 
 -- name: renew
 -- A node that was declared gone does not come back under its old id: its calls are closed already.
-UPDATE voice_node SET lease_until = now() + $2::interval, calls = $3
+UPDATE voice_node SET lease_until = now() + $2::interval, calls = $3, calls_back = $4
 WHERE id = $1 AND state <> 'gone'
 RETURNING state
 
