@@ -179,8 +179,10 @@ class DatabaseBackstage:
                 return None
             found = claim.candidate
             assert found is not None, "nothing is proven of nobody"
-            async with self._looking, pool.acquire() as connection:
+            by_call = f"conversation:{call.conversation_id}"
+            async with self._looking, pool.acquire() as connection, connection.transaction():
                 await proving.proven(connection, claim)
+                await distress.identified(connection, call.conversation_id, found.person_id, by=by_call)
         return Identified(found.number, str(found.person_id), found.name, found.balance)
 
     def _limits(self) -> proving.Limits:
