@@ -11,8 +11,6 @@ from tenderline.core.ids import uuid7
 from tenderline.store.db import Connection, query
 
 LISTED_MAX: Final = 200
-LATE_S: Final = 3_600.0
-"""A callback without an end of its own is overdue so long after it was due."""
 Kind = Literal["wish", "agent", "distress"]
 
 
@@ -92,13 +90,18 @@ async def get(connection: Connection, callback_id: UUID) -> Callback | None:
 
 
 async def _listed(connection: Connection, which: str, callback_id: UUID | None = None) -> list[Callback]:
-    rows = await connection.fetch(query("callbacks", "listed"), which, LISTED_MAX, LATE_S, callback_id)
+    rows = await connection.fetch(query("callbacks", "listed"), which, LISTED_MAX, callback_id)
     return [Callback(**row) for row in rows]
 
 
 async def lock(connection: Connection, callback_id: UUID) -> Any:
     """The row, held by the caller's transaction; None when there is none."""
     return await connection.fetchrow(query("callbacks", "lock"), callback_id)
+
+
+async def answer(connection: Connection, callback_id: UUID, attempt_id: UUID) -> None:
+    """This call answers the wish."""
+    await connection.execute(query("callbacks", "answer"), callback_id, attempt_id)
 
 
 async def move(
@@ -123,14 +126,15 @@ async def close(connection: Connection, callback_id: UUID, state: Literal["done"
     return await connection.fetchval(query("callbacks", "close"), callback_id, state, by) is not None
 
 
-async def take_back(connection: Connection, person_id: UUID, attempt_id: UUID) -> bool:
-    """The planned call is not made; False when it is on its way already, or over."""
-    return await connection.fetchval(query("callbacks", "take_back"), person_id, attempt_id) is not None
+async def take_back(connection: Connection, person_id: UUID, attempt_id: UUID, why: str) -> tuple[str, str] | None:
+    """A call that is planned is not made. The state that it had, and its channel; None when there is none."""
+    row = await connection.fetchrow(query("callbacks", "take_back"), person_id, attempt_id, why)
+    return (row["state"], row["channel"]) if row is not None else None
 
 
 async def overdue(connection: Connection, *, limit: int) -> list[Any]:
     """Those nobody made in time and nobody was told of."""
-    found: list[Any] = await connection.fetch(query("callbacks", "overdue"), LATE_S, limit)
+    found: list[Any] = await connection.fetch(query("callbacks", "overdue"), limit)
     return found
 
 

@@ -12,7 +12,7 @@ import structlog
 from tenderline.campaigns import calling
 from tenderline.core.errors import TenderlineError
 from tenderline.core.ids import uuid7
-from tenderline.store import attempts, lines, waiting
+from tenderline.store import attempts, callbacks, waiting
 from tenderline.store.attempts import Leased
 from tenderline.store.calling_campaigns import CallingCampaign
 from tenderline.store.db import Connection
@@ -92,7 +92,7 @@ class KeptPlaces:
                 log.warning("callback_refused", why=planned.why)
                 return None
             if offer.callback_id is not None:
-                await lines.answer_callback(connection, offer.callback_id, planned.id)
+                await callbacks.answer(connection, offer.callback_id, planned.id)
             return planned.person_id, planned.id
 
         try:
