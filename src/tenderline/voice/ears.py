@@ -85,6 +85,9 @@ class Ears:
             phrases = distress.phrases_of(tuple(services.settings.distress.phrases))
             if phrases.find(heard.text) is not None:
                 call = await holds.call(connection, conversation_id)
-                detail = {"source": BY, "reason": f"a hint, not sure: {heard.text}"}
+                detail = {
+                    "source": BY,
+                    "reason": f"a hint, not sure: {' '.join(transcript.without_digits([heard.text]))}",
+                }
                 person = call.person_id if call is not None else None
                 await alerts.raise_one(connection, "escalation", conversation_id, person, detail)
