@@ -274,8 +274,9 @@ async def _campaign(services: Services, connection: Connection) -> str | None:
     return found.name if found is not None and found.enabled and found.queue is not None else None
 
 
-async def lift(connection: Connection, person_id: UUID, *, by: str, reason: str) -> None:
-    """Contacts may go on, in the caller's transaction. Whoever calls this has checked that it is a supervisor.
+async def lift(connection: Connection, person_id: UUID, *, by: str, reason: str, supervisor: str | None = None) -> None:
+    """Contacts may go on, in the caller's transaction. Whoever calls this has checked that it is a supervisor: `by`
+    herself, or the `supervisor` whom a program names.
 
     Raises `NotFoundError`, `NotHeldError`. Payment stays off on the call it was about.
     """
@@ -287,8 +288,8 @@ async def lift(connection: Connection, person_id: UUID, *, by: str, reason: str)
     await people.lock(connection, person_id)
     if not await holds.lift(connection, person_id):
         raise NotHeldError()
-    await events.append(connection, [DistressLifted(person_id=person_id, by=by, reason=why)])
+    told = by if supervisor is None else f"{supervisor}, as {by} says"
+    await events.append(connection, [DistressLifted(person_id=person_id, by=told, reason=why)])
     await events.hint_with(connection)
-    await audit.append(
-        connection, actor=by, action="distress_lifted", subject=f"person:{person_id}", data={"reason": why}
-    )
+    data = {"reason": why} if supervisor is None else {"reason": why, "supervisor": supervisor}
+    await audit.append(connection, actor=by, action="distress_lifted", subject=f"person:{person_id}", data=data)
