@@ -11,7 +11,9 @@ from pydantic import SecretStr
 from support import services as world_services
 from support import world
 from support.live_calls import make_call
+from tenderline import app
 from tenderline.campaigns import calling
+from tenderline.compliance.distress import UnknownPhraseError
 from tenderline.config import StripeSettings
 from tenderline.core.errors import NotFoundError
 from tenderline.core.ids import uuid7
@@ -247,3 +249,14 @@ async def test_a_hold_that_was_lifted_comes_back_with_a_row_and_an_event_while_t
     assert await held_people(pool) == {debtor.person_id}
     assert await pool.fetchval("SELECT count(*) FROM audit WHERE action = 'distress_held'") == 2
     assert await pool.fetchval("SELECT count(*) FROM event WHERE kind = 'DistressReported'") == 2
+
+
+async def test_a_word_that_is_switched_off_does_nothing_and_one_that_never_was_on_ends_the_start(pool, database_url):
+    quiet = world_services.make(pool, distress__phrases_off="error")
+    call = await make_call(pool, "+12025550122")
+    assert await say(quiet, call, "is there an error?") is None
+    assert await say(quiet, call, "an error, or a scam?") is not None
+    typo = world_services.make(pool, distress__phrases_off="errror message")
+    with pytest.raises(UnknownPhraseError, match="errror message"):
+        async with app.open_services(typo.settings, database_url):
+            pass

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import Final, Literal
 from uuid import UUID
 
 import structlog
 
 from tenderline.app import Services
-from tenderline.compliance.distress import Phrases
 from tenderline.compliance.facts import Purpose
 from tenderline.core import preferred_windows
 from tenderline.core.clock import utc_now
@@ -67,12 +65,6 @@ class Reported:
     callback_id: UUID | None
 
 
-@lru_cache(maxsize=4)
-def phrases_of(own: tuple[str, ...]) -> Phrases:
-    """The phrases of an installation, made ready once."""
-    return Phrases(own)
-
-
 async def read_words(
     services: Services, connection: Connection, conversation_id: UUID, text: str, *, source: Source, by: str
 ) -> Reported | None:
@@ -80,7 +72,7 @@ async def read_words(
 
     This is what the desk calls with an agent's notes (`source="agent_words"`), before it keeps them.
     """
-    found = phrases_of(tuple(services.settings.distress.phrases)).find(text)
+    found = services.phrases.find(text)
     if found is None:
         return None
     return await report(

@@ -11,7 +11,7 @@ import structlog
 from tenderline.app import Services
 from tenderline.core.clock import utc_now
 from tenderline.core.errors import NotFoundError
-from tenderline.people import distress, transcript
+from tenderline.people import transcript
 from tenderline.people.transcript import Utterance
 from tenderline.store import alerts, db, holds
 from tenderline.voice.leg import Leg
@@ -82,8 +82,7 @@ class Ears:
             if not getattr(self._source, "is_hint", False):
                 await transcript.take(services, connection, conversation_id, [said], by=BY, source="speech")
                 return
-            phrases = distress.phrases_of(tuple(services.settings.distress.phrases))
-            if phrases.find(heard.text) is not None:
+            if services.phrases.find(heard.text) is not None:
                 call = await holds.call(connection, conversation_id)
                 detail = {
                     "source": BY,
