@@ -7,10 +7,13 @@ from datetime import datetime
 from typing import Any, Final, Literal
 from uuid import UUID
 
+from tenderline.core.clock import utc_now
 from tenderline.core.ids import uuid7
+from tenderline.store import people
 from tenderline.store.db import Connection, query
 
 LISTED_MAX: Final = 200
+IN_TURN: Final = "she keeps a place in line: her turn is when an agent is free"
 Kind = Literal["wish", "agent", "distress"]
 
 
@@ -97,6 +100,24 @@ async def _listed(connection: Connection, which: str, callback_id: UUID | None =
 async def lock(connection: Connection, callback_id: UUID) -> Any:
     """The row, held by the caller's transaction; None when there is none."""
     return await connection.fetchrow(query("callbacks", "lock"), callback_id)
+
+
+async def add_in_turn(connection: Connection, number: str, *, asked_by: str) -> UUID:
+    """Whoever hung up and keeps a place in line is called when it is her turn; its id. The row of her call, from which
+    she asked, may be written later than this."""
+    known = await people.find_by_address(connection, people.PHONE, number)
+    wanted = Wanted(
+        person_id=known[0] if known is not None else None,
+        conversation_id=None,
+        number=number,
+        due_at=utc_now(),
+        not_after=None,
+        why=IN_TURN,
+        asked_by=asked_by,
+    )
+    made = await add(connection, wanted)
+    assert made is not None, "only callbacks for distress are one for a call"
+    return made
 
 
 async def answer(connection: Connection, callback_id: UUID, attempt_id: UUID) -> None:

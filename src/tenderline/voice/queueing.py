@@ -11,7 +11,6 @@ import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
@@ -21,7 +20,7 @@ import structlog
 from tenderline.core.loops import goes_on
 from tenderline.routing import queues as routing
 from tenderline.routing.queues import InLine, Wish
-from tenderline.store import callbacks, db, people, presence, waiting
+from tenderline.store import callbacks, db, presence, waiting
 from tenderline.store.db import Connection, Pool
 from tenderline.store.presence import Registered
 from tenderline.store.waiting import Offer, Outcome
@@ -34,7 +33,6 @@ TICK_S: Final = 1.0
 WRITE_TIMEOUT_S: Final = 5.0
 RETRY_S: Final = 0.5
 SETTLED_WAIT_S: Final = 2.0
-IN_TURN: Final = "she keeps a place in line: her turn is when an agent is free"
 GAP_S: Final = 0.01
 """Changes of this time are one match."""
 _AGAIN: Final = (
@@ -162,18 +160,8 @@ class Queueing:
 
     async def _keep_place(self, ticket: Ticket, number: str) -> bool:
         async def keep(connection: Connection) -> None:
-            known = await people.find_by_address(connection, people.PHONE, number)
-            wish = callbacks.Wanted(
-                person_id=known[0] if known is not None else None,
-                conversation_id=None,  # its row may be written later than this
-                number=number,
-                due_at=datetime.now(UTC),
-                not_after=None,
-                why=IN_TURN,
-                asked_by=f"conversation:{ticket.conversation_id}",
-            )
-            callback_id = await callbacks.add(connection, wish)
-            assert callback_id is not None, "only callbacks for distress are one for a call"
+            asked_by = f"conversation:{ticket.conversation_id}"
+            callback_id = await callbacks.add_in_turn(connection, number, asked_by=asked_by)
             if not await waiting.keep_place(connection, ticket.line.id, callback_id):
                 raise _NotInLineError
 
