@@ -8,10 +8,12 @@ import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from tenderline.compliance import ruleset
+from tenderline.compliance.distress import Phrases
 from tenderline.config import Settings
 from tenderline.core import hours
 from tenderline.core.errors import ConfigurationError
@@ -54,6 +56,12 @@ class Services:
     def key_for(self, purpose: str) -> bytes:
         """A key of its own for each purpose, so that a link for one can never pass as a link for another."""
         return hmac.digest(self.secret_key, purpose.encode(), hashlib.sha256)
+
+    @property
+    def phrases(self) -> Phrases:
+        """The words of distress of this installation, made ready once. Raises `UnknownPhraseError`."""
+        distress = self.settings.distress
+        return _phrases(tuple(distress.phrases), tuple(distress.phrases_off))
 
     @property
     def defaults(self) -> Defaults:
@@ -141,6 +149,11 @@ def crm(settings: Settings) -> Crm | None:
             return None
 
 
+@lru_cache(maxsize=4)
+def _phrases(own: tuple[str, ...], off: tuple[str, ...]) -> Phrases:
+    return Phrases(own, off)
+
+
 @asynccontextmanager
 async def open_services(settings: Settings, database_url: str) -> AsyncIterator[Services]:
     """Everything a process needs, closed again at its end."""
@@ -156,4 +169,6 @@ async def open_services(settings: Settings, database_url: str) -> AsyncIterator[
         if known_by is not None:
             stack.push_async_callback(known_by.close)
         book = RuleBook(ruleset.shipped(*settings.compliance.presets))
-        yield Services(settings, pool, book, by_gateway, by_channel, inbound, secret_key(settings), known_by)
+        made = Services(settings, pool, book, by_gateway, by_channel, inbound, secret_key(settings), known_by)
+        made.phrases.find("")  # what is written wrong ends the start, not the reading of a word of distress
+        yield made

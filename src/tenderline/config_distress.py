@@ -19,6 +19,11 @@ class DistressSettings(Section):
     phrases: list[str] = Field(
         default=[], max_length=500, description="Phrases of your own, beside those shipped; … stands for three words."
     )
+    phrases_off: list[str] = Field(
+        default=[],
+        max_length=500,
+        description="Shipped phrases that mean nothing on your lines, such as error; each as it stands in the list.",
+    )
     transcripts_kept_days: int = Field(
         default=0, ge=0, le=365, description="What recognisers wrote is kept so long, without card numbers; 0: never."
     )
@@ -36,7 +41,7 @@ class DistressSettings(Section):
     )
     recogniser_token: SecretStr | None = Field(default=None, description="Bearer token that it asks for.")
 
-    @field_validator("phrases")
+    @field_validator("phrases", "phrases_off")
     @classmethod
     def _phrases_are_words(cls, value: list[str]) -> list[str]:
         for one in value:

@@ -36,6 +36,17 @@ async def test_a_queue_with_overflow_is_made_and_listed(http, header, pool):
     assert await pool.fetchval("SELECT count(*) FROM audit WHERE action = 'queue_set'") == 2
 
 
+async def test_a_skill_that_rings_name_is_not_deleted(http, header, pool):
+    await http.put(f"{SKILLS}/Legacy_Gifts", json={"title": "Legacies"}, headers=header)
+    queue = {"title": "General", "rings": [{}, {"afterS": 30, "skillsDropped": ["Legacy_Gifts"]}]}
+    assert (await http.put(f"{QUEUES}/General", json=queue, headers=header)).status_code == 200
+    refused = await http.delete(f"{SKILLS}/Legacy_Gifts", headers=header)
+    assert (refused.status_code, refused.json()["code"]) == (409, "skill.in_use")
+    assert "General" in refused.json()["detail"]
+    assert (await http.put(f"{QUEUES}/General", json={"title": "General"}, headers=header)).status_code == 200
+    assert (await http.delete(f"{SKILLS}/Legacy_Gifts", headers=header)).status_code == 204
+
+
 @pytest.mark.parametrize(
     ("changed", "code"),
     [

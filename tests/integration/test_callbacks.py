@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from support import floor_life, world
 from support import services as world_services
-from support import world
 from support.live_calls import make_call
 from tenderline.campaigns import callbacks as feature
 from tenderline.campaigns import calling
@@ -17,7 +17,7 @@ from tenderline.core.donor import Donor
 from tenderline.core.errors import InvalidInputError
 from tenderline.core.ids import uuid7
 from tenderline.people import by_phone
-from tenderline.store import alerts, callbacks, donors, lines, queues
+from tenderline.store import alerts, callbacks, donors, floor, queues
 from tenderline.store.calling_campaigns import CallingCampaign
 
 ANNA = "anna@example.org"
@@ -144,6 +144,67 @@ async def test_a_callback_that_nobody_made_is_told_once_and_its_alert_ends_with_
         assert await alerts.open_ones(connection) == []
 
 
+async def late(connection):
+    """What everybody is told of the callbacks: (alerts raised, overdue on the floor, as the page shows them)."""
+    raised = await feature.raise_overdue(connection)
+    counts = await floor.callback_counts(connection)
+    assert len(await floor.callbacks(connection, "overdue")) == counts.overdue
+    return raised, counts.overdue, [one.state for one in await callbacks.waiting(connection)]
+
+
+async def test_one_without_a_window_that_nobody_will_dial_is_overdue_for_everybody_at_the_same_time(pool):
+    now = datetime.now(UTC)
+    async with pool.acquire() as connection, connection.transaction():
+        await floor_life.asked_back(connection, due_at=now - timedelta(minutes=50))
+        assert await late(connection) == (0, 0, ["due"])
+        await connection.execute("UPDATE callback SET due_at = $1", now - timedelta(minutes=61))
+        assert await late(connection) == (1, 1, ["overdue"])
+        assert await late(connection) == (0, 1, ["overdue"])
+
+
+async def test_a_call_that_is_planned_for_later_puts_it_off_until_its_window_ends(services, pool):
+    await campaign(services)
+    await schedule(services, number="+12025550153", zone=world.zone_by_day(), campaign="call_back")
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute(
+            "UPDATE callback SET due_at = now() - interval '3 hours', not_after = now() + interval '1 hour'"
+        )
+        await connection.execute("UPDATE attempt SET due_at = now() - interval '10 minutes'")
+        assert await late(connection) == (0, 0, ["due"])
+        await connection.execute("UPDATE attempt SET state = 'failed'")
+        assert await late(connection) == (1, 1, ["overdue"])
+        await connection.execute("DELETE FROM alert")
+        await connection.execute("UPDATE callback SET not_after = now() - interval '1 minute'")
+        await connection.execute("UPDATE attempt SET state = 'planned'")
+        assert await late(connection) == (1, 1, ["overdue"])
+
+
+async def test_one_that_was_moved_and_is_late_again_is_told_again_and_a_closed_alert_is_not_repeated(services, pool):
+    made = await schedule(services, number="+12025550154", zone=world.zone_by_day())
+
+    async def is_late():
+        await pool.execute("UPDATE callback SET due_at = now() - interval '3 hours', not_after = NULL")
+
+    async def told():
+        async with pool.acquire() as connection, connection.transaction():
+            return await feature.raise_overdue(connection)
+
+    await is_late()
+    assert await told() == 1
+    async with pool.acquire() as connection, connection.transaction():
+        (alert,) = await alerts.open_ones(connection)
+        await alerts.close(connection, alert.id, ANNA, "we know")
+    assert await told() == 0, "somebody has looked at it"
+    async with pool.acquire() as connection, connection.transaction():
+        await feature.move(
+            services, connection, made.id, at=datetime.now(UTC) + timedelta(hours=1), zone="UTC", window=None, by=ANNA
+        )
+    assert await told() == 0
+    await is_late()
+    await pool.execute("UPDATE alert SET raised_at = raised_at - interval '1 day'")
+    assert await told() == 1
+
+
 async def test_a_callback_that_is_ahead_or_planned_for_later_is_not_overdue(services, pool):
     await campaign(services)
     at = tomorrow_at(14, "America/New_York")
@@ -155,8 +216,8 @@ async def test_a_callback_that_is_ahead_or_planned_for_later_is_not_overdue(serv
 async def test_cancelling_gives_up_the_place_that_was_kept_in_a_queue(services, pool):
     call = await make_call(pool, "+12025550151")
     async with pool.acquire() as connection, connection.transaction():
-        made = await lines.add_callback(
-            connection, conversation_id=call, number="+12025550151", due_at=datetime.now(UTC), attempt_id=None
+        made = await floor_life.asked_back(
+            connection, conversation_id=call, number="+12025550151", due_at=datetime.now(UTC) - timedelta(hours=2)
         )
         sql = """INSERT INTO waiting (id, conversation_id, queue, caller, rank_at, kept_at, callback_id)
             VALUES ($1, $2, 'general', '+12025550151', now(), now(), $3)"""
@@ -167,6 +228,7 @@ async def test_cancelling_gives_up_the_place_that_was_kept_in_a_queue(services, 
             await feature.move(
                 services, connection, made, at=datetime.now(UTC) + timedelta(hours=1), zone="UTC", window=None, by=ANNA
             )
+        assert await late(connection) == (0, 0, ["due"]), "she is called in her turn"
     await close(pool, made, is_done=False)
     assert await pool.fetchval("SELECT state FROM waiting") == "left"
 
@@ -175,6 +237,9 @@ async def test_cancelling_gives_up_the_place_that_was_kept_in_a_queue(services, 
     "wish",
     [
         {"at": datetime(2020, 1, 1, tzinfo=UTC)},
+        {"at": datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=5)))},
+        {"at": datetime(9999, 12, 31, 23, tzinfo=timezone(timedelta(hours=-5)))},
+        {"at": datetime(1, 1, 1), "zone": "Asia/Tokyo"},  # noqa: DTZ001
         {"at": datetime(2999, 1, 1, tzinfo=UTC)},
         {"zone": "Mars/Olympus"},
         {"number": "not a number"},

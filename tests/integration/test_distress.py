@@ -6,14 +6,19 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from pydantic import SecretStr
 
 from support import services as world_services
 from support import world
 from support.live_calls import make_call
+from tenderline import app
 from tenderline.campaigns import calling
+from tenderline.compliance.distress import UnknownPhraseError
+from tenderline.config import StripeSettings
 from tenderline.core.errors import NotFoundError
 from tenderline.core.ids import uuid7
 from tenderline.core.money import Money
+from tenderline.gateways.stripe import Stripe
 from tenderline.payments import agent_started, telephone
 from tenderline.people import distress
 from tenderline.store import alerts, callbacks, holds
@@ -25,6 +30,11 @@ SUE = "sue@example.org"
 @pytest.fixture
 def services(pool):
     return world_services.make(pool)
+
+
+def a_gateway():
+    """Nothing is charged here."""
+    return Stripe(StripeSettings(api_key=SecretStr("sk_1"), api_url="http://127.0.0.1:9"))
 
 
 async def say(services, call, text="he says I am forced to pay", source="transcript"):
@@ -182,3 +192,71 @@ async def test_the_supervisors_campaign_calls_by_itself_within_a_day_and_a_flow_
         assert len(rows) == 1, "a machine never calls somebody in distress"
         assert (rows[0]["channel"], rows[0]["template"], rows[0]["state"]) == ("voice_live", "care", "planned")
         assert rows[0]["due_at"] < rows[0]["not_after"] <= datetime.now(UTC) + timedelta(hours=24)
+
+
+async def held_people(pool):
+    return {row["id"] for row in await pool.fetch("SELECT id FROM person WHERE distress_until IS NOT NULL")}
+
+
+async def test_whom_the_flow_identified_is_held_with_the_owner_of_the_number(services, pool):
+    owner, _, office = await world.make_person(pool)
+    donor = await world.make_debtor(pool)
+    call = await make_call(pool, office)
+    async with pool.acquire() as connection, connection.transaction():
+        await distress.identified(connection, call, donor.person_id, by="conversation:1")
+    assert await held_people(pool) == set(), "who calls is not in distress for that"
+    done = await say(services, call)
+    assert done.person_id == donor.person_id
+    assert await held_people(pool) == {donor.person_id, owner}
+    assert (await world.claim(pool)).leased == [], "her own dunning rests"
+    subjects = {row["subject"] for row in await pool.fetch("SELECT subject FROM audit WHERE action = 'distress_held'")}
+    assert subjects == {f"person:{donor.person_id}", f"person:{owner}"}
+    told = await pool.fetchval("SELECT count(*) FROM event WHERE kind = 'DistressReported'")
+    assert told == 2, "each hold is in the history of whom it holds"
+
+
+async def test_who_is_identified_after_the_word_is_held_too(services, pool):
+    donor = await world.make_debtor(pool)
+    call = await make_call(pool, None)
+    assert (await say(services, call)).person_id is None
+    async with pool.acquire() as connection, connection.transaction():
+        await distress.identified(connection, call, donor.person_id, by="conversation:1")
+    assert await held_people(pool) == {donor.person_id}
+    assert (await world.claim(pool)).leased == []
+
+
+async def test_who_pays_on_the_call_is_held(pool):
+    services = world_services.make(pool, gateways=[a_gateway()])
+    owner, _, office = await world.make_person(pool)
+    payer, _, _ = await world.make_person(pool)
+    call = await make_call(pool, office)
+    async with pool.acquire() as connection, connection.transaction():
+        await telephone.begin(
+            services, connection, person_id=payer, contact_point_id=None, conversation_id=call, mode="automated",
+            money=Money(2500, "USD"), campaign=None, fund=None,
+        )  # fmt: skip
+    await say(services, call)
+    assert await held_people(pool) == {owner, payer}
+
+
+async def test_a_hold_that_was_lifted_comes_back_with_a_row_and_an_event_while_the_alert_is_open(services, pool):
+    debtor = await world.make_debtor(pool)
+    call = await make_call(pool, debtor.address)
+    await say(services, call)
+    async with pool.acquire() as connection, connection.transaction():
+        await distress.lift(connection, debtor.person_id, by=SUE, reason="a misunderstanding")
+    assert not (await say(services, call)).is_new
+    assert await held_people(pool) == {debtor.person_id}
+    assert await pool.fetchval("SELECT count(*) FROM audit WHERE action = 'distress_held'") == 2
+    assert await pool.fetchval("SELECT count(*) FROM event WHERE kind = 'DistressReported'") == 2
+
+
+async def test_a_word_that_is_switched_off_does_nothing_and_one_that_never_was_on_ends_the_start(pool, database_url):
+    quiet = world_services.make(pool, distress__phrases_off="error")
+    call = await make_call(pool, "+12025550122")
+    assert await say(quiet, call, "is there an error?") is None
+    assert await say(quiet, call, "an error, or a scam?") is not None
+    typo = world_services.make(pool, distress__phrases_off="errror message")
+    with pytest.raises(UnknownPhraseError, match="errror message"):
+        async with app.open_services(typo.settings, database_url):
+            pass

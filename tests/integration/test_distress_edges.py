@@ -92,6 +92,7 @@ async def test_a_transcript_has_bounds(api, pool, body):
 
 async def test_only_a_supervisor_lifts_a_hold_by_the_api(api, pool, services):
     header = await edge.token(api, pool, CALLS, READ)
+    may_lift = await edge.token(api, pool, "distress:lift")
     debtor = await world.make_debtor(pool)
     call = await make_call(pool, debtor.address)
     done = await api.post(f"/api/v2/conversations/{call}/distress", json={"reason": "she cried"}, headers=header)
@@ -100,9 +101,14 @@ async def test_only_a_supervisor_lifts_a_hold_by_the_api(api, pool, services):
     assert held["personId"] == str(debtor.person_id)
     agent, supervisor = [await edge.make_user(pool, role) for role in ("agent", "supervisor")]
     path = f"/api/v2/distress/holds/{debtor.person_id}/lift"
+    listener = await api.post(path, json={"supervisor": supervisor, "reason": "spoke with her"}, headers=header)
+    assert (listener.status_code, listener.json()["code"]) == (403, "missing_scope"), "a recogniser lifts nothing"
     for who, status in ((agent, 403), ("nobody@example.org", 403), (supervisor, 200), (supervisor, 409)):
-        answer = await api.post(path, json={"supervisor": who, "reason": "spoke with her"}, headers=header)
+        answer = await api.post(path, json={"supervisor": who, "reason": "spoke with her"}, headers=may_lift)
         assert answer.status_code == status, answer.text
+    row = await pool.fetchrow("SELECT actor, data FROM audit WHERE action = 'distress_lifted'")
+    assert row["actor"].startswith("client:")
+    assert f'"supervisor":"{supervisor}"' in row["data"].replace('": "', '":"')
     async with pool.acquire() as connection:
         assert await holds.held(connection) == []
 

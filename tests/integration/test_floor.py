@@ -14,7 +14,7 @@ from support import floor_life, lines_up
 from tenderline.core.clock import utc_now
 from tenderline.core.queue_rings import Ring
 from tenderline.desk import floor as desk
-from tenderline.store import agents, alerts, floor, lines, presence
+from tenderline.store import agents, alerts, floor, presence
 from tenderline.store.floor import Tally
 from tenderline.web import floor as web
 
@@ -159,13 +159,7 @@ async def test_who_is_rung_for_still_waits_and_who_keeps_the_place_is_counted_ap
     await lines_up.make_agent(connection, "anna", ["general"], node=node)
     await lines_up.enter(connection, "general", node)
     kept = await lines_up.enter(connection, "general", node)
-    callback = await lines.add_callback(
-        connection,
-        conversation_id=None,
-        number=floor_life.CALLER,
-        due_at=utc_now() - timedelta(hours=1),
-        attempt_id=None,
-    )
+    callback = await floor_life.asked_back(connection, due_at=utc_now() - timedelta(hours=2))
     await connection.execute(
         "UPDATE waiting SET kept_at = now(), node_id = NULL, callback_id = $2 WHERE id = $1", kept.id, callback
     )
@@ -182,11 +176,8 @@ async def test_who_is_rung_for_still_waits_and_who_keeps_the_place_is_counted_ap
 
 
 async def test_callbacks_are_counted_by_when_they_are_due_as_their_rows_say(connection):
-    for seconds in (-90_000, -901, -899, -1, 60, 3_500, 3_700, 90_000):
-        due_at = utc_now() + timedelta(seconds=seconds)
-        await lines.add_callback(
-            connection, conversation_id=None, number=floor_life.CALLER, due_at=due_at, attempt_id=None
-        )
+    for seconds in (-90_000, -3_700, -3_500, -1, 60, 3_500, 3_700, 90_000):
+        await floor_life.asked_back(connection, due_at=utc_now() + timedelta(seconds=seconds))
     found = await floor.callback_counts(connection)
     assert (found.overdue, found.due, found.later) == (2, 4, 2)
     for which in get_args(floor.Due):

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from support import services, world
+from support.live_calls import make_call
 from tenderline.config import StripeSettings
 from tenderline.core.events import PaymentSucceeded
 from tenderline.core.money import Money
@@ -82,6 +83,16 @@ async def test_an_account_and_its_pin_tell_who_it_is_and_what_is_owed(pool):
         assert await backstage.account_of("+12125550123", timeout_s=5) == ("12345", "Ann Example")
         assert await backstage.account_of("+12125550199", timeout_s=5) is None
         assert await backstage.account_of(None, timeout_s=5) is None
+
+
+async def test_the_call_is_hers_who_was_identified_whoever_owns_the_number(pool):
+    call = await make_call(pool, "+12025550190")
+    async with opened(pool) as backstage:
+        line = OnTheLine("+12025550190", conversation_id=call)
+        assert not await backstage.identify(line, account="12345", by="pin", proof="0000", timeout_s=20)
+        assert await pool.fetchval("SELECT person_id FROM conversation") is None
+        found = await backstage.identify(line, account="12345", by="pin", proof=PIN, timeout_s=20)
+    assert str(await pool.fetchval("SELECT person_id FROM conversation")) == found.person_id
 
 
 async def test_two_accounts_of_one_number_are_not_offered(pool):

@@ -1,17 +1,22 @@
 """News that comes between the lease and the hand-over still silences; and two readings of one number are one person."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 
 from support import services as world_services
 from support import world
+from tenderline.compliance import ruleset
+from tenderline.compliance.facts import Purpose
 from tenderline.core.clock import utc_now
 from tenderline.core.webhooks import Envelope, Urgency
 from tenderline.messengers.base import Channel, IncomingMessage
 from tenderline.people import consent, replies
-from tenderline.store import inbox, outcomes, people
+from tenderline.store import attempts, inbox, outcomes, people
+from tenderline.store.attempts import Planned
 from tenderline.store.outcomes import HandedOver
+from tenderline.store.rules import RuleBook
 from tenderline.worker.read import find_payer
 
 
@@ -96,3 +101,28 @@ async def test_an_outcome_that_the_sweep_overtook_still_settles_its_own_doubt(po
     async with pool.acquire() as connection, connection.transaction():
         assert await outcomes.record_accepted(connection, leased, "smtp", "<id>", receipt_poll_after_s=60)
     assert (await world.attempt_state(pool, leased.id))["state"] == "accepted"
+
+
+@pytest.mark.parametrize("purpose", [one for one in Purpose if one is not Purpose.OPT_OUT_CONFIRMATION])
+async def test_of_a_call_by_hand_to_who_is_in_distress_gate_and_hand_over_say_the_same(pool, purpose):
+    person, point, number = await world.make_person(pool)
+
+    async def leased():
+        due_at = utc_now()
+        wanted = Planned(
+            person_id=person, case_id=None, channel="voice_live", purpose=purpose, contact_point_id=point,
+            template="spring", due_at=due_at, not_after=due_at + timedelta(days=3),
+        )  # fmt: skip
+        async with pool.acquire() as connection, connection.transaction():
+            (made,) = await attempts.add(connection, [wanted])
+        claim = await attempts.claim(
+            pool, RuleBook(ruleset.shipped()), batch_max=1, lease_s=60, of=attempts.this_call(person, made)
+        )
+        return claim.leased
+
+    before = await leased()
+    assert [one.address for one in before] == [number]
+    await pool.execute("UPDATE person SET distress_until = '9999-12-31' WHERE id = $1", person)
+    may_go = await hand_over(pool, before)
+    await pool.execute("DELETE FROM attempt")
+    assert bool(may_go) == bool(await leased()) == (purpose is Purpose.SERVICING)

@@ -83,12 +83,15 @@ async def test_a_callback_is_a_call_of_an_agent_that_the_gate_lets_pass(backstag
     row = await pool.fetchrow("SELECT a.* FROM attempt a JOIN callback c ON c.attempt_id = a.id")
     assert (row["channel"], row["template"], row["state"]) == ("voice_live", "back", "planned")
     assert row["own_act_at"] is not None
+    kept = await pool.fetchrow("SELECT campaign, not_after, person_id, why FROM callback")
+    assert tuple(kept) == ("back", row["not_after"], row["person_id"], None), "moved, it is planned there again"
 
 
 async def test_a_callback_without_its_campaign_is_still_noted(backstage, pool):
     assert await backstage.call_back(OnTheLine("+12125550144"), number=None, due_at=None)
     assert await pool.fetchval("SELECT attempt_id FROM callback") is None
     assert await pool.fetchval("SELECT count(*) FROM callback") == 1
+    assert await pool.fetchval("SELECT not_after > due_at AND why IS NOT NULL FROM callback")
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,9 @@ import pytest
 
 from support import desk_call, edge, services
 from support.desk_call import CALLER
+from tenderline.campaigns import callbacks as feature
 from tenderline.core.ids import uuid7
-from tenderline.store import calling_campaigns, desks, dispositions, people, scripts, secure_sessions
+from tenderline.store import callbacks, calling_campaigns, desks, dispositions, people, scripts, secure_sessions
 from tenderline.store.calling_campaigns import CallingCampaign
 from tenderline.store.dispositions import Disposition
 from tenderline.store.scripts import Script, ScriptStep
@@ -310,6 +311,46 @@ async def test_a_callback_is_planned_through_the_gate_at_her_hour_and_moved_by_a
         late = await end(http, live, "settled")
         assert late.status_code == 409
         assert "on its way" in late.text
+        assert await pool.fetchval("SELECT state FROM callback WHERE state <> 'cancelled'") == "waiting"
+        assert (await end(http, live, "never_call")).status_code == 303, "silence waits for nothing"
+        assert await pool.fetchval("SELECT opted_out_at FROM person") is not None
+        assert await pool.fetchval("SELECT count(*) FROM callback WHERE state = 'waiting'") == 0
+
+
+@pytest.mark.parametrize("state", ["delivered", "failed", "suppressed"])
+async def test_another_choice_after_the_call_is_over_is_kept_and_closes_the_callback(pool, agent, live, state):
+    await callback_campaign(pool)
+    made = services.make(pool, voice__callback_campaign="callbacks")
+    async with edge.client(made, headers={"Accept": "text/html"}) as http:
+        await edge.sign_in(http, agent[0])
+        assert (await end(http, live, "no_answer")).status_code == 303
+        row = await pool.fetchrow("SELECT kind, campaign, zone, not_after, asked_by, attempt_id FROM callback")
+        assert (row["kind"], row["campaign"], row["zone"]) == ("agent", "callbacks", "America/New_York")
+        assert row["not_after"] is not None
+        assert row["asked_by"] == live.email
+        async with pool.acquire() as connection, connection.transaction():
+            await connection.execute("UPDATE attempt SET state = $1", state)
+            await connection.execute("UPDATE callback SET due_at = now() - interval '2 hours'")
+            assert await feature.raise_overdue(connection) == (state != "delivered")
+        assert (await end(http, live, "settled")).status_code == 303
+    closed = await pool.fetchrow("SELECT state, closed_by, closed_at FROM callback")
+    assert (closed["state"], closed["closed_by"]) == ("cancelled", live.email)
+    assert closed["closed_at"] is not None
+    assert await pool.fetchval("SELECT count(*) FROM alert WHERE closed_at IS NULL") == 0
+
+
+async def test_a_callback_of_an_agents_choice_is_moved_into_the_campaign_that_it_was_planned_in(pool, agent, live):
+    await callback_campaign(pool)
+    made = services.make(pool, voice__callback_campaign="callbacks")
+    async with edge.client(made, headers={"Accept": "text/html"}) as http:
+        await edge.sign_in(http, agent[0])
+        assert (await end(http, live, "no_answer")).status_code == 303
+        later = datetime.now(UTC) + timedelta(days=5)
+        async with pool.acquire() as connection, connection.transaction():
+            (one,) = await callbacks.waiting(connection)
+            await feature.move(made, connection, one.id, at=later, zone=None, window=None, by="sue")
+    planned = await pool.fetch("SELECT template FROM attempt WHERE state = 'planned'")
+    assert [row["template"] for row in planned] == ["callbacks"], "somebody dials"
 
 
 async def test_a_callback_that_the_gate_refuses_is_not_chosen_and_nothing_of_it_stays(pool, agent, live):

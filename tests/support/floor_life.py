@@ -10,7 +10,7 @@ from support import lines_up
 from tenderline.core.clock import utc_now
 from tenderline.core.ids import uuid7
 from tenderline.core.queue_rings import Ring
-from tenderline.store import alerts, conversations, donors, lines, presence, queues, secure_sessions
+from tenderline.store import alerts, callbacks, conversations, donors, presence, queues, secure_sessions
 from tenderline.store.secure_sessions import Progress
 
 CALLER = "+12025550143"
@@ -76,6 +76,14 @@ async def look_up(connection: Any, state: donors.State, *, reason: str | None = 
     return call
 
 
+async def asked_back(connection, *, due_at, conversation_id=None, number=CALLER):
+    """Somebody is to be called back by hand; its id."""
+    wish = callbacks.Wanted(
+        person_id=None, conversation_id=conversation_id, number=number, due_at=due_at, not_after=None, asked_by="test"
+    )
+    return await callbacks.add(connection, wish)
+
+
 async def busy(connection: Any) -> dict[str, UUID]:
     """Two queues, callers with and without priority, five agents, alerts, callbacks, two cards, look-ups."""
     node = await lines_up.make_node(connection)
@@ -124,9 +132,7 @@ async def busy(connection: Any) -> dict[str, UUID]:
     )
     await alerts.raise_one(connection, "callback_overdue", None, None, {"number": CALLER})
     for due in (timedelta(hours=-2), timedelta(minutes=10), timedelta(days=1)):
-        await lines.add_callback(
-            connection, conversation_id=None, number=CALLER, due_at=utc_now() + due, attempt_id=None
-        )
+        await asked_back(connection, due_at=utc_now() + due)
     await keys_in(connection, call, by="anna@example.org")
     ids["self"] = await make_call(connection, node, caller="+12025550177")
     await keys_in(connection, ids["self"])

@@ -100,6 +100,15 @@ def test_what_denies_names_its_rule(changes, rule):
     assert rule in decision.rules
 
 
+def test_who_is_in_distress_is_called_by_a_person_about_her_own_matter_and_asked_for_nothing():
+    held = PersonFacts(zones=NEW_YORK, distress_until=datetime(9999, 12, 31, tzinfo=UTC))
+    assert isinstance(ask(person=held, channel="voice_live", purpose=Purpose.SERVICING), Allow)
+    for purpose in ASKING:
+        decision = ask(person=held, channel="voice_live", purpose=purpose)
+        assert isinstance(decision, Deny), purpose
+        assert "OWN-DISTRESS-BY-HAND" in decision.rules
+
+
 @pytest.mark.parametrize(
     ("changes", "rule", "until"),
     [

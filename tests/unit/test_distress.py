@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenderline.compliance.distress import GAP, InvalidPhraseError, Phrases, check, normal, shipped
+from tenderline.compliance.distress import GAP, InvalidPhraseError, Phrases, UnknownPhraseError, check, normal, shipped
 
 SHIPPED = Phrases()
 ALL = sorted({phrase for group in shipped() for phrase in group.phrases})
@@ -84,6 +84,23 @@ def test_operators_add_phrases_and_every_shipped_one_finds_itself():
     for phrase in ALL:
         check(phrase)
         assert SHIPPED.find(phrase.replace(GAP, " ")) is not None, phrase
+
+
+def test_a_shipped_phrase_is_switched_off_alone_and_in_every_language():
+    quiet = Phrases(off=["Error"])
+    for said in ("is there an error?", "hay un error"):
+        assert SHIPPED.find(said).kind == "fraud"
+        assert quiet.find(said) is None
+    assert quiet.find("an error, or a scam?").phrase == "scam"
+    for phrase in ALL:
+        if normal(phrase) != "eror":
+            assert quiet.find(phrase.replace(GAP, " ")) is not None, phrase
+
+
+@pytest.mark.parametrize("phrase", ["eror message", "scams and frauds"])
+def test_what_is_switched_off_and_never_was_on_is_told(phrase):
+    with pytest.raises(UnknownPhraseError, match=phrase):
+        Phrases(off=[phrase])
 
 
 @pytest.mark.parametrize("phrase", ["", "…", "a", "!!", "x" * 81, " ".join(["ab"] * 11)])

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tenderline.campaigns import calling
 from tenderline.core import hours
 from tenderline.desk import endings
 from tenderline.desk.endings import BadInstantError
@@ -50,6 +51,21 @@ def test_an_hour_that_is_past_or_far_is_refused(days):
     wanted = Disposition(code="x", title="X", next_action="promise", after_days=7, local_time=time(9))
     with pytest.raises(BadInstantError):
         endings.next_of(wanted, NOW, ["Europe/Berlin"], wanted=NOW.replace(tzinfo=None) + timedelta(days=days))
+
+
+@pytest.mark.parametrize("when", [datetime(1, 1, 1), datetime(9999, 12, 31, 23)])  # noqa: DTZ001  # her own clock
+@pytest.mark.parametrize("zone", ["Asia/Kathmandu", "America/Los_Angeles"])
+def test_the_ends_of_the_calendar_are_refused_as_well(when, zone):
+    wanted = Disposition(code="x", title="X", next_action="callback", after_days=7, local_time=time(9))
+    with pytest.raises(BadInstantError):
+        endings.next_of(wanted, NOW, [zone], wanted=when)
+
+
+@given(instants, st.integers(0, 31), st.times(), clocks)
+def test_every_disposition_that_can_be_made_can_be_shown_and_chosen(now, after_days, at, zones):
+    wanted = Disposition(code="x", title="X", next_action="callback", after_days=after_days, local_time=at)
+    found = endings.next_of(wanted, now, zones)
+    assert now < found.at < now + calling.VALID_MAX
 
 
 @given(st.text(max_size=30))

@@ -216,6 +216,7 @@ class Life(RuleBasedStateMachine):
         if channel != "voice_live":
             paused = self.paused_until is not None and self.now < self.paused_until
             assert not paused or purpose is Purpose.OPT_OUT_CONFIRMATION
+        if channel != "voice_live" or purpose in ASKING:
             assert self.distress_until is None or self.distress_until <= self.now
         for one in RULES.rules:
             row = one.row

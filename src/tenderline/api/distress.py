@@ -22,6 +22,7 @@ from tenderline.store.db import Connection
 from tenderline.store.users import Permission
 
 CALLS_SCOPE: Final = "oauth:api:callcenter"
+LIFT_SCOPE: Final = "distress:lift"
 READ_SCOPE: Final = "contactcenter:read"
 
 Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=distress.REASON_LENGTH_MAX)]
@@ -159,19 +160,20 @@ async def list_holds(request: Request[Any, Any, Any]) -> HoldList:
 @post(
     "/api/v2/distress/holds/{person_id:uuid}/lift",
     status_code=HTTP_200_OK,
-    opt={SCOPE: CALLS_SCOPE},
+    opt={SCOPE: LIFT_SCOPE},
     operation_id="postDistressHoldLift",
     summary="Let contacts go on for somebody who was in distress",
-    security=[{"oauth2": [CALLS_SCOPE]}],
+    security=[{"oauth2": [LIFT_SCOPE]}],
     responses=documented(400, 401, 403, 404, 409, 413, 422, 429),
 )
 async def lift(request: Request[Any, Any, Any], person_id: FromPath[UUID], data: JSONBody[LiftRequest]) -> HoldList:
-    """Who is held still. Payment stays off on the call it was about. Audited with client and supervisor."""
+    """Who is held still. Payment stays off on the call it was about. The client is audited as
+    the one who did it, the supervisor as the one whom it names: it has a scope of its own, not that of recognisers."""
     services: Services = request.app.state.services
-    by = f"{data.supervisor} by client:{grant_of(request).client_id}"
+    by = f"client:{grant_of(request).client_id}"
     async with services.pool.acquire() as connection, connection.transaction():
         found = await users.find_login(connection, data.supervisor)
         if found is None or not found[0].may(Permission.SUPERVISE):
             raise NotASupervisorError()
-        await distress.lift(connection, person_id, by=by, reason=data.reason)
+        await distress.lift(connection, person_id, by=by, reason=data.reason, supervisor=found[0].email)
         return await _holds(connection)

@@ -86,7 +86,8 @@ class AlertEntity(_Json, frozen=True):
 
 
 class CallbacksEntity(_Json, frozen=True):
-    """Callbacks that wait: overdue after a quarter of an hour, due until the next hour is over, or later."""
+    """Callbacks that wait: overdue (nobody called within an hour, or within the window), due until the next
+    hour is over, or later."""
 
     overdue: int
     due: int

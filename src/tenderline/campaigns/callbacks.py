@@ -15,8 +15,9 @@ from tenderline.compliance.facts import Purpose
 from tenderline.core import preferred_windows, zones
 from tenderline.core.clock import utc_now
 from tenderline.core.errors import InvalidInputError, NotFoundError
+from tenderline.core.events import AttemptSuppressed
 from tenderline.core.phone import normalise
-from tenderline.store import alerts, audit, callbacks, donors, people, places, plans, waiting
+from tenderline.store import alerts, audit, callbacks, donors, events, people, places, plans, waiting
 from tenderline.store.attempts import Planned
 from tenderline.store.callbacks import Callback, Kind, Wanted
 from tenderline.store.db import Connection
@@ -30,6 +31,7 @@ EARLIEST: Final = timedelta(minutes=1)
 RAISED_AT_ONCE_MAX: Final = 200
 NOTE_LENGTH_MAX: Final = 300
 TEMPLATE: Final = "callback"
+TAKEN_BACK: Final = "the callback was cancelled or moved"
 BY_HAND: Final = "no calling campaign calls by itself: call by hand"
 
 
@@ -143,6 +145,8 @@ async def move(
     due_at, not_after = await _times(connection, wish, there)
     await _take_back(connection, found)
     campaign = found["campaign"]
+    if campaign is None and found["kind"] != "distress":  # that one a person makes, unless supervisors have a campaign
+        campaign = services.settings.voice.callback_campaign
     attempt_id, due_at, why = await _plan(
         services, connection, campaign, found["number"], (person_id, point_id), due_at, not_after, by=by
     )
@@ -200,10 +204,21 @@ async def _take_back(connection: Connection, found: Any) -> None:
     """Raises `OverError` when the call is on its way; one that did not get through leaves the callback waiting."""
     if found["attempt_id"] is None or found["person_id"] is None:
         return
-    if not await callbacks.take_back(connection, found["person_id"], found["attempt_id"]):
-        now = await get(connection, found["id"])
-        if now.attempt_state in ("leased", "delivered"):
-            raise OverError()
+    if await take_back(connection, found["person_id"], found["attempt_id"], TAKEN_BACK) in ("leased", "delivered"):
+        raise OverError()
+
+
+async def take_back(connection: Connection, person_id: UUID, attempt_id: UUID, why: str) -> str | None:
+    """A call that is planned is not made, in the caller's transaction; the state that it had, if there is such a call.
+    Whoever asks judges what is on its way."""
+    before = await callbacks.take_back(connection, person_id, attempt_id, why)
+    if before is None:
+        return None
+    state, channel = before
+    if state == "planned":
+        told = AttemptSuppressed(person_id=person_id, attempt_id=attempt_id, channel=channel, why=why)
+        await events.append(connection, [told])
+    return state
 
 
 async def _zone(services: Services, connection: Connection, person_id: UUID, said: str | None) -> str:
@@ -226,12 +241,13 @@ async def _times(connection: Connection, wish: Wish, zone: str) -> tuple[datetim
         preferred = donor.preferred_windows if donor is not None else ()
         return preferred_windows.first_in(preferred, zone, now + EARLIEST, end) or now, end
     at = wish.at if wish.at.tzinfo is not None else wish.at.replace(tzinfo=ZoneInfo(zone))
-    due_at = at.astimezone(UTC)
+    # By its year first: the ends of the calendar are no instants in UTC.
+    due_at = at.astimezone(UTC) if abs(at.year - now.year) <= 1 else None
     window = wish.window or WINDOW
     if not timedelta(minutes=5) <= window <= WINDOW_MAX:
         raise InvalidInputError("The window of a callback lasts 5 minutes to 7 days.")
-    if not now - EARLIEST <= due_at <= now + AHEAD_MAX:
-        raise InvalidInputError(f"{at:%Y-%m-%d %H:%M %Z} is not within the next 31 days; choose another time.")
+    if due_at is None or not now - EARLIEST <= due_at <= now + AHEAD_MAX:
+        raise InvalidInputError(f"{at.isoformat(' ', 'minutes')} is not within the next 31 days; choose another time.")
     return due_at, due_at + window
 
 

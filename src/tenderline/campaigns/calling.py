@@ -18,7 +18,8 @@ from tenderline.store.db import Connection
 
 VALID: Final = timedelta(days=3)
 """How long a call is wanted unless said otherwise; after that it is not made any more."""
-VALID_MAX: Final = timedelta(days=31)
+VALID_MAX: Final = timedelta(days=35)
+"""A disposition may plan a call 31 days ahead, which then has its days."""
 PURPOSES: Final = frozenset(
     {
         Purpose.FIRST_PARTY_RECOVERY,
@@ -56,7 +57,7 @@ class FlowOrQueueError(InvalidInputError):
 
 
 class LateCallError(InvalidInputError):
-    """A call must have time between when it is due and when it is not wanted any more, 31 days at most."""
+    """A call must have time between when it is due and when it is not wanted any more, 35 days at most."""
 
     code = "call.no_time"
 

@@ -18,7 +18,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from tenderline.core.errors import InvalidInputError
+from tenderline.core.errors import ConfigurationError, InvalidInputError
 
 TEXT_LENGTH_MAX: Final = 20_000
 PHRASE_WORDS_MAX: Final = 10
@@ -69,12 +69,23 @@ class Hit(msgspec.Struct, frozen=True):
     kind: Class
 
 
-class Phrases:
-    """The phrases of this installation: those that are shipped, and its own."""
+class UnknownPhraseError(ConfigurationError):
+    """A phrase that is switched off is none of those shipped; write it as it stands in compliance/distress.toml."""
 
-    def __init__(self, own: Iterable[str] = ()) -> None:
+    code = "distress.phrases_off"
+
+
+class Phrases:
+    """The phrases of this installation: those that are shipped, without what it switched off (`off`, in every language
+    that has the word), and its own. Raises `UnknownPhraseError`, `InvalidPhraseError`."""
+
+    def __init__(self, own: Iterable[str] = (), off: Iterable[str] = ()) -> None:
         forms: dict[str, Hit] = {}
         listed = [(phrase, group.kind) for group in shipped() for phrase in group.phrases]
+        away = {_pattern(phrase): phrase for phrase in off}
+        if unknown := [away[form] for form in away.keys() - {_pattern(phrase) for phrase, _ in listed}]:
+            raise UnknownPhraseError(f"distress.phrases_off: {min(unknown)!r} is no phrase of those that are shipped.")
+        listed = [(phrase, kind) for phrase, kind in listed if _pattern(phrase) not in away]
         for phrase, kind in sorted([*listed, *((one, "own") for one in own)], key=lambda one: ORDER.index(one[1])):
             forms.setdefault(_pattern(phrase), Hit(phrase, kind))
         self._hits = list(forms.values())

@@ -41,13 +41,16 @@ def next_of(one: Disposition, now: datetime, zones: Sequence[str], *, wanted: da
     if one.next_action not in DEFERRING:
         return Next(None, _WORDS[one.next_action])
     if wanted is not None:
+        # By its year first: the ends of the calendar are no instants in UTC.
+        if abs(wanted.year - now.year) > 1:
+            raise BadInstantError()
         at = _everywhere(wanted, zones)
+        if not now < at <= now + AHEAD_MAX + timedelta(days=4):
+            raise BadInstantError()
     else:
         assert one.after_days is not None
         assert one.local_time is not None
         at = usual(now, one.after_days, one.local_time, zones)
-    if not now < at <= now + AHEAD_MAX + timedelta(days=4):
-        raise BadInstantError()
     return Next(at, words(one.next_action, at, zones))
 
 

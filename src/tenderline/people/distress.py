@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import Final, Literal
 from uuid import UUID
 
 import structlog
 
 from tenderline.app import Services
-from tenderline.compliance.distress import Phrases
 from tenderline.compliance.facts import Purpose
 from tenderline.core import preferred_windows
 from tenderline.core.clock import utc_now
@@ -45,6 +43,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 CALLBACK_WITHIN: Final = timedelta(hours=24)
 REASON_LENGTH_MAX: Final = 300
 BY_HAND: Final = "no calling campaign of supervisors is set in distress.callback_campaign: call by hand"
+NOT_HERS: Final = "the number she called from is somebody else's: call by hand"
 TEMPLATE: Final = "distress_callback"
 Source = Literal["transcript", "agent_words", "button", "key", "speech"]
 
@@ -66,12 +65,6 @@ class Reported:
     callback_id: UUID | None
 
 
-@lru_cache(maxsize=4)
-def phrases_of(own: tuple[str, ...]) -> Phrases:
-    """The phrases of an installation, made ready once."""
-    return Phrases(own)
-
-
 async def read_words(
     services: Services, connection: Connection, conversation_id: UUID, text: str, *, source: Source, by: str
 ) -> Reported | None:
@@ -79,7 +72,7 @@ async def read_words(
 
     This is what the desk calls with an agent's notes (`source="agent_words"`), before it keeps them.
     """
-    found = phrases_of(tuple(services.settings.distress.phrases)).find(text)
+    found = services.phrases.find(text)
     if found is None:
         return None
     return await report(
@@ -98,9 +91,14 @@ async def report(
     if call is None:
         raise NotFoundError("There is no conversation of this id; list them to find it.")
     why = mask_card_numbers(" ".join(reason.split()))[:REASON_LENGTH_MAX]
-    person_id, point_id = await _person_of(services, connection, call)
+    person_id, point_id, held = await _people_of(services, connection, call)
     await holds.turn_payment_off(connection, conversation_id, person_id, why)
-    newly_held = person_id is not None and await holds.hold(connection, person_id, why)
+    # Who was identified, or began to pay, before we had the call's row is read now; whoever is later is held by that.
+    held |= await holds.people_of_call(connection, conversation_id)
+    newly_held = False
+    for one in sorted(held, key=lambda one: (one != person_id, one)):
+        is_new = await _hold(connection, one, conversation_id, why, source=source, by=by)
+        newly_held |= is_new and one == person_id
     open_before = [one for one in await alerts.of_conversation(connection, conversation_id) if one.kind == "distress"]
     if open_before:
         return Reported(open_before[0].id, False, person_id, await callbacks.of_distress(connection, conversation_id))
@@ -109,37 +107,61 @@ async def report(
     detail["callback_at"] = due_at.isoformat(timespec="seconds") if due_at is not None else None
     alert_id = await alerts.raise_one(connection, "distress", conversation_id, person_id, detail)
     await _tell_the_call(connection, call, why, by=by, is_led=source == "key")
-    event = DistressReported(person_id=person_id, conversation_id=str(conversation_id), source=source, reason=why)
-    await events.append(connection, [event])
+    if not newly_held:  # the hold tells it otherwise
+        await events.append(connection, [_reported(person_id, conversation_id, source, why)])
     log.warning("distress", conversation=str(conversation_id), source=source, alert=str(alert_id))
     data = {"source": source, "reason": why, "alert": str(alert_id), "held": newly_held, "callback": str(callback_id)}
     await audit.append(
         connection, actor=by, action="distress_reported", subject=f"conversation:{conversation_id}", data=data
     )
-    if person_id is not None and newly_held:
-        held = {"conversation": str(conversation_id), "reason": why}
-        await audit.append(connection, actor=by, action="distress_held", subject=f"person:{person_id}", data=held)
     return Reported(alert_id, True, person_id, callback_id)
 
 
-async def _person_of(services: Services, connection: Connection, call: HeldCall) -> tuple[UUID | None, UUID | None]:
-    """Who it is about, her row locked, and the contact point of the number. Nobody, when the number is withheld."""
-    point_id = None
-    person_id = call.person_id
+async def identified(connection: Connection, conversation_id: UUID, person_id: UUID, *, by: str) -> None:
+    """The flow has found out who calls, in the caller's transaction: a word of distress on this call is about her,
+    whoever the number belongs to; also one that was said before."""
+    await people.lock(connection, person_id)
+    why = await holds.set_person(connection, conversation_id, person_id)
+    if why is not None:
+        await _hold(connection, person_id, conversation_id, why, source="before she was identified", by=by)
+
+
+async def _hold(
+    connection: Connection, person_id: UUID, conversation_id: UUID, why: str, *, source: str, by: str
+) -> bool:
+    """Nothing automatic reaches her from the commit on; told and audited when that is new."""
+    await people.lock(connection, person_id)
+    if not await holds.hold(connection, person_id, why):
+        return False
+    await events.append(connection, [_reported(person_id, conversation_id, source, why)])
+    data = {"conversation": str(conversation_id), "reason": why}
+    await audit.append(connection, actor=by, action="distress_held", subject=f"person:{person_id}", data=data)
+    return True
+
+
+def _reported(person_id: UUID | None, conversation_id: UUID, source: str, why: str) -> DistressReported:
+    return DistressReported(person_id=person_id, conversation_id=str(conversation_id), source=source, reason=why)
+
+
+async def _people_of(
+    services: Services, connection: Connection, call: HeldCall
+) -> tuple[UUID | None, UUID | None, set[UUID]]:
+    """Who it is about, the contact point of the number as far as it is hers, and all who are held: whoever the flow
+    identified, who pays on this call, and whose number it is; their rows locked. Nobody, when the number is withheld
+    and nothing else is known."""
+    owner: UUID | None = None
+    point_id: UUID | None = None
     try:
         number = normalise(call.number or "", services.settings.compliance.default_region)
     except InvalidPhoneError:
         number = None
     if number is not None:
         owner, point_id = await people.of_number(connection, number)
-        if person_id is not None and person_id != owner:
-            await people.lock_all(connection, [person_id, owner])
-            await holds.hold(connection, owner, "calls from her number were in distress")
-            point_id = None
-        person_id = person_id or owner
-    if person_id is not None:
-        await people.lock(connection, person_id)
-    return person_id, point_id
+    payers = await holds.people_of_call(connection, call.id) - {call.person_id}
+    person_id = call.person_id or (min(payers) if owner is None and payers else owner)
+    held = {one for one in (person_id, owner, *payers) if one is not None}
+    await people.lock_all(connection, held)
+    return person_id, point_id if person_id == owner else None, held
 
 
 async def _tell_the_call(connection: Connection, call: HeldCall, why: str, *, by: str, is_led: bool) -> None:
@@ -172,7 +194,7 @@ async def _call_back(
     end = now + CALLBACK_WITHIN
     zone, due_at = await _her_hour(services, connection, call, person_id, now, end)
     planned: UUID | None = None
-    why: str | None = BY_HAND
+    why: str | None = BY_HAND if person_id is None or point_id is not None else NOT_HERS
     campaign = await _campaign(services, connection)
     if person_id is not None and point_id is not None:
         wanted = Planned(
@@ -244,8 +266,9 @@ async def _campaign(services: Services, connection: Connection) -> str | None:
     return found.name if found is not None and found.enabled and found.queue is not None else None
 
 
-async def lift(connection: Connection, person_id: UUID, *, by: str, reason: str) -> None:
-    """Contacts may go on, in the caller's transaction. Whoever calls this has checked that it is a supervisor.
+async def lift(connection: Connection, person_id: UUID, *, by: str, reason: str, supervisor: str | None = None) -> None:
+    """Contacts may go on, in the caller's transaction. Whoever calls this has checked that it is a supervisor: `by`
+    herself, or the `supervisor` whom a program names.
 
     Raises `NotFoundError`, `NotHeldError`. Payment stays off on the call it was about.
     """
@@ -257,8 +280,8 @@ async def lift(connection: Connection, person_id: UUID, *, by: str, reason: str)
     await people.lock(connection, person_id)
     if not await holds.lift(connection, person_id):
         raise NotHeldError()
-    await events.append(connection, [DistressLifted(person_id=person_id, by=by, reason=why)])
+    told = by if supervisor is None else f"{supervisor}, as {by} says"
+    await events.append(connection, [DistressLifted(person_id=person_id, by=told, reason=why)])
     await events.hint_with(connection)
-    await audit.append(
-        connection, actor=by, action="distress_lifted", subject=f"person:{person_id}", data={"reason": why}
-    )
+    data = {"reason": why} if supervisor is None else {"reason": why, "supervisor": supervisor}
+    await audit.append(connection, actor=by, action="distress_lifted", subject=f"person:{person_id}", data=data)

@@ -20,16 +20,25 @@ from tenderline.store.db import Connection
 UTTERANCES_MAX: Final = 100
 TEXT_LENGTH_MAX: Final = 2_000
 MASKED: Final = "[digits removed]"
-# Recognisers write a card as digits, in groups, or as words, and not always right: eight in a row are enough.
-_DIGITS = re.compile(r"\d(?:[\s.,-]{0,3}\d){7,}")
+# Recognisers write a card as digits, in groups, in pairs or as words, not always right, and cut it where one breathes:
+# so three in a row are enough, and an utterance that is nothing else is one whatever its length.
 _WORDS: Final = "|".join(
     (
-        *("zero", "oh", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "double", "triple"),
-        *("cero", "uno", "dos", "tres", "cuatro", "cinco", "seis", "siete", "ocho", "nueve"),
-        *("zéro", "un", "deux", "trois", "quatre", "cinq", "sept", "huit", "neuf"),
+        *("zero", "oh", "o", "nought", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"),
+        *("eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"),
+        *("twenty", "thirty", "fou?rty", "fifty", "sixty", "seventy", "eighty", "ninety", "hundred", "thousand"),
+        *("double", "triple", "cero", "uno", "una", "dos", "tres", "cuatro", "cinco", "seis", "siete", "ocho", "nueve"),
+        *("diez", "once", "doce", "trece", "catorce", "quince", "dieci[a-zéó]+", "veint[eiéó][a-zéó]*", "treinta"),
+        *("cuarenta", "cincuenta", "sesenta", "setenta", "ochenta", "noventa", "cien", "ciento", "mil", "doble"),
+        *("z[eé]ro", "une?", "deux", "trois", "quatre", "cinq", "sept", "huit", "neuf", "dix", "onze", "douze"),
+        *("treize", "quatorze", "quinze", "seize", "vingts?", "trente", "quarante", "cinquante", "soixante"),
+        *("septante", "[ho][uc]i?tante", "nonante", "cents?", "mille"),
     )
 )
-_SPOKEN = re.compile(rf"\b(?:{_WORDS})(?:[\s.,-]+(?:{_WORDS})){{7,}}\b", re.IGNORECASE)
+_UNIT: Final = rf"(?:\d|\b(?:{_WORDS})\b)"
+_BETWEEN: Final = r"(?:[\W_]|\b(?:and|then|uh|um|er|erm|y|et|eh|euh)\b)*"
+_RUN = re.compile(rf"{_UNIT}(?:{_BETWEEN}{_UNIT}){{2,}}", re.IGNORECASE)
+_NOTHING_ELSE = re.compile(rf"{_BETWEEN}{_UNIT}(?:{_BETWEEN}{_UNIT})*{_BETWEEN}", re.IGNORECASE)
 
 
 class Utterance(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
@@ -41,9 +50,12 @@ class Utterance(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbi
     is_final: bool = True
 
 
-def without_digits(text: str) -> str:
-    """The text without what may be a card number, also of one that was misheard or spelled out."""
-    return _SPOKEN.sub(MASKED, _DIGITS.sub(MASKED, mask_card_numbers(text)))
+def without_digits(texts: Sequence[str]) -> list[str]:
+    """What one participant said, one after the other, without what may be a part of a card number; also of one that was
+    misheard, spelled out, or cut in between."""
+    whole = "\n".join(" ".join(mask_card_numbers(one).split()) for one in texts)
+    masked = _RUN.sub(lambda run: "\n".join(MASKED if part else "" for part in run[0].split("\n")), whole)
+    return [MASKED if _NOTHING_ELSE.fullmatch(one) else one for one in masked.split("\n")]
 
 
 def is_kept(services: Services, said: Utterance) -> bool:
@@ -77,7 +89,13 @@ async def take(
             if done is not None:
                 found = found or done
                 break
-    for one in utterances:
-        if is_kept(services, one) and (text := without_digits(one.text).strip()):
-            await holds.keep_line(connection, conversation_id, participant=one.participant, text=text, at=one.at)
+    await _keep(connection, conversation_id, [one for one in utterances if is_kept(services, one)])
     return found
+
+
+async def _keep(connection: Connection, conversation_id: UUID, utterances: Sequence[Utterance]) -> None:
+    for participant in dict.fromkeys(one.participant for one in utterances):
+        theirs = [one for one in utterances if one.participant == participant]
+        for one, text in zip(theirs, without_digits([one.text for one in theirs]), strict=True):
+            if text:
+                await holds.keep_line(connection, conversation_id, participant=participant, text=text, at=one.at)

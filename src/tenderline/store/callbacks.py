@@ -7,12 +7,13 @@ from datetime import datetime
 from typing import Any, Final, Literal
 from uuid import UUID
 
+from tenderline.core.clock import utc_now
 from tenderline.core.ids import uuid7
+from tenderline.store import people
 from tenderline.store.db import Connection, query
 
 LISTED_MAX: Final = 200
-LATE_S: Final = 3_600.0
-"""A callback without an end of its own is overdue so long after it was due."""
+IN_TURN: Final = "she keeps a place in line: her turn is when an agent is free"
 Kind = Literal["wish", "agent", "distress"]
 
 
@@ -59,10 +60,10 @@ class Wanted:
     asked_by: str
 
 
-async def add(connection: Connection, wanted: Wanted) -> UUID | None:
-    """Its id; None when a callback for the distress of this call waits already."""
+async def add(connection: Connection, wanted: Wanted, *, id: UUID | None = None) -> UUID | None:
+    """Its id; None when this `id`, or a callback for the distress of this call, is there already."""
     made: UUID | None = await connection.fetchval(
-        query("callbacks", "add"), uuid7(), wanted.person_id, wanted.conversation_id, wanted.number, wanted.due_at,
+        query("callbacks", "add"), id or uuid7(), wanted.person_id, wanted.conversation_id, wanted.number, wanted.due_at,
         wanted.not_after, wanted.attempt_id, wanted.kind, wanted.campaign, wanted.zone, wanted.note, wanted.why,
         wanted.asked_by,
     )  # fmt: skip
@@ -92,13 +93,34 @@ async def get(connection: Connection, callback_id: UUID) -> Callback | None:
 
 
 async def _listed(connection: Connection, which: str, callback_id: UUID | None = None) -> list[Callback]:
-    rows = await connection.fetch(query("callbacks", "listed"), which, LISTED_MAX, LATE_S, callback_id)
+    rows = await connection.fetch(query("callbacks", "listed"), which, LISTED_MAX, callback_id)
     return [Callback(**row) for row in rows]
 
 
 async def lock(connection: Connection, callback_id: UUID) -> Any:
     """The row, held by the caller's transaction; None when there is none."""
     return await connection.fetchrow(query("callbacks", "lock"), callback_id)
+
+
+async def add_in_turn(connection: Connection, callback_id: UUID, number: str, *, asked_by: str) -> None:
+    """Whoever hung up and keeps a place in line is called when it is her turn; with the same id twice is once. The row
+    of her call, from which she asked, may be written later than this."""
+    known = await people.find_by_address(connection, people.PHONE, number)
+    wanted = Wanted(
+        person_id=known[0] if known is not None else None,
+        conversation_id=None,
+        number=number,
+        due_at=utc_now(),
+        not_after=None,
+        why=IN_TURN,
+        asked_by=asked_by,
+    )
+    await add(connection, wanted, id=callback_id)
+
+
+async def answer(connection: Connection, callback_id: UUID, attempt_id: UUID) -> None:
+    """This call answers the wish."""
+    await connection.execute(query("callbacks", "answer"), callback_id, attempt_id)
 
 
 async def move(
@@ -123,14 +145,15 @@ async def close(connection: Connection, callback_id: UUID, state: Literal["done"
     return await connection.fetchval(query("callbacks", "close"), callback_id, state, by) is not None
 
 
-async def take_back(connection: Connection, person_id: UUID, attempt_id: UUID) -> bool:
-    """The planned call is not made; False when it is on its way already, or over."""
-    return await connection.fetchval(query("callbacks", "take_back"), person_id, attempt_id) is not None
+async def take_back(connection: Connection, person_id: UUID, attempt_id: UUID, why: str) -> tuple[str, str] | None:
+    """A call that is planned is not made. The state that it had, and its channel; None when there is none."""
+    row = await connection.fetchrow(query("callbacks", "take_back"), person_id, attempt_id, why)
+    return (row["state"], row["channel"]) if row is not None else None
 
 
 async def overdue(connection: Connection, *, limit: int) -> list[Any]:
     """Those nobody made in time and nobody was told of."""
-    found: list[Any] = await connection.fetch(query("callbacks", "overdue"), LATE_S, limit)
+    found: list[Any] = await connection.fetch(query("callbacks", "overdue"), limit)
     return found
 
 

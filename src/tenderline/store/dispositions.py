@@ -181,17 +181,6 @@ async def mark_case(
     return case_id
 
 
-async def take_back_call(connection: Connection, person_id: UUID, attempt_id: UUID, why: str) -> str | None:
-    """A planned call is not made; its channel, or None when it is on its way already."""
-    found: str | None = await connection.fetchval(query("dispositions", "take_back_call"), person_id, attempt_id, why)
-    return found
-
-
-async def cancel_callback(connection: Connection, callback_id: UUID) -> None:
-    """Nobody waits to be called any more."""
-    await connection.execute(query("dispositions", "cancel_callback"), callback_id)
-
-
 async def usable_again(connection: Connection, person_id: UUID, contact_point_id: UUID, why: str) -> None:
     """A number that was marked for this reason is usable again."""
     await connection.execute(query("dispositions", "usable_again"), person_id, contact_point_id, why)

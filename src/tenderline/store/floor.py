@@ -18,8 +18,6 @@ from tenderline.store.lines import Callback
 from tenderline.store.secure_sessions import Progress
 
 LATELY_S: Final = 1_800.0
-OVERDUE_AFTER_S: Final = 900.0
-"""A callback is due from its instant on, and overdue so much later."""
 DUE_WITHIN_S: Final = 3_600.0
 LOOK_UPS_WITHIN_S: Final = 900.0
 ROWS_MAX: Final = 500
@@ -100,7 +98,7 @@ class CallRow:
 
 @dataclass(frozen=True, slots=True)
 class CallbackCounts:
-    """Callbacks that wait, by when they are due."""
+    """Callbacks that wait, by when they are due; when they are overdue the view `callback_seen` says."""
 
     overdue: int
     due: int
@@ -176,14 +174,14 @@ async def calls(connection: Connection, ids: list[UUID]) -> dict[UUID, CallRow]:
 
 async def callback_counts(connection: Connection) -> CallbackCounts:
     """How many wait."""
-    row = await connection.fetchrow(query("floor", "callbacks"), OVERDUE_AFTER_S, DUE_WITHIN_S)
+    row = await connection.fetchrow(query("floor", "callbacks"), DUE_WITHIN_S)
     assert row is not None, "a count has one row"
     return CallbackCounts(**row)
 
 
 async def callbacks(connection: Connection, which: Due) -> list[Callback]:
     """Those that are counted so, the most urgent first."""
-    rows = await connection.fetch(query("floor", "callback_rows"), OVERDUE_AFTER_S, DUE_WITHIN_S, which, ROWS_MAX)
+    rows = await connection.fetch(query("floor", "callback_rows"), DUE_WITHIN_S, which, ROWS_MAX)
     return [Callback(**row) for row in rows]
 
 

@@ -67,6 +67,18 @@ async def call(connection: Connection, conversation_id: UUID) -> HeldCall | None
     return HeldCall(**row) if row else None
 
 
+async def people_of_call(connection: Connection, conversation_id: UUID) -> set[UUID]:
+    """Whoever is known to be on this call: whom the flow identified, or the number's owner, and who pays on it."""
+    rows = await connection.fetch(query("holds", "people_of_call"), conversation_id)
+    return {row["person_id"] for row in rows}
+
+
+async def set_person(connection: Connection, conversation_id: UUID, person_id: UUID) -> str | None:
+    """She is the one who calls; why payment is off for this call, if it is. The caller holds her row."""
+    why: str | None = await connection.fetchval(query("holds", "set_person"), conversation_id, person_id)
+    return why
+
+
 async def turn_payment_off(connection: Connection, conversation_id: UUID, person_id: UUID | None, why: str) -> bool:
     """From the commit on no payment is begun or charged on this call; False when it was off already. The call's row is
     held by the caller's transaction either way."""

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from tenderline.core.ids import uuid7
 from tenderline.store import agents, audit
 from tenderline.store.db import Connection, query
 
@@ -147,26 +146,6 @@ async def put_flow(connection: Connection, name: str, content: str, *, by: str) 
         connection, actor=by, action="flow_put", subject=name, data={"version": version, "sha256": digest.hex()}
     )
     return version
-
-
-async def add_callback(
-    connection: Connection,
-    *,
-    conversation_id: UUID | None,
-    number: str,
-    due_at: datetime,
-    attempt_id: UUID | None,
-    id: UUID | None = None,
-) -> UUID:
-    """Somebody is to be called back, by this attempt if there is one; its id. With an `id` twice is no error."""
-    made = id or uuid7()
-    await connection.execute(query("lines", "add_callback"), made, conversation_id, number, due_at, attempt_id)
-    return made
-
-
-async def answer_callback(connection: Connection, callback_id: UUID, attempt_id: UUID) -> None:
-    """This call answers the wish."""
-    await connection.execute(query("lines", "answer_callback"), callback_id, attempt_id)
 
 
 async def callbacks(connection: Connection, limit: int) -> list[Callback]:

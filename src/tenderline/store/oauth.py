@@ -27,7 +27,8 @@ SCOPES: Final[dict[str, str]] = {
     "notification_service:write": "Send notifications.",
     "contactcenter:read": "Read whether somebody may be contacted; queues, agents and conversations.",
     "oauth:externalData": "Look up donors in external systems.",
-    "oauth:api:callcenter": "Control calls.",
+    "oauth:api:callcenter": "Control calls; post what was said on them; report distress.",
+    "distress:lift": "Lift the hold of somebody who was in distress, when a supervisor says so.",
 }
 """Named as the integrations that were written against such systems ask for them."""
 

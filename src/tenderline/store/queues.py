@@ -26,7 +26,7 @@ class QueueInUseError(InvalidInputError):
 
 
 class SkillInUseError(InvalidInputError):
-    """Agents have this skill; take it from them, then delete it."""
+    """Agents have this skill, or rings of a queue name it; take it from them, then delete it."""
 
     code = "skill.in_use"
     status = 409
@@ -162,7 +162,9 @@ async def put_skill(connection: Connection, name: str, title: str, *, by: str) -
 
 
 async def remove_skill(connection: Connection, name: str, *, by: str) -> None:
-    """Deletes a skill that nobody has. Raises `NoSuchSkillError` or `SkillInUseError`; audited."""
+    """Deletes a skill that nobody has and no ring names. Raises `NoSuchSkillError` or `SkillInUseError`; audited."""
+    if rings := [one.name for one in await every(connection) if any(name in ring.skills_dropped for ring in one.rings)]:
+        raise SkillInUseError(f"The rings of {', '.join(rings)} name {name!r}; change them first.")
     if agents := await connection.fetchval(query("queues", "skill_agents"), name):
         raise SkillInUseError(f"{agents} agents have the skill {name!r}; take it from them, then delete it.")
     if await connection.fetchval(query("queues", "remove_skill"), name) is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
@@ -12,6 +13,7 @@ import structlog
 
 from tenderline.app import Services
 from tenderline.campaigns import calling
+from tenderline.campaigns.callbacks import BY_HAND
 from tenderline.core.errors import NotFoundError
 from tenderline.core.money import Money
 from tenderline.crm.base import Failure
@@ -34,7 +36,7 @@ from tenderline.payments import telephone
 from tenderline.people import by_phone, distress
 from tenderline.people import identify as proving
 from tenderline.routing.lookup import Known, LookUps
-from tenderline.store import accounts, captures, holds, lines, people
+from tenderline.store import accounts, callbacks, captures, holds, people
 from tenderline.store.db import Connection
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -90,12 +92,23 @@ class DatabaseBackstage:
             return False
         services, now = self._services, datetime.now(UTC)
         campaign = services.settings.voice.callback_campaign
+        by = f"conversation:{call.conversation_id}"
         async with (
             asyncio.timeout(WRITE_TIMEOUT_S),
             services.pool.acquire() as connection,
             connection.transaction(),
         ):
-            attempt_id = None
+            known = await people.find_by_address(connection, people.PHONE, wanted)
+            wish = callbacks.Wanted(
+                person_id=known[0] if known is not None else None,
+                conversation_id=None,  # its row may be written later than this
+                number=wanted,
+                due_at=due_at or now,
+                not_after=(due_at or now) + calling.VALID,
+                campaign=campaign,
+                why=BY_HAND,
+                asked_by=by,
+            )
             if campaign is not None:
                 try:
                     planned = await calling.plan(
@@ -103,7 +116,7 @@ class DatabaseBackstage:
                         connection,
                         campaign=campaign,
                         number=wanted,
-                        by=f"conversation:{call.conversation_id}",
+                        by=by,
                         due_at=due_at,
                         own_act_at=now,
                     )
@@ -112,10 +125,11 @@ class DatabaseBackstage:
                 else:
                     if planned.why is not None:
                         return False
-                    attempt_id = planned.id
-            await lines.add_callback(
-                connection, conversation_id=None, number=wanted, due_at=due_at or now, attempt_id=attempt_id
-            )
+                    wish = replace(
+                        wish, attempt_id=planned.id, person_id=planned.person_id, due_at=planned.due_at,
+                        not_after=planned.not_after, why=None,
+                    )  # fmt: skip
+            await callbacks.add(connection, wish)
         return True
 
     async def message(self, call: Call, *, template: str, values: Mapping[str, Value]) -> bool:
@@ -179,8 +193,10 @@ class DatabaseBackstage:
                 return None
             found = claim.candidate
             assert found is not None, "nothing is proven of nobody"
-            async with self._looking, pool.acquire() as connection:
+            by_call = f"conversation:{call.conversation_id}"
+            async with self._looking, pool.acquire() as connection, connection.transaction():
                 await proving.proven(connection, claim)
+                await distress.identified(connection, call.conversation_id, found.person_id, by=by_call)
         return Identified(found.number, str(found.person_id), found.name, found.balance)
 
     def _limits(self) -> proving.Limits:

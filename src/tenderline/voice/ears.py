@@ -11,7 +11,7 @@ import structlog
 from tenderline.app import Services
 from tenderline.core.clock import utc_now
 from tenderline.core.errors import NotFoundError
-from tenderline.people import distress, transcript
+from tenderline.people import transcript
 from tenderline.people.transcript import Utterance
 from tenderline.store import alerts, db, holds
 from tenderline.voice.leg import Leg
@@ -79,7 +79,7 @@ class Ears:
         services = self._services
         said = Utterance(text=heard.text, at=utc_now(), is_final=heard.is_final)
         is_hint = getattr(self._source, "is_hint", False)
-        is_hit = distress.phrases_of(tuple(services.settings.distress.phrases)).find(heard.text) is not None
+        is_hit = services.phrases.find(heard.text) is not None
         if not is_hit and (is_hint or not transcript.is_kept(services, said)):
             return  # nearly all that is heard: the database is not asked for it
         async with services.pool.acquire() as connection, connection.transaction():
@@ -87,6 +87,6 @@ class Ears:
                 await transcript.take(services, connection, conversation_id, [said], by=BY, source="speech")
                 return
             call = await holds.call(connection, conversation_id)
-            detail = {"source": BY, "reason": f"a hint, not sure: {heard.text}"}
+            detail = {"source": BY, "reason": f"a hint, not sure: {' '.join(transcript.without_digits([heard.text]))}"}
             person = call.person_id if call is not None else None
             await alerts.raise_one(connection, "escalation", conversation_id, person, detail)

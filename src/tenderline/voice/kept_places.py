@@ -13,7 +13,7 @@ import structlog
 from tenderline.campaigns import calling
 from tenderline.core.errors import TenderlineError
 from tenderline.core.ids import uuid7
-from tenderline.store import attempts, callbacks, lines, waiting
+from tenderline.store import attempts, callbacks, waiting
 from tenderline.store.attempts import Leased
 from tenderline.store.calling_campaigns import CallingCampaign
 from tenderline.store.db import Connection
@@ -107,7 +107,7 @@ class KeptPlaces:
             if planned.why is not None or planned.id is None:
                 log.warning("callback_refused", why=planned.why)
                 return None
-            await lines.answer_callback(connection, wish["id"], planned.id)
+            await callbacks.answer(connection, wish["id"], planned.id)
             return planned.person_id, planned.id
 
         try:

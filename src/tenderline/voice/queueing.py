@@ -11,7 +11,6 @@ import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
@@ -22,7 +21,7 @@ from tenderline.core.ids import uuid7
 from tenderline.core.loops import goes_on
 from tenderline.routing import queues as routing
 from tenderline.routing.queues import InLine, Wish
-from tenderline.store import db, lines, presence, waiting
+from tenderline.store import callbacks, db, presence, waiting
 from tenderline.store.db import Connection, Pool
 from tenderline.store.waiting import Offer, Outcome
 from tenderline.voice.hints import listen
@@ -183,11 +182,11 @@ class Queueing:
         return await asyncio.shield(keeping)
 
     async def _keep_place(self, ticket: Ticket, number: str) -> bool:
-        callback_id, due_at = uuid7(), datetime.now(UTC)
+        callback_id = uuid7()
 
         async def keep(connection: Connection) -> None:
-            await lines.add_callback(
-                connection, conversation_id=None, number=number, due_at=due_at, attempt_id=None, id=callback_id
+            await callbacks.add_in_turn(
+                connection, callback_id, number, asked_by=f"conversation:{ticket.conversation_id}"
             )
             if not await waiting.keep_place(connection, ticket.line.id, callback_id):
                 raise _NotInLineError

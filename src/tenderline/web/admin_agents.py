@@ -55,9 +55,6 @@ async def delete_skill(request: AnyRequest) -> Response[str] | Redirect:
     name = form.name("name", "Name")
     try:
         async with services_of(request).pool.acquire() as connection, connection.transaction():
-            rings = [q.name for q in await queues.every(connection) if any(name in r.skills_dropped for r in q.rings)]
-            if rings:
-                raise queues.SkillInUseError(f"The rings of {', '.join(rings)} name {name!r}; change them first.")
             await queues.remove_skill(connection, name, by=by(request))
     except (InvalidInputError, NotFoundError) as error:
         form = Form()

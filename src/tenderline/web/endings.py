@@ -9,18 +9,30 @@ from uuid import UUID
 
 from tenderline.app import Services
 from tenderline.campaigns import calling
+from tenderline.campaigns.callbacks import BY_HAND, take_back
 from tenderline.core.clock import utc_now
 from tenderline.core.errors import InvalidInputError, NotFoundError, TenderlineError
-from tenderline.core.events import AttemptSuppressed, CallDisposed
+from tenderline.core.events import CallDisposed
 from tenderline.desk import agent_desk, endings
 from tenderline.desk.endings import Next
 from tenderline.people import choices, consent
-from tenderline.store import calling_campaigns, conversations, desks, dispositions, events, lines, people, presence
+from tenderline.store import (
+    alerts,
+    callbacks,
+    calling_campaigns,
+    conversations,
+    desks,
+    dispositions,
+    events,
+    people,
+    presence,
+)
 from tenderline.store.conversations import Conversation
 from tenderline.store.db import Connection
 from tenderline.store.dispositions import Disposition, Done
 
 WRONG_NUMBER: Final = "a call found that it is somebody else's number"
+ON_ITS_WAY: Final = ("leased", "in_doubt", "accepted")
 TAKEN_BACK: Final = "the agent chose another end of the call"
 
 
@@ -206,9 +218,12 @@ async def _call_back(
     campaign = services.settings.voice.callback_campaign
     if about.call.direction == "outbound" and await calling_campaigns.get(connection, about.call.campaign or ""):
         campaign = about.call.campaign
-    attempt_id, person_id, due_at, told = None, about.person_id, follows.at, follows.words
+    told = follows.words
     if campaign is None:
         told += " Nobody calls by itself: no calling campaign is set for callbacks."
+        known = await people.find_by_address(connection, people.PHONE, about.number)
+        person_id = known[0] if known is not None else about.person_id
+        attempt_id, due_at, not_after = None, follows.at, follows.at + calling.VALID
     else:
         planned = await calling.plan(
             services,
@@ -222,11 +237,23 @@ async def _call_back(
         )
         if planned.why is not None:
             raise GateRefusesError(f"The gate refuses to call: {planned.why}. Choose another end.")
-        attempt_id, person_id, due_at = planned.id, planned.person_id, planned.due_at
+        attempt_id, person_id = planned.id, planned.person_id
+        due_at, not_after = planned.due_at, planned.not_after
         told = endings.words("callback", due_at, about.zones)
-    callback_id = await lines.add_callback(
-        connection, conversation_id=about.call.id, number=about.number, due_at=due_at, attempt_id=attempt_id
+    wish = callbacks.Wanted(
+        person_id=person_id,
+        conversation_id=about.call.id,
+        number=about.number,
+        due_at=due_at,
+        not_after=not_after,
+        attempt_id=attempt_id,
+        kind="agent",
+        campaign=campaign,
+        zone=about.zones[0] if about.zones else None,
+        why=BY_HAND if campaign is None else None,
+        asked_by=about.by,
     )
+    callback_id = await callbacks.add(connection, wish)
     return Done(person_id=person_id, attempt_id=attempt_id, callback_id=callback_id), Next(due_at, told)
 
 
@@ -264,13 +291,11 @@ async def _undo(connection: Connection, done: Done, about: _About, *, stays: boo
         raise WordStandsError()
     person_id = done.person_id
     if done.attempt_id is not None and person_id is not None:
-        channel = await dispositions.take_back_call(connection, person_id, done.attempt_id, TAKEN_BACK)
-        if channel is None:
+        state = await take_back(connection, person_id, done.attempt_id, TAKEN_BACK)
+        if state in ON_ITS_WAY and not stays:  # silence does not wait for it: the gate looks once more before it dials
             raise OnItsWayError()
-        about_it = AttemptSuppressed(person_id=person_id, attempt_id=done.attempt_id, channel=channel, why=TAKEN_BACK)
-        await events.append(connection, [about_it])
-    if done.callback_id is not None:
-        await dispositions.cancel_callback(connection, done.callback_id)
+    if done.callback_id is not None and await callbacks.close(connection, done.callback_id, "cancelled", by=about.by):
+        await alerts.settle_callback(connection, done.callback_id, about.by, "cancelled")
     if done.contact_point_id is not None and person_id is not None:
         await people.lock(connection, person_id)
         await dispositions.usable_again(connection, person_id, done.contact_point_id, WRONG_NUMBER)

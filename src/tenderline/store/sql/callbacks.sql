@@ -2,7 +2,7 @@
 INSERT INTO callback (id, person_id, conversation_id, number, due_at, not_after, attempt_id, kind, campaign, zone, note,
     why, asked_by)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
-ON CONFLICT (conversation_id) WHERE kind = 'distress' AND state = 'waiting' DO NOTHING
+ON CONFLICT DO NOTHING
 RETURNING id
 
 -- name: of_distress
@@ -13,18 +13,18 @@ SELECT id, person_id, conversation_id, number, due_at, not_after, attempt_id, ki
 FROM callback WHERE id = $1 FOR UPDATE
 
 -- name: listed
--- The state as it is seen: a call of ours that was spoken has answered it.
-SELECT c.id, c.person_id, c.conversation_id, c.number, c.due_at, c.not_after, c.kind, c.campaign, c.zone, c.note,
-    c.created_at, c.asked_by, c.closed_by, c.closed_at, a.state AS attempt_state, a.due_at AS attempt_due_at,
-    CASE WHEN c.state <> 'waiting' THEN c.state WHEN a.state = 'delivered' THEN 'done'
-        WHEN coalesce(c.not_after, c.due_at + make_interval(secs => $3)) < now() THEN 'overdue'
-        WHEN c.due_at <= now() THEN 'due' ELSE 'ahead' END AS state,
-    coalesce(a.why, c.why) AS why
-FROM callback c
-LEFT JOIN attempt a ON a.id = c.attempt_id AND a.person_id = c.person_id
-WHERE CASE $1 WHEN 'one' THEN c.id = $4 WHEN 'waiting' THEN c.state = 'waiting' AND a.state IS DISTINCT FROM 'delivered'
-    ELSE c.state <> 'waiting' OR a.state = 'delivered' END
-ORDER BY CASE WHEN $1 = 'waiting' THEN c.due_at END, coalesce(c.closed_at, c.created_at) DESC LIMIT $2
+SELECT id, person_id, conversation_id, number, due_at, not_after, kind, campaign, zone, note, created_at, asked_by,
+    closed_by, closed_at, attempt_state, attempt_due_at, looks AS state, why
+FROM callback_seen
+WHERE CASE $1 WHEN 'one' THEN id = $3 WHEN 'waiting' THEN state = 'waiting' AND looks <> 'done'
+    ELSE state <> 'waiting' OR looks = 'done' END
+ORDER BY CASE WHEN $1 = 'waiting' THEN due_at END, coalesce(closed_at, created_at) DESC LIMIT $2
+
+-- name: answer
+-- What was wanted without a time is wanted as long as its call; moved, it is planned in the same campaign.
+UPDATE callback c SET attempt_id = $2, person_id = coalesce(c.person_id, a.person_id),
+    campaign = coalesce(c.campaign, a.template), not_after = coalesce(c.not_after, a.not_after)
+FROM attempt a WHERE c.id = $1 AND a.id = $2
 
 -- name: move
 UPDATE callback SET due_at = $2, not_after = $3, attempt_id = $4, why = $5, zone = $6, campaign = $7 WHERE id = $1
@@ -34,18 +34,25 @@ UPDATE callback SET state = $2, closed_by = $3, closed_at = clock_timestamp() WH
 RETURNING id
 
 -- name: take_back
--- A call that is planned and not yet on its way is not made.
-UPDATE attempt SET state = 'suppressed', why = 'the callback was cancelled or moved', updated_at = now()
-WHERE person_id = $1 AND id = $2 AND state = 'planned' RETURNING id
+-- A call that is planned and not yet on its way is not made. What it was before comes back.
+WITH before AS (
+    SELECT person_id, id, state, channel FROM attempt WHERE person_id = $1 AND id = $2 FOR UPDATE
+), taken AS (
+    UPDATE attempt a SET state = 'suppressed', why = $3, updated_at = now()
+    FROM before b WHERE a.person_id = b.person_id AND a.id = b.id AND b.state = 'planned'
+)
+SELECT state, channel FROM before
 
 -- name: overdue
--- Nobody called in time, and no call of ours was spoken; the longest first.
-SELECT c.id, c.person_id, c.conversation_id, c.number, c.due_at, c.kind
-FROM callback c LEFT JOIN attempt a ON a.id = c.attempt_id AND a.person_id = c.person_id
-WHERE c.state = 'waiting' AND c.due_at + make_interval(secs => $1) < now() AND a.state IS DISTINCT FROM 'delivered'
-  AND NOT (a.state = 'planned' AND a.due_at > now() AND c.not_after > now())
-  AND NOT EXISTS (SELECT FROM alert l WHERE l.kind = 'callback_overdue' AND l.about = 'callback:' || c.id)
-ORDER BY c.due_at LIMIT $2
+-- Nobody was told that this one is late: an alert from before it was moved, or planned anew, is not about this.
+SELECT c.id, c.person_id, c.conversation_id, c.number, c.due_at, c.kind FROM callback_seen c
+WHERE c.state = 'waiting' AND c.looks = 'overdue'
+  AND NOT EXISTS (
+      SELECT FROM alert l
+      WHERE l.kind = 'callback_overdue' AND l.about = 'callback:' || c.id
+        AND (l.closed_at IS NULL OR l.raised_at >= c.late_at)
+  )
+ORDER BY c.due_at LIMIT $1
 
 -- name: place_of
 -- The place in a queue that it keeps.

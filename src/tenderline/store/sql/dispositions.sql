@@ -50,13 +50,6 @@ LIMIT 1
 -- name: mark_case
 UPDATE recovery_case SET disposition = $3 WHERE person_id = $1 AND id = $2
 
--- name: take_back_call
-UPDATE attempt SET state = 'suppressed', why = $3, updated_at = now()
-WHERE person_id = $1 AND id = $2 AND state = 'planned' RETURNING channel
-
--- name: cancel_callback
-UPDATE callback SET state = 'cancelled' WHERE id = $1 AND state = 'waiting'
-
 -- name: usable_again
 UPDATE contact_point SET state = 'usable', state_why = NULL
 WHERE person_id = $1 AND id = $2 AND state = 'unusable' AND state_why = $3

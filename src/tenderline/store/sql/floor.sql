@@ -67,25 +67,20 @@ ORDER BY w.entered_at DESC, w.id LIMIT $5
 SELECT id, caller, called, direction, ended_at IS NULL AS is_live FROM conversation WHERE id = ANY($1::uuid[])
 
 -- name: callbacks
--- One is over when its call was spoken. Who keeps a place in line is called in her turn, and not counted here.
-SELECT count(*) FILTER (WHERE c.due_at < now() - make_interval(secs => $1))::int AS overdue,
-    count(*) FILTER (WHERE c.due_at BETWEEN now() - make_interval(secs => $1) AND now() + make_interval(secs => $2))::int
-        AS due,
-    count(*) FILTER (WHERE c.due_at > now() + make_interval(secs => $2))::int AS later
-FROM callback c LEFT JOIN attempt a ON a.id = c.attempt_id AND a.person_id = c.person_id
-WHERE c.state = 'waiting' AND a.state IS DISTINCT FROM 'delivered'
-  AND NOT EXISTS (SELECT FROM waiting w WHERE w.callback_id = c.id AND w.state <> 'left')
+-- Who keeps a place in line is called in her turn, and not counted here.
+SELECT count(*) FILTER (WHERE looks = 'overdue')::int AS overdue,
+    count(*) FILTER (WHERE looks <> 'overdue' AND due_at <= now() + make_interval(secs => $1))::int AS due,
+    count(*) FILTER (WHERE looks <> 'overdue' AND due_at > now() + make_interval(secs => $1))::int AS later
+FROM callback_seen WHERE state = 'waiting' AND looks <> 'done' AND NOT keeps_place
 
 -- name: callback_rows
-SELECT c.id, c.number, c.due_at, c.person_id, c.conversation_id, c.created_at, a.state AS attempt_state, a.why
-FROM callback c LEFT JOIN attempt a ON a.id = c.attempt_id AND a.person_id = c.person_id
-WHERE c.state = 'waiting' AND a.state IS DISTINCT FROM 'delivered'
-  AND NOT EXISTS (SELECT FROM waiting w WHERE w.callback_id = c.id AND w.state <> 'left')
-  AND CASE $3::text
-      WHEN 'overdue' THEN c.due_at < now() - make_interval(secs => $1)
-      WHEN 'due' THEN c.due_at BETWEEN now() - make_interval(secs => $1) AND now() + make_interval(secs => $2)
-      ELSE c.due_at > now() + make_interval(secs => $2) END
-ORDER BY c.due_at, c.id LIMIT $4
+SELECT id, number, due_at, person_id, conversation_id, created_at, attempt_state, why FROM callback_seen
+WHERE state = 'waiting' AND looks <> 'done' AND NOT keeps_place
+  AND CASE $2::text
+      WHEN 'overdue' THEN looks = 'overdue'
+      WHEN 'due' THEN looks <> 'overdue' AND due_at <= now() + make_interval(secs => $1)
+      ELSE looks <> 'overdue' AND due_at > now() + make_interval(secs => $1) END
+ORDER BY due_at, id LIMIT $3
 
 -- name: in_card_entry
 -- Live calls on which a card is being keyed in: by a flow, or for an agent, who sees how far it is.

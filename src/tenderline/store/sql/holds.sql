@@ -2,6 +2,13 @@
 SELECT id, direction, caller, called, person_id, node_id, ended_at, payment_off_at, payment_off_why, started_at
 FROM conversation WHERE id = $1
 
+-- name: people_of_call
+SELECT person_id FROM conversation WHERE id = $1 AND person_id IS NOT NULL
+UNION SELECT person_id FROM capture_session WHERE conversation_id = $1
+
+-- name: set_person
+UPDATE conversation SET person_id = $2 WHERE id = $1 RETURNING payment_off_why
+
 -- name: payment_off
 -- Nothing comes back when payment was off already. Whoever charges on this call holds the row, and is waited for.
 UPDATE conversation SET payment_off_at = clock_timestamp(), payment_off_why = $2, person_id = coalesce(person_id, $3)

@@ -40,17 +40,7 @@ RETURNING version
 -- name: lock_flow
 SELECT pg_advisory_xact_lock(hashtextextended('flow:' || $1, 0))
 
--- name: add_callback
-INSERT INTO callback (id, person_id, conversation_id, number, due_at, attempt_id)
-SELECT $1, (SELECT person_id FROM contact_point WHERE kind = 'phone' AND value = $3), $2, $3, $4, $5
-ON CONFLICT (id) DO NOTHING
-
--- name: answer_callback
-UPDATE callback c SET attempt_id = $2, person_id = coalesce(c.person_id, a.person_id)
-FROM attempt a WHERE c.id = $1 AND a.id = $2
-
 -- name: callbacks
 -- One is over when its call was spoken; one that did not get through stays, with the reason.
-SELECT c.id, c.number, c.due_at, c.person_id, c.conversation_id, c.created_at, a.state AS attempt_state, a.why
-FROM callback c LEFT JOIN attempt a ON a.id = c.attempt_id AND a.person_id = c.person_id
-WHERE c.state = 'waiting' AND a.state IS DISTINCT FROM 'delivered' ORDER BY c.due_at LIMIT $1
+SELECT id, number, due_at, person_id, conversation_id, created_at, attempt_state, why FROM callback_seen
+WHERE state = 'waiting' AND looks <> 'done' ORDER BY due_at LIMIT $1
