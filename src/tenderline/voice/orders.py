@@ -10,6 +10,8 @@ from typing import Any, Final
 from tenderline.core.errors import InvalidInputError, TenderlineError
 
 WAITING_MAX: Final = 4
+ANSWERED_WITHIN_S: Final = 30.0
+"""Longer than anything takes to begin; who asked is told that it was not done, and it is not done later."""
 
 Detail = Mapping[str, Any]
 AtOnce = Callable[[Detail], Detail]
@@ -82,8 +84,14 @@ class Orders:
             raise NotNowError()
         order = Order(kind, detail, asyncio.get_running_loop().create_future(), by)
         self._waiting.put_nowait(order)
-        return await order.answered
+        try:
+            async with asyncio.timeout(ANSWERED_WITHIN_S):
+                return await order.answered
+        except TimeoutError:
+            raise NotNowError("It could not be begun in time; look at the call before you ask again.") from None
 
     async def next(self) -> Order:
-        """The next one; whoever takes it answers it."""
-        return await self._waiting.get()
+        """The next one that somebody waits for; whoever takes it answers it."""
+        while (order := await self._waiting.get()).answered.done():
+            pass
+        return order

@@ -134,11 +134,13 @@ class Pair:
         if order is not None:
             await self._obey(order)
         elif self.other.is_gone:
-            self._onward = self._consulted or self._escalated
+            pass  # whoever is sought goes on with the caller
         elif self._escalated is not None and self._escalated.found is not None:
             self._supervisor_came(self._escalated)
         elif self._consulted is not None:
             await self._consultation(self._consulted)
+        if self.other.is_gone and self._onward is None:
+            self._onward = self._consulted or self._escalated
         return self._onward is None and not self.other.is_gone
 
     async def _next(self) -> Order | None:
@@ -173,6 +175,9 @@ class Pair:
             order.refuse(error)
             if isinstance(error, CallEndedError):
                 raise
+        except BaseException:
+            order.refuse(NotNowError())
+            raise
 
     async def _carry_out(self, order: Order) -> None:
         match order.kind:
@@ -217,12 +222,15 @@ class Pair:
             self.resume()
 
     async def _pay(self, order: Order) -> None:
-        """Nothing else is asked of the call meanwhile, but what is done at once."""
-        await self._end_music()
+        """Nothing else is asked of the call meanwhile, but what is done at once. A telephone that holds is no part of
+        its own then: the payment is."""
+        await self._hold(False)
         self.orders.shut()
+        self.caller.on_hold = self.other.on_hold = None
         try:
             await self._payment(order, self)
         finally:
+            self.caller.on_hold = self.other.on_hold = self._held
             self.orders.open()
 
     async def _begin(self, target: Target) -> Reaching:
