@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from types import SimpleNamespace
 from uuid import UUID, uuid5
 
+from tenderline.cardholder import wire
+from tenderline.cardholder.messages import Ended as Captured
+from tenderline.cardholder.room import Room, RoomSettings
+from tenderline.cardholder.spawn import Started
 from tenderline.voice.dialog import Ended
 from tenderline.voice.mixing import SILENCE, Wiring
 from tenderline.voice.orders import Orders
@@ -26,10 +31,11 @@ class Leg:
 
     def __init__(self) -> None:
         self.peer, self.masked, self.secret, self.is_listened_to = None, False, False, False
-        self.is_closed = False
+        self.is_closed, self.said = False, 0
         self._silent = asyncio.Event()
 
     def enqueue(self, frames) -> None:
+        self.said += 1
         self._silent.clear()
 
     async def played(self) -> None:
@@ -47,9 +53,11 @@ class Leg:
 
 class Dialog:
     on_ended = None
+    ended = None
 
     def hang_up(self) -> None:
-        self.on_ended(Ended(200, "gone"))
+        self.ended = Ended(200, "gone")
+        self.on_ended(self.ended)
 
 
 class World:
@@ -57,6 +65,7 @@ class World:
 
     def __init__(self) -> None:
         self.busy: set[str] = set()
+        self.queues = ("general", "supervisor")
         self.lines: list[str] = []
         self.legs: list[Leg] = []
         self.on_line: dict[str, Party] = {}
@@ -96,7 +105,7 @@ class World:
         self.freed.set()
 
     async def agent_for(self, queue, *, entered=None, **_):
-        if queue not in ("general", "supervisor"):
+        if queue not in self.queues:
             return "nobody"
         self.lines.append(queue)
         try:
@@ -131,6 +140,42 @@ class World:
         return to == "+12025550123"
 
 
+class Voice:
+    """Says everything in silence."""
+
+    async def prepare(self, spoken):
+        return [SILENCE]
+
+
+class Card:
+    """A room with a child of the test's: `captured` is its last word."""
+
+    def __init__(self) -> None:
+        ours, self._child = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setblocking(False)
+        process = SimpleNamespace(pid=1, poll=lambda: None, kill=lambda: None, wait=lambda timeout: 0)
+        self.room = Room(Started(process, ours), RoomSettings(), SimpleNamespace(timeout_s=5))
+
+    def captured(self) -> None:
+        """A card was keyed in, and has a token."""
+        self._child.send(wire.ENCODE(Captured(result="captured", token="pm_1", brand="visa", last_four="4242")))
+
+    def cancelled(self) -> None:
+        """It was told to end, and did."""
+        self._child.send(wire.ENCODE(Captured(result="cancelled")))
+
+
+class Cards:
+    """Those that were taken, the newest last."""
+
+    def __init__(self) -> None:
+        self.taken: list[Card] = []
+
+    async def take(self, language, *, attended):
+        self.taken.append(Card())
+        return self.taken[-1].room
+
+
 class Books:
     def __init__(self) -> None:
         self.here: set[UUID] = set()
@@ -153,6 +198,13 @@ class Books:
 async def turn(times: int) -> None:
     for _ in range(times):
         await asyncio.sleep(0)
+
+
+async def until(happened) -> None:
+    """Waits for it."""
+    async with asyncio.timeout(5):
+        while not happened():
+            await turn(1)
 
 
 class Talk:

@@ -36,7 +36,7 @@ ACTS = st.one_of(
     st.tuples(st.sampled_from(["monitor", "monitor_stop"]), st.sampled_from(AGENTS)),
     st.tuples(st.sampled_from(["answers", "refuses"]), st.integers(0, 3)),
     st.tuples(st.just("goes"), st.integers(0, 3)),
-    st.tuples(st.just("caller goes"), st.none()),
+    st.tuples(st.sampled_from(["caller goes", "supervisor wanted"]), st.none()),
 )
 SCRIPT = st.lists(st.tuples(ACTS, st.integers(0, 12)), max_size=25)
 
@@ -53,6 +53,8 @@ def act(world: World, caller: Party, orders: Orders, asked: list, kind: str, wha
                 there[what % len(there)].dialog.hang_up()
         case "caller goes":
             caller.dialog.hang_up()
+        case "supervisor wanted":
+            asked.append(asyncio.ensure_future(orders.give("escalate", {"waits": True}, by="test")))
         case _:
             detail = {"agent_id": str(IDS[what])} if what in IDS else {"to": what}
             asked.append(asyncio.ensure_future(orders.give(kind, detail, by="test")))

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from support.order_world import Talk, turn
+from support.order_world import Talk, turn, until
 from tenderline.voice.orders import NotNowError, Orders
 
 
@@ -38,8 +38,7 @@ async def test_an_agent_who_hangs_up_while_an_order_is_carried_out_hands_over_to
     talk.world.busy |= {"bob", "eve"}
     call = await talk.begin()
     asked = asyncio.ensure_future(talk.orders.give("escalate", {}))
-    while not talk.world.lines:
-        await turn(1)
+    await until(lambda: talk.world.lines)
     if when == "a payment is taken":
         await asked
         await talk.orders.give("secure_payment", {})
@@ -51,8 +50,8 @@ async def test_an_agent_who_hangs_up_while_an_order_is_carried_out_hands_over_to
     assert talk.world.lines == ["supervisor"]
     ((name, ringing),) = talk.world.ringing.items()
     ringing.set_result(True)
-    await turn(10)
-    assert talk.caller.leg.peer is talk.world.on_line[name].leg
+    await until(lambda: name in talk.world.on_line)
+    await until(lambda: talk.caller.leg.peer is talk.world.on_line[name].leg)
     await talk.hang_up(call)
 
 
