@@ -360,7 +360,7 @@ class PhoneCall:
 
     async def transfer(self, to: str, *, ring_s: float) -> Transfer:
         """Hands the caller over: by REFER where the other side does it, else the two talk through us."""
-        self._there()
+        await self._led()
         status = await self.party.while_there(self.party.dialog.refer(self._switch.uri_of(to)))
         if 200 <= status < 300:
             await self.hang_up()
@@ -375,7 +375,7 @@ class PhoneCall:
 
     async def to_provider(self, to: str, told: Mapping[str, str]) -> Transfer:
         """By REFER or not at all: what went through us would have to be kept as safe as a card here."""
-        self._there()
+        await self._led()
         self._scribe.segment("provider_ivr")
         uri = self._switch.uri_of(to) + "?" + urlencode(told, quote_via=quote)
         status = await self.party.while_there(self.party.dialog.refer(uri))
