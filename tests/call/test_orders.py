@@ -339,3 +339,32 @@ async def test_distress_ends_a_payment_and_none_begins_any_more(node, pool, town
         with pytest.raises(TenderlineError, match="distress"):
             await start(node, pool, call_id, amount="25.00")
         phone.hang_up()
+
+
+@pytest.mark.parametrize("where", ["a payment", "the menu", "in line"])
+async def test_a_caller_in_distress_talks_with_a_supervisor_wherever_she_was(node, pool, town, agents, where):
+    async with nothing_left(node), TrialPhone() as phone, phones(node, None, "eve") as (anna, eve):
+        if where == "a payment":
+            call_id = await connected(node, pool, phone, anna, "anna")
+            session = await start(node, pool, call_id, mode="leave", amount="25.00")
+            await hears_words(phone, node, "You pay")
+            await phone.press("1")
+            await hears_prompt(phone, node, "ask_number")
+        else:
+            assert await anna.register(at(node), "anna", "secret")
+            assert await phone.dial(NUMBER, at(node), caller=CALLER) == 200
+            if where == "in line":
+                await phone.press("1")
+                await becomes(pool, "SELECT count(*) FROM waiting WHERE state <> 'left'", wanted=1)
+            await node.timeline.written()
+            call_id = await pool.fetchval("SELECT id FROM conversation WHERE ended_at IS NULL")
+        await ask(pool, call_id, "distress", reason="a word")
+        assert await ask(pool, call_id, "escalate", reason="a word", waits=True) == {"escalating": True}
+        await picks_up(pool, eve, "eve")
+        await talk_to_each_other(phone, eve)
+        if where == "a payment":
+            assert (await ended(pool, session)).result == "distress"
+            await anna.is_hung_up(within_s=10)
+        eve.hang_up()
+        await phone.is_hung_up(within_s=20)
+    await all_is_let_go(pool)

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
+from types import SimpleNamespace
+from uuid import UUID
 
 import msgspec
 import pytest
+from pydantic import SecretStr
 
-from support import edge, services, world
+from support import bank_town, edge, services, telephone_money, world
+from tenderline.config import StripeSettings
 from tenderline.core.facts import FactKind, PaymentFact
 from tenderline.core.ids import uuid7
-from tenderline.payments import settle, telephone
+from tenderline.core.money import Money
+from tenderline.desk import secure
+from tenderline.flows.call import CardKeyed
+from tenderline.gateways.stripe import Stripe
+from tenderline.payments import agent_started, settle, telephone
 from tenderline.store import captures, conversations, live_commands, secure_sessions, voice_nodes
+from tenderline.voice.backstage import DatabaseBackstage
 from tenderline.voice.commands import Commands
 from tenderline.voice.orders import Orders
 from tenderline.voice.secure_payment import TooLateError
+from tenderline.worker.run import Worker
 
 CARD = "4242" * 4
 
@@ -131,6 +141,109 @@ async def test_a_node_that_does_not_answer_is_not_waited_for_and_does_nothing_la
     assert (answer.status_code, answer.json()["code"]) == (503, "call.no_answer")
     assert await pool.fetchval("SELECT count(*) FROM live_command") == 0
     assert await pool.fetchval("SELECT result FROM secure_session") == "system_problem"
+
+
+async def refused(pool, count=1):
+    async with asyncio.timeout(10):
+        while await pool.fetchval("SELECT count(*) FROM live_command WHERE refused_code IS NOT NULL") < count:
+            await asyncio.sleep(0.01)
+    return await pool.fetchval("SELECT count(*) FROM secure_session WHERE ended_at IS NULL")
+
+
+async def test_a_refusal_that_nobody_waits_for_ends_the_payment_all_the_same(live, orders, pool):
+    async with pool.acquire() as connection, connection.transaction():
+        begun = await agent_started.begin(connection, live.call, agent_started.Wish(), by="test")
+    assert await refused(pool) == 0
+    assert await pool.fetchval("SELECT result FROM secure_session WHERE id = $1", begun.session_id) == "system_problem"
+
+
+async def test_a_node_that_has_too_much_to_do_says_so(http, header, live, orders, pool, monkeypatch):
+    monkeypatch.setattr("tenderline.voice.commands.AT_ONCE_MAX", 0)
+    answer = await http.post(live.path, json={}, headers=header)
+    assert (answer.status_code, answer.json()["code"]) == (409, "call.not_now")
+    assert await refused(pool) == 0
+
+
+async def test_a_payment_without_an_answer_is_not_begun_twice_by_the_same_request(
+    http, header, live, orders, pool, monkeypatch
+):
+    monkeypatch.setitem(live_commands.answer_of.__kwdefaults__, "timeout_s", 0.3)
+    orders.open()
+    lost = await http.post(live.path, json={}, headers=header)
+    assert (lost.status_code, lost.json()["code"]) == (503, "call.no_answer")
+    again = asyncio.create_task(http.post(live.path, json={}, headers=header))
+    await taken(orders)
+    assert (await again).json()["state"] == "PENDING"
+    assert await pool.fetchval("SELECT count(*) FROM secure_session") == 1
+
+
+async def test_a_defect_does_not_end_the_taking_of_commands(live, orders, pool, monkeypatch):
+    take, is_broken = live_commands.take, asyncio.Event()
+
+    async def breaks(*args):
+        if not is_broken.is_set():
+            is_broken.set()
+            raise ZeroDivisionError
+        return await take(*args)
+
+    monkeypatch.setattr(live_commands, "take", breaks)
+    async with pool.acquire() as connection:
+        await live_commands.ask(connection, live.call, "hold", {}, asked_by="test")
+    await is_broken.wait()
+    await refused(pool)
+
+
+async def test_a_command_that_nobody_asks_about_any_more_is_forgotten(pool, live):
+    async with pool.acquire() as connection:
+        for _ in range(2):
+            await live_commands.ask(connection, live.call, "hold", {}, asked_by="test")
+    await pool.execute(
+        "UPDATE live_command SET asked_at = now() - interval '2 days' WHERE id = (SELECT min(id::text)::uuid FROM"
+        " live_command)"
+    )
+    await Worker(services.make(pool))._keep_house()
+    assert await pool.fetchval("SELECT count(*) FROM live_command") == 1
+
+
+async def test_a_card_that_was_charged_by_a_node_that_died_is_known_by_its_payment(live, orders, http, header, pool):
+    _, answer = await start(http, header, live, orders)
+    async with bank_town.open_town() as town:
+        gateway = Stripe(StripeSettings(api_key=SecretStr(bank_town.API_KEY), api_url=town.url, timeout_s=3))
+        made = services.make(pool, gateways=[gateway])
+        backstage = DatabaseBackstage(made)
+        call = SimpleNamespace(conversation_id=live.call, caller="+12025550100", variables={"payment_mode": "leave"})
+        try:
+            begun = await backstage.begin_payment(call, Money(2500, "USD"), text_announced=False)
+            read = (await http.get(f"{live.path}/{answer.json()['id']}", headers=header)).json()
+            assert (read["state"], read["reference"]) == ("PENDING", None)
+            keyed = CardKeyed(await telephone_money.token(town), "visa", "4242")
+            assert await backstage.charge(begun.id, keyed) == "taken"
+            async with pool.acquire() as connection:
+                await conversations.ended(connection, live.call, datetime.now(UTC), by="system", why="a dead node")
+            read = (await http.get(f"{live.path}/{answer.json()['id']}", headers=header)).json()
+            assert (read["state"], read["result"]) == ("PENDING", "system_problem")
+            assert read["reference"] == begun.reference
+            await telephone_money.hear(made, pool, town, "payment_intent.succeeded")
+            read = (await http.get(f"{live.path}/{answer.json()['id']}", headers=header)).json()
+            assert read["state"] == "COMPLETED"
+        finally:
+            await backstage.close()
+            await gateway.close()
+
+
+async def test_an_agent_is_not_told_of_a_charge_that_came_to_nothing(pool, live, orders, http, header):
+    _, answer = await start(http, header, live, orders)
+    async with pool.acquire() as connection:
+        await secure_sessions.end(connection, UUID(answer.json()["id"]), datetime.now(UTC), "pending")
+        (shown,) = (await secure.read(connection, await conversations.get(connection, live.call))).sessions
+    assert shown.words == "Declined. Nothing was charged."
+
+
+async def test_numbers_that_are_no_card_go_with_a_payment(http, header, live, orders):
+    known = {"person_id": "01890000-0000-7000-8000-000000000123", "mobile": "+4915112345678", "order": 123456789012}
+    order, answer = await start(http, header, live, orders, userData=known)
+    assert answer.status_code == 200
+    assert order.detail["values"] == known
 
 
 @pytest.mark.parametrize(

@@ -65,8 +65,8 @@ async def test_a_word_of_distress_does_all_of_it_at_once(services, pool):
     now = datetime.now(UTC)
     assert now - timedelta(minutes=1) < callback.due_at <= now + timedelta(hours=24)
     assert callback.kind == "distress"
-    asked = [row["kind"] for row in await pool.fetch("SELECT kind FROM live_command ORDER BY asked_at, id")]
-    assert asked == ["distress", "escalate"]
+    asked = await pool.fetch("SELECT kind, detail ->> 'waits' AS waits FROM live_command ORDER BY asked_at, id")
+    assert [tuple(row) for row in asked] == [("distress", None), ("escalate", "true")]
     actions = {row["action"] for row in await pool.fetch("SELECT action FROM audit")}
     assert {"distress_reported", "distress_held"} <= actions
     claim = await world.claim(pool)

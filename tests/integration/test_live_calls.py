@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from integration.test_agent_started import header, http, live, orders  # noqa: F401  # fixtures
-from tenderline.store import agents
+from tenderline.store import agents, live_commands
 from tenderline.voice.orders import NotNowError
 
 
@@ -37,6 +37,18 @@ async def test_a_caller_is_handed_on_once_and_it_is_written_down(http, header, l
     assert (again.status_code, again.json()) == (200, told.json())
     assert await pool.fetchval("SELECT count(*) FROM live_command") == 1
     assert await pool.fetchval("SELECT count(*) FROM audit WHERE action = 'call_transfer'") == 1
+
+
+async def test_without_an_answer_the_same_again_is_not_done_twice(http, header, live, orders, pool, monkeypatch):
+    monkeypatch.setitem(live_commands.answer_of.__kwdefaults__, "timeout_s", 0.3)
+    url, body = path(live, live.agent, "/replace"), {"queueId": "second"}
+    orders.open()
+    lost = await http.post(url, json=body, headers=header)
+    assert (lost.status_code, lost.json()["code"]) == (503, "call.no_answer")
+    again = asyncio.create_task(http.post(url, json=body, headers=header))
+    (await orders.next()).answer({"transferring": True})
+    assert (await again).json()["transferring"] is True
+    assert await pool.fetchval("SELECT count(*) FROM live_command") == 1
 
 
 async def test_whom_a_call_goes_to_is_named_in_three_ways(http, header, live, orders, pool):

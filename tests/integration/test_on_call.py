@@ -12,6 +12,7 @@ from aiohttp import web
 
 from support import receiver as other
 from support import services, world
+from support.live_calls import make_call
 from tenderline.campaigns import calling
 from tenderline.core.money import Money
 from tenderline.outgoing import register
@@ -50,6 +51,15 @@ async def test_a_caller_gets_the_link_to_pay_as_her_own_wish_through_the_gate(ba
     row = await pool.fetchrow("SELECT * FROM attempt")
     assert (row["channel"], row["purpose"], row["case_id"]) == ("sms", "servicing", debtor.case_id)
     assert row["own_act_at"] is not None
+
+
+async def test_when_the_database_refuses_nobody_could_be_told_of_distress_and_the_flow_says_so(backstage, pool):
+    assert not await backstage.alert(OnTheLine("+12125550144"), reason="a call that is in no book")
+    call = OnTheLine("+12125550144", conversation_id=await make_call(pool, "+12125550144"))
+    await pool.execute("ALTER TABLE alert ADD CONSTRAINT none CHECK (kind <> 'distress')")
+    assert not await backstage.alert(call, reason="the key")
+    await pool.execute("ALTER TABLE alert DROP CONSTRAINT none")
+    assert await backstage.alert(call, reason="the key")
 
 
 @pytest.mark.parametrize("template", ["pay_link", "poem"])

@@ -92,6 +92,22 @@ async def test_when_the_bank_was_asked_and_nobody_can_say_more_it_is_pending_and
     assert len(asked(backstage, "charge")) == 1
 
 
+async def test_when_the_answer_of_a_charge_is_lost_it_is_pending_with_its_reference_and_of_a_refusal_nothing_stays():
+    class Away(ScriptedBackstage):
+        async def charge(self, payment_id, card):
+            if await super().charge(payment_id, card) == "taken":
+                raise OSError("the database is away, and the money on its way")
+            return "declined"
+
+    end, call, backstage, _ = await call_of("1", Away(charges=["declined", "taken"]))
+    assert (end, call.variables["payment_result"], call.variables["payment"]) == ("returned", "pending", "1")
+    assert len(asked(backstage, "charge")) == 2
+    assert "<12345678>" in " ".join(call.heard)
+    _, call, _, _ = await call_of("1", Away(charges=["declined"] * 3))
+    assert (call.variables["payment"], call.variables["reference"]) == ("", "")
+    assert "last_four" not in call.variables
+
+
 async def test_a_second_payment_on_the_same_call_knows_nothing_of_the_first():
     _, first, backstage, _ = await call_of("1")
     second = ScriptedCall(answered=True, script="1", variables=first.variables)

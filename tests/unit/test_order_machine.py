@@ -7,151 +7,20 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from types import SimpleNamespace
-from uuid import UUID, uuid5
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from support.order_world import AGENTS, IDS, ROOT, Books, World, turn
 from tenderline.core.errors import TenderlineError
 from tenderline.flows.call import CallEndedError
-from tenderline.voice.dialog import Ended
-from tenderline.voice.mixing import SILENCE, Wiring
+from tenderline.voice.mixing import Wiring
 from tenderline.voice.monitoring import Monitoring
 from tenderline.voice.orders import Orders
-from tenderline.voice.packet import PCMU
 from tenderline.voice.party import Party
 from tenderline.voice.reaching import Reach
 from tenderline.voice.succession import Succession
-from tenderline.voice.switch import AgentOnCall, Other, once
-
-ROOT = UUID(int=7)
-AGENTS = ["anna", "bob", "eve"]
-IDS = {name: uuid5(ROOT, name) for name in AGENTS}
-NAMES = {id: name for name, id in IDS.items()}
-
-
-class Leg:
-    payload_type, heard, told = PCMU, SILENCE, SILENCE
-
-    def __init__(self) -> None:
-        self.peer, self.masked, self.secret, self.is_listened_to = None, False, False, False
-        self.is_closed = False
-        self._silent = asyncio.Event()
-
-    def enqueue(self, frames) -> None:
-        self._silent.clear()
-
-    async def played(self) -> None:
-        await self._silent.wait()
-
-    def be_quiet(self) -> None:
-        self._silent.set()
-
-    def close(self) -> None:
-        self.is_closed, self.peer = True, None
-
-
-class Dialog:
-    on_ended = None
-
-    def hang_up(self) -> None:
-        self.on_ended(Ended(200, "gone"))
-
-
-class World:
-    """Agents who are free, rung, or on a call; lines that somebody waits in. The test answers for them."""
-
-    def __init__(self) -> None:
-        self.busy: set[str] = set()
-        self.lines: list[str] = []
-        self.legs: list[Leg] = []
-        self.on_line: dict[str, Party] = {}
-        self.ringing: dict[str, asyncio.Future[bool]] = {}
-        self.freed = asyncio.Event()
-
-    def party(self) -> Party:
-        leg = Leg()
-        self.legs.append(leg)
-        return Party(SimpleNamespace(), Dialog(), leg)
-
-    async def ring(self, name: str):
-        assert name not in self.busy, "never one agent twice"
-        self.busy.add(name)
-        self.ringing[name] = asyncio.get_running_loop().create_future()
-        answered = None
-        try:
-            if await self.ringing[name]:
-                answered = self.party()
-        finally:
-            self.ringing.pop(name, None)
-            if answered is None:
-                self.let_go(name)
-        if answered is None:
-            return None
-        self.on_line[name] = answered
-
-        def release() -> None:
-            answered.close()
-            self.on_line.pop(name, None)
-            self.let_go(name)
-
-        return AgentOnCall(name, answered, once(release), IDS[name])
-
-    def let_go(self, name: str) -> None:
-        self.busy.discard(name)
-        self.freed.set()
-
-    async def agent_for(self, queue, *, entered=None, **_):
-        if queue not in ("general", "supervisor"):
-            return "nobody"
-        self.lines.append(queue)
-        try:
-            await turn(4)
-            if entered is not None:
-                entered()
-            while True:
-                free = [name for name in AGENTS if name not in self.busy]
-                if free and (found := await self.ring(free[0])) is not None:
-                    return found
-                self.freed.clear()
-                await self.freed.wait()
-        finally:
-            self.lines.remove(queue)
-
-    async def agent(self, agent_id, *, reserved=None, **_):
-        await turn(4)
-        if NAMES[agent_id] in self.busy:
-            return "not_free"
-        if reserved is not None:
-            reserved()
-        return await self.ring(NAMES[agent_id]) or "no_answer"
-
-    async def reach(self, to, **_):
-        self.ringing[to] = asyncio.get_running_loop().create_future()
-        try:
-            return self.party() if await self.ringing[to] else "no_answer"
-        finally:
-            self.ringing.pop(to, None)
-
-    def may_dial(self, to) -> bool:
-        return to == "+12025550123"
-
-
-class Books:
-    def __init__(self) -> None:
-        self.here: set[UUID] = set()
-
-    def segment(self, kind, detail="") -> None: ...
-
-    def join(self, id, purpose, address) -> None:
-        self.here.add(id)
-
-    def leave(self, id) -> None:
-        self.here.discard(id)
-
-    def note(self, entry) -> None: ...
-
+from tenderline.voice.switch import Other
 
 TARGETS = st.sampled_from(
     ["queue:general", "queue:none", "+12025550123", "+12025550124", *(f"agent:{id}" for id in IDS.values())]
@@ -167,14 +36,9 @@ ACTS = st.one_of(
     st.tuples(st.sampled_from(["monitor", "monitor_stop"]), st.sampled_from(AGENTS)),
     st.tuples(st.sampled_from(["answers", "refuses"]), st.integers(0, 3)),
     st.tuples(st.just("goes"), st.integers(0, 3)),
-    st.tuples(st.just("caller goes"), st.none()),
+    st.tuples(st.sampled_from(["caller goes", "supervisor wanted"]), st.none()),
 )
 SCRIPT = st.lists(st.tuples(ACTS, st.integers(0, 12)), max_size=25)
-
-
-async def turn(times: int) -> None:
-    for _ in range(times):
-        await asyncio.sleep(0)
 
 
 def act(world: World, caller: Party, orders: Orders, asked: list, kind: str, what) -> None:
@@ -189,6 +53,8 @@ def act(world: World, caller: Party, orders: Orders, asked: list, kind: str, wha
                 there[what % len(there)].dialog.hang_up()
         case "caller goes":
             caller.dialog.hang_up()
+        case "supervisor wanted":
+            asked.append(asyncio.ensure_future(orders.give("escalate", {"waits": True}, by="test")))
         case _:
             detail = {"agent_id": str(IDS[what])} if what in IDS else {"to": what}
             asked.append(asyncio.ensure_future(orders.give(kind, detail, by="test")))

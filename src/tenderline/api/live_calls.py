@@ -82,10 +82,10 @@ async def _ask(
             )
     try:
         answer = await live_commands.answer_of(services.pool, asked.command_id)
-    except TenderlineError:
-        # It was not begun: the same may be asked for again at once.
-        async with services.pool.acquire() as connection:
-            await answered_requests.forget(connection, client=client, route=route, key=key, body=body)
+    except TenderlineError as error:
+        if live_commands.is_surely_not_done(error):
+            async with services.pool.acquire() as connection:
+                await answered_requests.forget(connection, client=client, route=route, key=key, body=body)
         raise
     return OrderEntity(
         transferring=bool(answer.get("transferring")),

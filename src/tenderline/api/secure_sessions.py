@@ -137,10 +137,10 @@ async def start(
         )
     try:
         return _entity(await agent_started.accepted(services, begun))
-    except TenderlineError:
-        # It was not begun: the same wish may be asked for again at once.
-        async with services.pool.acquire() as connection:
-            await answered_requests.forget(connection, client=client, route=route, key=idempotency_key, body=body)
+    except TenderlineError as error:
+        if live_commands.is_surely_not_done(error):
+            async with services.pool.acquire() as connection:
+                await answered_requests.forget(connection, client=client, route=route, key=idempotency_key, body=body)
         raise
 
 

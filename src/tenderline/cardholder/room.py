@@ -69,6 +69,8 @@ class Room:
     def __init__(self, started: Started, settings: RoomSettings, target: GatewayTarget) -> None:
         self.why: str | None = None
         """Why the gateway gave no answer, or what the child died of, in words that may be logged."""
+        self.is_cancelled = False
+        """Whether it was to be ended: then a card that was taken in that instant is not used either."""
         self._process, self._link = started
         self._asking_s = target.timeout_s + ASKING_GRACE_S
         self._events: deque[Event] = deque()
@@ -110,6 +112,7 @@ class Room:
 
     def cancel(self) -> None:
         """Ends it, within a second even while the gateway is asked."""
+        self.is_cancelled = True
         if self._ended is None:
             self._cancelled_at = time.monotonic()
             self._send(wire.CANCEL)

@@ -113,6 +113,8 @@ def _view(one: SecureSession) -> SecureView:
         result = "success"
     elif (one.state == "PENDING" and result is not None) or result == "success":
         result = "pending"  # only the gateway's word makes money arrive, whatever a flow says
+    if one.state == "FAILED" and result == "pending":
+        result = "declined"
     words, tone = _RESULTS.get(result or "", ("The caller keys it in.", "busy"))
     return SecureView(
         id=one.id,

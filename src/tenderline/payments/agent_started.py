@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Final
 from uuid import UUID
 
 import msgspec
 
 from tenderline.app import Services
+from tenderline.core import pan
 from tenderline.core.clock import utc_now
 from tenderline.core.errors import InvalidInputError, NotFoundError, TenderlineError
 from tenderline.core.ids import uuid7
@@ -37,7 +37,6 @@ OURS: Final = frozenset(
     {"amount", "payment", "payment_mode", "payment_result", "reference", "last_four", "brand", "declines"}
 )
 """Variables that a payment sets: whoever starts one does not say how it ends."""
-_CARD_LIKE: Final = re.compile(r"(?:\d[ .-]?){12,}")
 
 Name = Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9_]{0,39}$")]
 Words = Annotated[str, msgspec.Meta(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
@@ -58,7 +57,7 @@ class InDistressError(TenderlineError):
 
 
 class CardNumberError(InvalidInputError):
-    """This looks like a card number; it may not be sent here. The caller keys it in on the telephone."""
+    """This is a card number; it may not be sent here. The caller keys it in on the telephone."""
 
     code = "secure_session.card_number"
 
@@ -167,8 +166,8 @@ def _checked(wish: Wish) -> dict[str, Any]:
     if taken := sorted(OURS & set(wish.values)):
         raise InvalidInputError(f"The value {taken[0]!r} is what comes of a payment; it cannot go with one.")
     for name, value in wish.values.items():
-        if _CARD_LIKE.search(str(value)):
-            raise CardNumberError(f"The value {name!r} looks like a card number; the caller keys it in.")
+        if pan.holds_card_number(str(value).encode()):
+            raise CardNumberError(f"The value {name!r} holds a card number; the caller keys it in.")
     return dict(wish.values)
 
 

@@ -165,14 +165,15 @@ async def _people_of(
 
 
 async def _tell_the_call(connection: Connection, call: HeldCall, why: str, *, by: str, is_led: bool) -> None:
-    """The node ends a payment and puts the caller to the supervisors; a call that is over needs neither, and one that
-    `is_led` by its flow goes where that leads."""
+    """The node ends a payment and puts the caller to the supervisors, as soon as it can (`waits`). A call that
+    is over needs neither; one that `is_led` by its flow goes where that leads."""
     if call.ended_at is not None:
         return
     try:
         await live_commands.ask(connection, call.id, "distress", {"reason": why}, asked_by=by)
         if not is_led:
-            await live_commands.ask(connection, call.id, "escalate", {"reason": why}, asked_by=by)
+            detail = {"reason": why, "waits": True}
+            await live_commands.ask(connection, call.id, "escalate", detail, asked_by=by)
     except live_commands.NotLiveError:
         log.info("distress_after_the_call", conversation=str(call.id))
 

@@ -48,6 +48,11 @@ class NoAnswerError(TenderlineError):
         """Whether it surely was not done, and will not be."""
 
 
+def is_surely_not_done(error: TenderlineError) -> bool:
+    """Whether what was asked may be asked again at once. Without an answer to what a node has taken, nobody knows."""
+    return not isinstance(error, NoAnswerError) or error.is_withdrawn
+
+
 class CommandRefusedError(TenderlineError):
     """The call cannot do that now."""
 

@@ -50,12 +50,12 @@ class SecureSession:
     asked_by: str
     result: str | None
     capture_session_id: UUID | None
-    brand: str | None
     last_four: str | None
     progress: Progress
     started_at: datetime
     ended_at: datetime | None
     reference: str | None
+    """Of what may have been charged."""
     transaction_status: str | None
     """Of what was charged, by the gateway's news."""
 
@@ -104,13 +104,15 @@ async def end(
     result: Result,
     *,
     capture_session_id: UUID | None = None,
-    brand: str | None = None,
     last_four: str | None = None,
 ) -> None:
     """It is over; the first end stands."""
-    await connection.execute(
-        query("secure_sessions", "end"), session_id, at, result, capture_session_id, brand, last_four
-    )
+    await connection.execute(query("secure_sessions", "end"), session_id, at, result, capture_session_id, last_four)
+
+
+async def pays(connection: Connection, conversation_id: UUID, capture_session_id: UUID) -> None:
+    """What is paid on this call from now on is what its agent asked for, when one did."""
+    await connection.execute(query("secure_sessions", "pays"), conversation_id, capture_session_id)
 
 
 async def get(connection: Connection, session_id: UUID) -> SecureSession | None:

@@ -36,7 +36,7 @@ from tenderline.payments import telephone
 from tenderline.people import by_phone, distress
 from tenderline.people import identify as proving
 from tenderline.routing.lookup import Known, LookUps
-from tenderline.store import accounts, callbacks, captures, holds, people
+from tenderline.store import accounts, callbacks, captures, db, holds, people, secure_sessions
 from tenderline.store.db import Connection
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -157,7 +157,7 @@ class DatabaseBackstage:
                 connection.transaction(),
             ):
                 await distress.report(services, connection, call.conversation_id, source="key", reason=reason, by=by)
-        except (NotFoundError, TimeoutError) as error:
+        except (NotFoundError, *db.AWAY) as error:
             log.error("distress_not_told", conversation=str(call.conversation_id), why=type(error).__name__)
             return False
         return True
@@ -274,6 +274,7 @@ class DatabaseBackstage:
         except (telephone.NoGatewayError, holds.PaymentOffError) as error:
             log.error("no_payment", why=error.detail)
             return None
+        await secure_sessions.pays(connection, call.conversation_id, session.id)
         if identified is not None and (account := _text(call.variables.get("account"))) is not None:
             await accounts.book(connection, session.id, account)
         return session

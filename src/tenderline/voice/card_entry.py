@@ -43,9 +43,9 @@ class Attended:
         self.stop: Callable[[], object] = lambda: None
 
     def distressed(self) -> None:
-        """It ends for the caller's sake, unless the card is taken already."""
+        """It ends for the caller's sake, unless the card is taken already: then no other is asked for."""
+        self.is_stopped = True
         if not self.is_card_taken:
-            self.is_stopped = True
             self.stop()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
@@ -12,10 +13,10 @@ import structlog
 
 from tenderline.core.errors import TenderlineError
 from tenderline.core.loops import goes_on
-from tenderline.store import db, live_commands
+from tenderline.store import db, live_commands, secure_sessions
 from tenderline.store.db import Connection, Pool
 from tenderline.store.live_commands import Command
-from tenderline.voice.orders import Orders
+from tenderline.voice.orders import NotNowError, Orders
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -51,6 +52,8 @@ class Commands:
                     await self._listen(connection)
             except db.AWAY as error:
                 log.warning("commands_wait", why=type(error).__name__)
+            except Exception:  # whatever it is, calls that last are asked for something again
+                log.exception("commands_failed")
             await asyncio.sleep(RETRY_S)
 
     async def _listen(self, connection: Connection) -> None:
@@ -62,7 +65,7 @@ class Commands:
         try:
             while not connection.is_closed():
                 for command in await live_commands.take(connection, self._node_id()):
-                    self._carry_out(command)
+                    await self._carry_out(connection, command)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(TICK_S):
                         await self._hint.wait()
@@ -71,9 +74,10 @@ class Commands:
             if not connection.is_closed():
                 await connection.remove_listener(live_commands.CHANNEL, on_hint)
 
-    def _carry_out(self, command: Command) -> None:
+    async def _carry_out(self, connection: Connection, command: Command) -> None:
         if len(self._running) >= AT_ONCE_MAX:
             log.error("too_many_commands", command=str(command.id))
+            await _refuse(connection, command, NotNowError.code, "The node has too much to do now; ask again.")
             return
         task = asyncio.get_running_loop().create_task(self._answer(command))
         self._running.add(task)
@@ -97,6 +101,15 @@ class Commands:
                 if refused is None:
                     await live_commands.answer(connection, command.id, answer)
                 else:
-                    await live_commands.refuse(connection, command.id, *refused)
+                    await _refuse(connection, command, *refused)
         except db.AWAY as error:
             log.warning("command_not_answered", command=str(command.id), why=type(error).__name__)
+
+
+async def _refuse(connection: Connection, command: Command, code: str, why: str) -> None:
+    """Whoever asked may not be there to hear it: a payment that was not begun is over with this."""
+    async with connection.transaction():
+        await live_commands.refuse(connection, command.id, code, why)
+        if command.kind == "secure_payment":
+            session_id = UUID(str(command.detail["session_id"]))
+            await secure_sessions.end(connection, session_id, datetime.now(UTC), "system_problem")

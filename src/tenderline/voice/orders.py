@@ -10,9 +10,13 @@ from typing import Any, Final
 from tenderline.core.errors import InvalidInputError, TenderlineError
 
 WAITING_MAX: Final = 4
+ANSWERED_WITHIN_S: Final = 30.0
+"""Longer than anything takes to begin; who asked is told that it was not done, and it is not done later."""
 
 Detail = Mapping[str, Any]
 AtOnce = Callable[[Detail], Detail]
+WAITS: Final = "waits"
+"""In what a supervisor is wanted by: it is kept until she can be sought, when nobody takes orders now."""
 ASKED_BY: Final = "asked_by"
 """In what is asked at once: who asks."""
 
@@ -57,6 +61,8 @@ class Orders:
         self._waiting: asyncio.Queue[Order] = asyncio.Queue(WAITING_MAX)
         self._is_open = False
         self.at_once: dict[str, AtOnce] = {}
+        self.supervisor_wanted = asyncio.Event()
+        """Kept from when nobody took orders; whoever seeks her clears it."""
 
     def open(self) -> None:
         """Somebody takes orders from here on."""
@@ -66,7 +72,15 @@ class Orders:
         """Nobody does any more; those that wait are refused."""
         self._is_open = False
         while not self._waiting.empty():
-            self._waiting.get_nowait().refuse(NotNowError())
+            self.put_off(self._waiting.get_nowait())
+
+    def put_off(self, order: Order) -> None:
+        """Nobody can carry it out now: what can wait is kept, all else is refused."""
+        if order.kind == "escalate" and order.detail.get(WAITS) is True:
+            self.supervisor_wanted.set()
+            order.answer({"escalating": True})
+        else:
+            order.refuse(NotNowError())
 
     def end(self) -> None:
         """The call is over. Whoever took orders is let go of: a call must not wait for the collector to be free."""
@@ -78,12 +92,19 @@ class Orders:
         done = self.at_once.get(kind)
         if done is not None:
             return done({**detail, ASKED_BY: by} if by else detail)
-        if not self._is_open or self._waiting.full():
-            raise NotNowError()
         order = Order(kind, detail, asyncio.get_running_loop().create_future(), by)
-        self._waiting.put_nowait(order)
-        return await order.answered
+        if self._is_open and not self._waiting.full():
+            self._waiting.put_nowait(order)
+        else:
+            self.put_off(order)
+        try:
+            async with asyncio.timeout(ANSWERED_WITHIN_S):
+                return await order.answered
+        except TimeoutError:
+            raise NotNowError("It could not be begun in time; look at the call before you ask again.") from None
 
     async def next(self) -> Order:
-        """The next one; whoever takes it answers it."""
-        return await self._waiting.get()
+        """The next one that somebody waits for; whoever takes it answers it."""
+        while (order := await self._waiting.get()).answered.done():
+            pass
+        return order

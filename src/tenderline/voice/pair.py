@@ -18,7 +18,7 @@ from tenderline.voice.mixing import Wiring
 from tenderline.voice.orders import NotNowError, Order, Orders, UnknownOrderError
 from tenderline.voice.party import Party
 from tenderline.voice.prompts import sounds
-from tenderline.voice.reaching import Reach, Reaching, Target
+from tenderline.voice.reaching import Reach, Reaching, Target, UnreachedError
 from tenderline.voice.switch import Other, Talker
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -130,15 +130,19 @@ class Pair:
         self.books.segment(*self._part)
 
     async def _goes_on(self) -> bool:
+        await self._heed()
         order = await self._next()
         if order is not None:
             await self._obey(order)
         elif self.other.is_gone:
-            self._onward = self._consulted or self._escalated
+            pass  # whoever is sought goes on with the caller
         elif self._escalated is not None and self._escalated.found is not None:
             self._supervisor_came(self._escalated)
         elif self._consulted is not None:
             await self._consultation(self._consulted)
+        if self.other.is_gone and self._onward is None:
+            await self._heed()
+            self._onward = self._consulted or self._escalated
         return self._onward is None and not self.other.is_gone
 
     async def _next(self) -> Order | None:
@@ -161,11 +165,11 @@ class Pair:
                 one.cancel()
             await asyncio.gather(coming, *news, return_exceptions=True)
             if order is None and not coming.cancelled() and coming.exception() is None:
-                coming.result().refuse(NotNowError())  # taken in the instant in which something else happened
+                self.orders.put_off(coming.result())  # taken in the instant in which something else happened
 
     async def _obey(self, order: Order) -> None:
         if self.other.is_gone:
-            order.refuse(NotNowError())
+            self.orders.put_off(order)
             return
         try:
             await self._carry_out(order)
@@ -173,6 +177,9 @@ class Pair:
             order.refuse(error)
             if isinstance(error, CallEndedError):
                 raise
+        except BaseException:
+            self.orders.put_off(order)
+            raise
 
     async def _carry_out(self, order: Order) -> None:
         match order.kind:
@@ -217,12 +224,15 @@ class Pair:
             self.resume()
 
     async def _pay(self, order: Order) -> None:
-        """Nothing else is asked of the call meanwhile, but what is done at once."""
-        await self._end_music()
+        """Nothing else is asked of the call meanwhile, but what is done at once. A telephone that holds is no part of
+        its own then: the payment is."""
+        await self._hold(False)
         self.orders.shut()
+        self.caller.on_hold = self.other.on_hold = None
         try:
             await self._payment(order, self)
         finally:
+            self.caller.on_hold = self.other.on_hold = self._held
             self.orders.open()
 
     async def _begin(self, target: Target) -> Reaching:
@@ -267,9 +277,21 @@ class Pair:
         self.resume()
 
     async def _escalate(self, order: Order) -> None:
+        await self._seek()
+        order.answer({"escalating": True})
+
+    async def _seek(self) -> None:
         if self._escalated is None:
             self._escalated = await self._begun(self._reach.supervisor())
-        order.answer({"escalating": True})
+
+    async def _heed(self) -> None:
+        """Seeks the supervisor who was wanted when nobody took orders."""
+        if self.orders.supervisor_wanted.is_set():
+            self.orders.supervisor_wanted.clear()
+            try:
+                await self._seek()
+            except UnreachedError as error:
+                log.warning("no_supervisor", why=error.detail)
 
     def _supervisor_came(self, escalated: Reaching) -> None:
         if isinstance(escalated.found, Other):

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Protocol
+from typing import Any
 from urllib.parse import quote, urlencode
 from uuid import UUID
 
@@ -17,8 +17,8 @@ from tenderline.core.errors import TenderlineError
 from tenderline.flows.call import CallEndedError, CardEnd, CardKeyed, QueueEnd, Say, Talk, Transfer, Value
 from tenderline.flows.spoken import Spoken
 from tenderline.routing.queues import NOTHING, Wish
-from tenderline.store.conversations import Purpose, SegmentKind
 from tenderline.voice import card_entry, codec, secure_payment
+from tenderline.voice.call_needs import Flows, Prompter, Scribe
 from tenderline.voice.card_entry import Attended, Cards, framed
 from tenderline.voice.in_line import InLine
 from tenderline.voice.mixing import Wiring
@@ -28,57 +28,13 @@ from tenderline.voice.packet import PCMU
 from tenderline.voice.pair import Pair
 from tenderline.voice.party import Party
 from tenderline.voice.reaching import Reach
-from tenderline.voice.secure_payment import Entry, Means
+from tenderline.voice.secure_payment import Means
 from tenderline.voice.succession import Succession, Talked
-from tenderline.voice.switch import Other, Switch
+from tenderline.voice.switch import AgentOnCall, NoAgent, Other, Switch
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 LISTEN_S_MAX = 10.0
-
-
-class Prompter(Protocol):
-    """Turns what is to be said into frames of 160 bytes in mu-law."""
-
-    async def prepare(self, spoken: Spoken) -> list[bytes]:
-        """The frames; may take as long as a synthesis."""
-        ...
-
-
-class Scribe(Protocol):
-    """Writes the call's timeline and its recording."""
-
-    async def record(self, on: bool, *, sensitive: bool = False) -> None:
-        """Records from here, or is silent from here."""
-        ...
-
-    def segment(self, kind: SegmentKind, detail: str = "") -> None:
-        """Another part of the call begins: `ivr`, `queue`, `agent`, `hold`."""
-        ...
-
-    def join(self, id: UUID, purpose: Purpose, address: str | None) -> None:
-        """Somebody is on the call from now on."""
-        ...
-
-    def leave(self, id: UUID) -> None:
-        """Somebody is not on it any more."""
-        ...
-
-    def note(self, entry: Entry) -> None:
-        """Written down in its place among the rest."""
-        ...
-
-
-class Flows(Protocol):
-    """Flows that can be run on a call within another."""
-
-    def knows(self, name: str) -> bool:
-        """Whether there is one of this name that gives the caller back."""
-        ...
-
-    async def run(self, call: PhoneCall, name: str) -> str:
-        """Walks it; how it ended."""
-        ...
 
 
 class PhoneCall:
@@ -155,37 +111,65 @@ class PhoneCall:
         return await self._play(frames, cut_by_key=cut_by_key)
 
     async def _play(self, frames: list[bytes], *, cut_by_key: bool) -> bool:
-        self._there()
+        await self._led()
         leg = self.party.leg
         leg.enqueue(frames)
-        if not cut_by_key:
-            await self.party.while_there(leg.played())
-            return False
-        played, key = asyncio.ensure_future(leg.played()), asyncio.ensure_future(self.party.key_waits())
-        try:
-            await self.party.while_there(asyncio.wait((played, key), return_when=asyncio.FIRST_COMPLETED))
-            if key.done() and not played.done():
-                leg.be_quiet()
-                return True
-            return key.done()
-        finally:
-            for one in (played, key):
-                one.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await one
+        played = asyncio.ensure_future(leg.played())
+        key = asyncio.ensure_future(self.party.key_waits()) if cut_by_key else played
+        done = await self._first({played, key})
+        if played not in done:
+            leg.be_quiet()
+            await self._led()
+        return cut_by_key and key in done
 
     async def key(self, *, timeout_s: float) -> str | None:
         """The next key, those pressed ahead included; None when none came in time."""
-        self._there()
+        await self._led()
         key = self.party.next_key()
         if key is not None:
             return key
         try:
             async with asyncio.timeout(timeout_s):
-                await self.party.while_there(self.party.key_waits())
+                await self._first({asyncio.ensure_future(self.party.key_waits())})
         except TimeoutError:
             return None
+        await self._led()
         return self.party.next_key()
+
+    async def _first(self, works: set[asyncio.Future[Any]]) -> set[asyncio.Future[Any]]:
+        """Which of them are over, one at least, unless a supervisor is wanted for the caller first; the others end."""
+        waits = set(works)
+        if self._attended is None:
+            waits.add(asyncio.ensure_future(self.orders.supervisor_wanted.wait()))
+        try:
+            await self.party.while_there(asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED))
+            return {one for one in works if one.done()}
+        finally:
+            for one in waits:
+                one.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
+
+    async def _led(self) -> None:
+        """A caller whom a supervisor is wanted for is put to one, and the call ends with that; when none takes her, she
+        goes on as if nobody had been wanted. Raises `CallEndedError`."""
+        self._there()
+        wanted, leg = self.orders.supervisor_wanted, self.party.leg
+        if self._attended is not None or not wanted.is_set():
+            return
+        wanted.clear()
+        was = leg.masked
+        leg.be_quiet()
+        leg.mask(False)
+        try:
+            reach = Reach(self._switch, self._conversation_id, self._caller)
+            talked = await self._succession(reach, None).from_line(reach.supervisor())
+        finally:
+            leg.mask(was)
+        if talked == "talked":
+            self.party.dialog.hang_up()
+            raise CallEndedError()
+        log.warning("no_supervisor", conversation=str(self._conversation_id), why=talked)
+        self._scribe.segment("ivr")
 
     def forget_keys(self) -> None:
         """Drops keys that were pressed ahead."""
@@ -211,6 +195,8 @@ class PhoneCall:
         agent hears nothing, or, when she stays, a voice without its tones."""
         self._there()
         attended = self._attended
+        if attended is not None:
+            attended.is_card_taken = False
         stays = attended is not None and attended.mode == "attended"
         if self._cards is None:
             log.error("no_card_taken", why="capture.enabled is not set")
@@ -231,8 +217,10 @@ class PhoneCall:
         if attended is not None:
             attended.room = room
         try:
-            seen = attended.seen if attended is not None else _unseen
+            seen = attended.seen if attended is not None else (lambda _: None)
             card = await self.party.while_there(card_entry.enter(leg, room, say, self._prompter.prepare, seen))
+            if room.is_cancelled and isinstance(card, CardKeyed):
+                card = "cancelled"  # the token that it was given is of no use to anybody
             if attended is not None:
                 attended.is_card_taken = isinstance(card, CardKeyed)
             return card
@@ -248,7 +236,7 @@ class PhoneCall:
 
     async def listen(self, *, duration_s: float) -> bytes:
         """What the caller says in that time, as 8 kHz mu-law; in memory only."""
-        self._there()
+        await self._led()
         heard = bytearray()
         leg = self.party.leg
         before = leg.tap
@@ -281,37 +269,53 @@ class PhoneCall:
         keep_place: Spoken | None = None,
     ) -> QueueEnd:
         """Waits for an agent of that queue and lets the two talk until the agent hangs up."""
-        self._there()
+        await self._led()
         self._scribe.segment("queue", name)
         frames = await self._prompter.prepare(comfort) if comfort is not None else []
         offer = await self._prompter.prepare(keep_place) if keep_place is not None else []
         line = InLine(self.party, frames, offer, every_s=comfort_every_s)
         entered_s = asyncio.get_running_loop().time()
         try:
-            agent = await self.party.while_there(
-                self._switch.agent_for(
-                    name,
-                    wait_max_s=wait_max_s,
-                    caller=self._caller,
-                    conversation_id=self._conversation_id,
-                    wish=wish,
-                    place=line.place,
-                )
-            )
+            agent = await self._agent_for(name, wait_max_s, wish, line)
         finally:
             await line.close()
+        waited_s = asyncio.get_running_loop().time() - entered_s
+        waited = replace(wish, waited_s=wish.waited_s + waited_s)
+        if agent is None:
+            left_s = max(1.0, wait_max_s - waited_s)
+            return await self.queue(
+                name,
+                wait_max_s=left_s,
+                comfort=comfort,
+                comfort_every_s=comfort_every_s,
+                wish=waited,
+                keep_place=keep_place,
+            )
         if isinstance(agent, str):
             self._scribe.segment("ivr")
             return agent
-        waited_s = asyncio.get_running_loop().time() - entered_s
         try:
-            return await self.talk(Other.agent(agent), name, replace(wish, waited_s=wish.waited_s + waited_s))
+            return await self.talk(Other.agent(agent), name, waited)
         finally:
             self._scribe.segment("ivr")
 
+    async def _agent_for(self, queue: str, wait_max_s: float, wish: Wish, line: InLine) -> AgentOnCall | NoAgent | None:
+        """None when she left the line, because a supervisor is wanted for her."""
+        coming = asyncio.ensure_future(
+            self._switch.agent_for(
+                queue,
+                wait_max_s=wait_max_s,
+                caller=self._caller,
+                conversation_id=self._conversation_id,
+                wish=wish,
+                place=line.place,
+            )
+        )
+        return coming.result() if coming in await self._first({coming}) else None
+
     async def bridge(self, to: str, *, ring_s: float) -> Talk:
         """Calls a number or a SIP address and lets the two talk; ends when the other side hangs up."""
-        self._there()
+        await self._led()
         other = await self.party.while_there(self._switch.reach(to, ring_s=ring_s, caller=self._caller))
         if isinstance(other, str):
             return other
@@ -325,8 +329,10 @@ class PhoneCall:
         """Both hear each other until one of them hangs up, or the caller is handed on, and so forth; raises when the
         caller hung up. `other` is let go. Holding and a payment that the agent starts are parts of their own."""
         reach = Reach(self._switch, self._conversation_id, self._caller, wish)
-        succession = Succession(self.party, self._scribe, self.orders, self._take_payment, self._wiring, reach, queue)
-        return await succession.to_the_end(other)
+        return await self._succession(reach, queue).to_the_end(other)
+
+    def _succession(self, reach: Reach, queue: str | None) -> Succession:
+        return Succession(self.party, self._scribe, self.orders, self._take_payment, self._wiring, reach, queue)
 
     def _distressed(self, detail: Detail) -> Detail:
         """At once: a payment under way ends, unless its card is taken, and none begins any more on this call."""
@@ -354,7 +360,7 @@ class PhoneCall:
 
     async def transfer(self, to: str, *, ring_s: float) -> Transfer:
         """Hands the caller over: by REFER where the other side does it, else the two talk through us."""
-        self._there()
+        await self._led()
         status = await self.party.while_there(self.party.dialog.refer(self._switch.uri_of(to)))
         if 200 <= status < 300:
             await self.hang_up()
@@ -369,7 +375,7 @@ class PhoneCall:
 
     async def to_provider(self, to: str, told: Mapping[str, str]) -> Transfer:
         """By REFER or not at all: what went through us would have to be kept as safe as a card here."""
-        self._there()
+        await self._led()
         self._scribe.segment("provider_ivr")
         uri = self._switch.uri_of(to) + "?" + urlencode(told, quote_via=quote)
         status = await self.party.while_there(self.party.dialog.refer(uri))
@@ -381,14 +387,11 @@ class PhoneCall:
         return "busy" if status in (486, 600) else "failed"
 
     async def hang_up(self) -> None:
-        """Ends the call from our side."""
+        """Ends the call from our side; not before a supervisor was sought who is wanted."""
+        with contextlib.suppress(CallEndedError):
+            await self._led()
         self.party.dialog.hang_up()
 
     def _there(self) -> None:
         if self.party.is_gone:
             raise CallEndedError()
-
-
-def _unseen(event: object) -> None:
-    """Nobody watches."""
-    del event

@@ -35,6 +35,13 @@ class Succession:
         self._caller, self._books, self._orders, self._payment = caller, books, orders, payment
         self._wiring, self._reach, self._queue = wiring, reach, queue
 
+    async def from_line(self, onward: Reaching) -> Talked:
+        """The same, for a caller who talks with nobody yet and waits for whoever is sought."""
+        found = await self._wait_for(onward)
+        if isinstance(found, str):
+            return "timed_out" if found == "timed_out" else "nobody"
+        return await self.to_the_end(found)
+
     async def to_the_end(self, other: Other) -> Talked:
         """Returns when somebody's part is over and the caller goes to nobody else; "nobody" and "timed_out" when she
         was to go to somebody who did not come. Raises `CallEndedError` when she hung up."""
@@ -80,7 +87,11 @@ class Succession:
                 is_line = onward.target.kind == "queue"
                 self._books.segment("queue" if is_line else "hold", onward.target.value if is_line else "")
                 music = Music(self._caller)
-                await self._caller.while_there(onward.over())
+                if await self._is_led(onward):
+                    self._orders.supervisor_wanted.clear()
+                    await onward.stop()
+                    onward = self._reach.supervisor()
+                    await self._caller.while_there(onward.over())
             elif self._caller.is_gone:
                 await self._caller.while_there(asyncio.sleep(0))
             found = onward.found
@@ -91,6 +102,18 @@ class Succession:
             if music is not None:
                 await music.end()
             await onward.stop()
+
+    async def _is_led(self, onward: Reaching) -> bool:
+        """Waits for the end of a search. True when a supervisor is wanted before it."""
+        over = asyncio.ensure_future(onward.over())
+        wanted = asyncio.ensure_future(self._orders.supervisor_wanted.wait())
+        try:
+            await self._caller.while_there(asyncio.wait({over, wanted}, return_when=asyncio.FIRST_COMPLETED))
+            return onward.found is None
+        finally:
+            for one in (over, wanted):
+                one.cancel()
+            await asyncio.gather(over, wanted, return_exceptions=True)
 
     async def _back(self, asked: Other, why: str) -> Found:
         """Nobody came: to the agent who asked, when she is still there, else in the line that she came by."""

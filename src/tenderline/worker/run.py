@@ -26,6 +26,7 @@ from tenderline.store import (
     events,
     holds,
     inbox,
+    live_commands,
     outcomes,
     outgoing,
 )
@@ -209,6 +210,7 @@ class Worker:
         async with self._services.pool.acquire() as connection:
             await outgoing.sweep(connection)
             await answered_requests.sweep(connection)
+            await live_commands.sweep(connection)
             await donors.forget(connection, older_than_days=services.settings.crm.kept_days, limit=FORGOTTEN_MAX)
             await crm_told.forget(connection, older_than_days=services.settings.crm.kept_days, limit=FORGOTTEN_MAX)
         await inbox.give_up_waiting(self._services.pool, after_s=LOOKUP_WAIT_MAX_S)

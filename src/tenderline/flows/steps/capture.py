@@ -84,14 +84,21 @@ class Capture(Step, frozen=True):
                 if self.wait is not None:
                     await call.say(spoken(self.wait, call), cut_by_key=False)
                 why = "system_problem"
+                known = {
+                    str(self.variable): payment.id,
+                    str(self.reference): payment.reference,
+                    str(self.last_four): card.last_four,
+                    str(self.brand): card.brand,
+                }
+                before = {name: call.variables[name] for name in known if name in call.variables}
+                call.variables.update(known)  # from here on the money may go, also when no answer comes back
                 charged = await backstage.charge(payment.id, card)
                 if charged in ("taken", "unknown"):
                     why = None
-                    call.variables[str(self.variable)] = payment.id
-                    call.variables[str(self.reference)] = payment.reference
-                    call.variables[str(self.last_four)] = card.last_four
-                    call.variables[str(self.brand)] = card.brand
                     return "charged"
+                for name in known:
+                    del call.variables[name]
+                call.variables.update(before)
                 if charged == "failed":
                     return "system_problem"
                 why = "declined"
