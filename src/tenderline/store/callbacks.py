@@ -64,8 +64,8 @@ async def add(connection: Connection, wanted: Wanted, *, id: UUID | None = None)
     """Its id; None when this `id`, or a callback for the distress of this call, is there already."""
     made: UUID | None = await connection.fetchval(
         query("callbacks", "add"), id or uuid7(), wanted.person_id, wanted.conversation_id, wanted.number,
-        wanted.due_at, wanted.not_after, wanted.attempt_id, wanted.kind, wanted.campaign, wanted.zone, wanted.note, wanted.why,
-        wanted.asked_by,
+        wanted.due_at, wanted.not_after, wanted.attempt_id, wanted.kind, wanted.campaign, wanted.zone, wanted.note,
+        wanted.why, wanted.asked_by,
     )  # fmt: skip
     return made
 
