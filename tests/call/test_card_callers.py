@@ -14,6 +14,8 @@ import pytest
 from support import baresip, gift_town
 from support.baresip import Baresip
 from support.gift_town import DECLINED, LINE, NOTHING, THANKS
+from support.sipp import sipp_command
+from support.sipp_keys import write_caller
 from tenderline.flows import card_words
 from tenderline.store import db, lines
 
@@ -29,6 +31,7 @@ NO_AMOUNT = "That is not an amount."
 WAIT = "Thank you. Your gift is being confirmed. This takes a moment."
 WARM = 8
 ALL_S = 240.0
+SIPP_BETWEEN_S = 5.0
 PAID, DECLINED_ONCE, LEFT, NONE = ["taken"], ["declined"], [], None
 CASES = {}
 
@@ -291,6 +294,26 @@ async def a_gift_by_baresip(gifts, folder, number, wire):
         await phone.told("CALL_CLOSED")
 
 
+async def by_sipp(gifts, folder, number, card_keys, *, hangs_up=False):
+    """It hears nothing: it keys on, each time when every prompt has begun, and its keys are those of a third maker."""
+    scenario = write_caller(
+        folder / f"sipp-{number}.xml", f"+1202555{number:04d}", ("1", "25#", "1", *card_keys),
+        between_s=SIPP_BETWEEN_S, hangs_up=hangs_up,
+    )  # fmt: skip
+    process = await asyncio.create_subprocess_exec(
+        *sipp_command(scenario, LINE, gifts.sip_port, calls=1, rate=1, host=gifts.host),
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+        cwd=folder,
+    )
+    try:
+        assert await process.wait() == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
 # --- All of them -----------------------------------------------------------------------------------------------------
 
 
@@ -362,6 +385,10 @@ async def test_whatever_callers_do_all_at_once_the_right_cards_are_charged_once_
     work = {name: one_call(gifts, number, CASES[name][0]) for number, (name, *_) in expected.items()}
     work["a_gift_by_baresip"] = a_gift_by_baresip(gifts, tmp_path, 300, wire)
     expected[300] = ("a_gift_by_baresip", PAID, "completed")
+    work["a_gift_by_sipp"] = by_sipp(gifts, tmp_path, 301, (f"{GOOD}#", "1", "1230", "1", "123", "123"))
+    expected[301] = ("a_gift_by_sipp", PAID, "completed")
+    work["a_hang_up_by_sipp"] = by_sipp(gifts, tmp_path, 302, (f"{GOOD}#", "1", "12"), hangs_up=True)
+    expected[302] = ("a_hang_up_by_sipp", LEFT, "abandoned")
     async with asyncio.timeout(ALL_S):
         ended = await asyncio.gather(*work.values(), return_exceptions=True)
     failed = {name: repr(error) for name, error in zip(work, ended, strict=True) if error is not None}

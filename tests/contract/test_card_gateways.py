@@ -356,6 +356,7 @@ async def test_plain_http_goes_to_loopback_only_and_only_when_the_target_says_so
         "https://localhost/?a=b",
         "https://localhost/a b",
         "https://localhost:99999/",
+        "https://local..host/",
         "https://localhost/\r\nX: y",
         "https://loc\u0430lhost/",
     ],

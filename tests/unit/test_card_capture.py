@@ -86,6 +86,25 @@ def test_the_whole_of_an_ordinary_capture():
     assert len(caller.capture.postal_code) == 0
 
 
+def test_the_gateway_is_near_from_the_first_digit_of_every_field_behind_the_number():
+    caller = Caller(Policy(postal=True))
+    assert not caller.capture.nears_the_gateway
+    caller.keys(VISA[0])
+    assert not caller.capture.nears_the_gateway, "it would wait for a minute"
+    caller = at_expiry(Policy(postal=True))
+    for whole in (GOOD_UNTIL, None, "739", "739", "10001"):
+        if whole is None:
+            caller.field("1")
+            continue
+        assert not caller.capture.nears_the_gateway
+        caller.keys(whole[0])
+        assert caller.capture.nears_the_gateway
+        caller.keys(whole[1])
+        assert not caller.capture.nears_the_gateway
+        caller.field(whole[2:])
+    assert caller.asks_gateway
+
+
 def test_after_the_last_key_the_gateway_is_asked_at_once_and_a_key_too_many_changes_nothing():
     caller = Caller()
     caller.number()

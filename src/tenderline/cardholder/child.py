@@ -1,8 +1,9 @@
 """The process that holds one card: keys come in, prompts to play and one token go out, and then it is killed.
 
 It is started by `spawn` with nothing but the standard library, msgspec and this package, in a fixed environment, with
-one socket. It does one thing at a time: while the gateway is asked it listens to nobody, and the parent kills it when
-that takes too long or the caller has hung up. It keeps no log. When anything is wrong it wipes and ends.
+one socket. The connection to the gateway is made while the last fields are keyed, step by step beside the keys
+(`early.py`). While the gateway is asked the child listens to nobody, and the parent kills it when that takes too long,
+or the caller has hung up. It keeps no log. When anything is wrong it wipes and ends.
 """
 
 from __future__ import annotations
@@ -43,6 +44,8 @@ class Child:
         self._readable = select.poll()
         self._readable.register(link, select.POLLIN)
         self._timer_ends_at: float | None = None
+        self._addresses: list[str] = []
+        self._gateway_is_near = False
         self._ended = False
 
     def run(self) -> None:
@@ -59,27 +62,46 @@ class Child:
         """Leaves nothing of the card."""
         self._capture.wipe()
         self._exchange.wipe()
+        self._exchange.close()
         self._clips.wipe()
 
     def _turn(self) -> bool:
-        """One message, or the end of the timer; False when the parent is gone."""
-        if not self._readable.poll(self._left_ms()):
+        """One message, a step towards the gateway, or the end of the timer; False when the parent is gone."""
+        ready = self._waited()
+        if not ready:
             self._timer_ends_at = None
             self._do(self._capture.timed_out())
-            return True
-        length = self._link.recv_into(self._buffer)
-        if length == 0:
-            return False
-        self._do(self._understood(length))
-        self._link.send(wire.TAKEN)
+        elif self._link.fileno() not in ready:
+            self._exchange.go_on()
+        else:
+            length = self._link.recv_into(self._buffer)
+            if length == 0:
+                return False
+            self._do(self._understood(length))
+            self._link.send(wire.TAKEN)
+            if self._gateway_is_near and not self._ended:
+                self._exchange.approach(self._target, self._addresses)
+            self._gateway_is_near = False
         return True
+
+    def _waited(self) -> list[int]:
+        """The descriptors on which something happened; none when the timer ran out. A key goes before the gateway."""
+        watched = self._exchange.watched
+        if watched is None:
+            return [fd for fd, _ in self._readable.poll(self._left_ms())]
+        both = select.poll()
+        both.register(self._link, select.POLLIN)
+        both.register(*watched)
+        return [fd for fd, _ in both.poll(self._left_ms())]
 
     def _understood(self, length: int) -> Sequence[Action]:
         """What the machine makes of the message in the buffer."""
         code = self._buffer[0]
         self._buffer[0] = 0
         if length == 1 and code < wire.KEYS_MAX:
-            return self._capture.key(code)
+            actions = self._capture.key(code)
+            self._gateway_is_near = self._capture.nears_the_gateway
+            return actions
         match bytes((code,)):
             case wire.PROMPT_ENDED:
                 return self._capture.prompt_ended()
@@ -87,6 +109,8 @@ class Child:
                 return self._capture.cancel()
             case wire.RESTART:
                 return self._capture.restart(FIELDS[self._buffer[1]])
+            case wire.ADDRESSES:
+                self._addresses = wire.TEXTS.decode(memoryview(self._buffer)[1:length])
         return ()
 
     def _left_ms(self) -> int | None:

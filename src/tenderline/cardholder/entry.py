@@ -40,6 +40,7 @@ class Step(StrEnum):
 
 
 CONFIRMATIONS: Final = frozenset({Step.CONFIRM_NUMBER, Step.CONFIRM_EXPIRY})
+BEHIND_THE_NUMBER: Final = frozenset({Step.EXPIRY, Step.CODE, Step.CODE_AGAIN, Step.POSTAL_CODE})
 WITHOUT_KEYS: Final = frozenset({Step.NEW, Step.TOKENISING, Step.ENDED})
 # What a step belongs to, and with what an attempt at it is counted.
 FIELD_OF: Final[dict[Step, Field]] = {

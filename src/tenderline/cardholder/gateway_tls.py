@@ -2,20 +2,27 @@
 
 HTTP libraries copy what they send; this sends the memory in which the request was built, and wipes it. TLS 1.2 or later
 with a verified chain and host name (PCI DSS v4.0.1, 4.2.1): when either is wrong the handshake fails, which is before
-any byte of the request. Plain HTTP goes to loopback only, and only when the target says so. Nothing is asked twice from
-here: a token request charges nothing, so whoever speaks with the caller may ask again.
+any byte of the request. Plain HTTP goes to loopback only, and only when the target says so.
+
+The connection is made beforehand, some keys before the last one (`early.py`), and used for one request while it is
+young. When it is not there, or not right, one is made when the gateway is asked, and only then a failure is told: a
+gateway that was out of order for a moment costs no gift. Nothing is asked twice, with one exception: a gateway may
+close a kept connection in the instant in which the request leaves. When it did so without one byte of an answer, and a
+second token would be nobody's loss (`CardGateway.twice_is_harmless`), the request is sent once more, on a new
+connection. Nothing is ever charged from here.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import re
 import socket
 import ssl
 import time
+from collections.abc import Sequence
 from typing import Final, NamedTuple
-from urllib.parse import urlsplit
 
+from tenderline.cardholder.early import Opening
+from tenderline.cardholder.gateway_address import ADDRESSES_MAX, AskedInVainError, Where, where_is
 from tenderline.cardholder.gateways.adyen import Adyen
 from tenderline.cardholder.gateways.base import Answer, CardGateway, Keyed, Request, UnreadableError
 from tenderline.cardholder.gateways.braintree import Braintree
@@ -26,7 +33,6 @@ from tenderline.cardholder.messages import Outcome, TokenUnavailable
 from tenderline.cardholder.wire import GatewayTarget
 
 ANSWER_BYTES_MAX: Final = 64 << 10
-ADDRESSES_MAX: Final = 4
 GATEWAYS: Final[dict[str, CardGateway]] = {
     "stripe": Stripe(),
     "braintree": Braintree(),
@@ -37,21 +43,15 @@ GATEWAYS: Final[dict[str, CardGateway]] = {
 # SSL_OP_CLEANSE_PLAINTEXT of OpenSSL 3: what was decrypted is wiped once it has been handed over. The module `ssl` of
 # Python 3.11 has no name for it.
 _CLEANSE_PLAINTEXT: Final = 0x2
-_PATH: Final = re.compile(r"(?:/[A-Za-z0-9._~%+-]*)*")
-_HOST: Final = re.compile(r"[A-Za-z0-9.-]{1,253}|[0-9a-fA-F:]{2,45}")
 _HEAD_ENDS: Final = b"\r\n\r\n"
 _LINE_ENDS: Final = b"\r\n"
 
 
-class _Where(NamedTuple):
-    tls: bool
-    host: str
-    port: int
-    path: str
+class UnansweredError(AskedInVainError):
+    """The gateway closed the connection before one byte of an answer."""
 
-
-class AskedInVainError(Exception):
-    """No answer that could be read; the text is of our own words."""
+    def __init__(self) -> None:
+        super().__init__("the gateway closed the connection without an answer")
 
 
 def trust(ca_file: str | None = None) -> ssl.SSLContext:
@@ -74,21 +74,49 @@ class Exchange:
     def __init__(self) -> None:
         self._request = Request()
         self._answer = Memory(ANSWER_BYTES_MAX)
-        self._trust = trust()
+        self._trust: dict[str | None, ssl.SSLContext] = {None: trust()}
+        self._opening: Opening | None = None
+
+    def approach(self, target: GatewayTarget, addresses: Sequence[str]) -> None:
+        """The gateway is going to be asked: begins to connect, unless there is a connection that will do. Never waits.
+
+        From half of its time on it will not: the last key may be some seconds away.
+        """
+        opening = self._opening
+        if opening is not None and opening.age_s < target.kept_s / 2 and (opening.watched or opening.is_quiet()):
+            return
+        self.close()
+        if not addresses or target.kept_s <= 0:
+            return
+        try:
+            where = where_is(target, GATEWAYS[target.kind].path)
+            self._opening = Opening(where, addresses, self._trusted(where, target))
+        except (AskedInVainError, OSError):
+            return  # it will be the same when the gateway is asked, and is told then
+
+    @property
+    def watched(self) -> tuple[int, int] | None:
+        """The descriptor and the events of poll(2) after which `go_on` is due."""
+        return None if self._opening is None else self._opening.watched
+
+    def go_on(self) -> None:
+        """One more step towards the connection."""
+        if self._opening is not None:
+            self._opening.go_on()
 
     def ask(self, card: Keyed, target: GatewayTarget) -> Outcome:
         """One request, one outcome; whatever goes wrong is `TokenUnavailable`."""
         gateway = GATEWAYS[target.kind]
         deadline = time.monotonic() + target.timeout_s
         try:
-            where = _where(target, gateway.path)
-            gateway.build(card, target, self._request)
-            self._request.finish(where.path, _host_header(where), gateway.headers(target))
-            with self._connected(where, target, deadline) as link:
-                _send(link, self._request.view, deadline)
-                self._request.wipe()
-                answer = _read(link, self._answer, deadline)
-                return gateway.read(answer, card)
+            where = where_is(target, gateway.path)
+            if (kept := self._kept(target, deadline)) is not None:
+                try:
+                    return self._asked(kept, where, card, target, deadline)
+                except UnansweredError:
+                    if not gateway.twice_is_harmless:
+                        raise
+            return self._asked(self._connected(where, target, deadline), where, card, target, deadline)
         except AskedInVainError as error:
             return TokenUnavailable(str(error))
         except UnreadableError:
@@ -107,48 +135,63 @@ class Exchange:
         self._request.wipe()
         self._answer.wipe()
 
-    def _connected(self, where: _Where, target: GatewayTarget, deadline: float) -> socket.socket:
+    def close(self) -> None:
+        """Gives up a connection that was made and is not needed."""
+        if self._opening is not None:
+            self._opening.close()
+            self._opening = None
+
+    def _asked(self, link: socket.socket, where: Where, card: Keyed, target: GatewayTarget, deadline: float) -> Outcome:
+        gateway = GATEWAYS[target.kind]
+        with link:
+            gateway.build(card, target, self._request)
+            self._request.finish(where.path, where.host_header, gateway.headers(target))
+            try:
+                _send(link, self._request.view, deadline)
+            finally:
+                self._request.wipe()
+            return gateway.read(_read(link, self._answer, deadline), card)
+
+    def _kept(self, target: GatewayTarget, deadline: float) -> socket.socket | None:
+        """The connection that was made beforehand, if it is young and quiet.
+
+        One that is still under way is waited for, but not for longer than connecting may take: then it is stuck.
+        """
+        opening, self._opening = self._opening, None
+        if opening is None:
+            return None
+        opening.finish(min(deadline - time.monotonic(), target.connect_s - opening.age_s))
+        if opening.age_s < target.kept_s and opening.is_quiet():
+            return opening.take()
+        opening.close()
+        return None
+
+    def _connected(self, where: Where, target: GatewayTarget, deadline: float) -> socket.socket:
         plain = _connect(where, min(deadline, time.monotonic() + target.connect_s))
-        if not where.tls:
-            return plain
-        context = self._trust if target.ca_file is None else trust(target.ca_file)
         try:
+            context = self._trusted(where, target)
+            if context is None:
+                return plain
             plain.settimeout(_left_s(deadline))
             return context.wrap_socket(plain, server_hostname=where.host, suppress_ragged_eofs=False)
         except (OSError, ValueError):
             plain.close()
             raise
 
-
-def _where(target: GatewayTarget, path: str) -> _Where:
-    """The address, taken apart; anything unusual in it is refused, not repaired."""
-    try:
-        parts = urlsplit(target.url)
-        port = parts.port
-    except ValueError:
-        raise AskedInVainError("the gateway's address cannot be read") from None
-    host, whole = parts.hostname or "", parts.path.rstrip("/") + path
-    if not _HOST.fullmatch(host) or not _PATH.fullmatch(whole) or parts.query or parts.fragment or "@" in parts.netloc:
-        raise AskedInVainError("the gateway's address must be https://HOST[:PORT][/PATH]")
-    if parts.scheme == "https":
-        return _Where(True, host, port or 443, whole or "/")
-    if parts.scheme == "http" and target.plain_http_on_loopback:
-        return _Where(False, host, port or 80, whole or "/")
-    raise AskedInVainError("the gateway's address must be https://HOST[:PORT][/PATH]")
+    def _trusted(self, where: Where, target: GatewayTarget) -> ssl.SSLContext | None:
+        if not where.tls:
+            return None
+        if target.ca_file not in self._trust:
+            self._trust[target.ca_file] = trust(target.ca_file)
+        return self._trust[target.ca_file]
 
 
-def _host_header(where: _Where) -> str:
-    host = f"[{where.host}]" if ":" in where.host else where.host
-    return host if where.port == (443 if where.tls else 80) else f"{host}:{where.port}"
-
-
-def _connect(where: _Where, deadline: float) -> socket.socket:
-    """The first address that answers; without TLS, loopback addresses only, whatever the name says."""
+def _connect(where: Where, deadline: float) -> socket.socket:
+    """The first address that answers."""
     why: OSError = TimeoutError()
     found = socket.getaddrinfo(where.host, where.port, type=socket.SOCK_STREAM)[:ADDRESSES_MAX]
     for family, kind, protocol, _, address in found:
-        if not where.tls and not ipaddress.ip_address(address[0]).is_loopback:
-            raise AskedInVainError("plain HTTP goes to this machine only; the gateway's address must begin with https")
+        where.check(str(address[0]))
         link = socket.socket(family, kind, protocol)
         try:
             link.settimeout(_left_s(deadline))
@@ -173,7 +216,12 @@ def _send(link: socket.socket, data: memoryview, deadline: float) -> None:
     sent = 0
     while sent < len(data):
         link.settimeout(_left_s(deadline))
-        sent += link.send(data[sent:])
+        try:
+            sent += link.send(data[sent:])
+        except TimeoutError:
+            raise
+        except OSError:
+            raise UnansweredError from None
 
 
 def _read(link: socket.socket, memory: Memory, deadline: float) -> Answer:
@@ -189,9 +237,16 @@ def _read(link: socket.socket, memory: Memory, deadline: float) -> Answer:
         if end == memory.size_bytes:
             raise AskedInVainError(f"the gateway's answer is longer than {ANSWER_BYTES_MAX >> 10} KB")
         link.settimeout(_left_s(deadline))
-        got = link.recv_into(memory.view[end:])
+        try:
+            got = link.recv_into(memory.view[end:])
+        except TimeoutError:
+            raise
+        except OSError:
+            if end == 0:
+                raise UnansweredError from None
+            raise
         if got == 0:
-            raise AskedInVainError("the gateway's answer was cut off")
+            raise AskedInVainError("the gateway's answer was cut off") if end else UnansweredError
         end += got
 
 

@@ -10,7 +10,7 @@ from tenderline.cardholder import entry
 from tenderline.cardholder.brands import Brand, brand_of
 from tenderline.cardholder.card import Card
 from tenderline.cardholder.digits import Digits, Undisclosed
-from tenderline.cardholder.entry import CONFIRMATIONS, ENTRY_OF, FIELD_OF, Attempts, Step
+from tenderline.cardholder.entry import BEHIND_THE_NUMBER, CONFIRMATIONS, ENTRY_OF, FIELD_OF, Attempts, Step
 from tenderline.cardholder.messages import (
     Action,
     Ended,
@@ -75,6 +75,11 @@ class Moves(Undisclosed):
     def postal_code(self) -> Digits:
         """The buffer of the postal code; empty unless the policy asks for it."""
         return self._card.postal_code
+
+    @property
+    def nears_the_gateway(self) -> bool:
+        """Whether the first digit of a field behind the number stands there: some keys later the gateway is asked."""
+        return self._step in BEHIND_THE_NUMBER and len(self._buffer()) == 1
 
     # What the step at hand has.
 

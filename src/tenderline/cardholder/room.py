@@ -21,6 +21,7 @@ import msgspec
 from tenderline.cardholder import wire
 from tenderline.cardholder.messages import FIELDS, Action, Ended, Field
 from tenderline.cardholder.spawn import NoRoomError, Started, start
+from tenderline.cardholder.whereabouts import Whereabouts
 from tenderline.cardholder.wire import Begin, GatewayTarget
 
 __all__ = ["Begin", "Event", "Frames", "GatewayTarget", "NoRoomError", "Room", "RoomPool", "RoomSettings"]
@@ -117,6 +118,10 @@ class Room:
             self._cancelled_at = time.monotonic()
             self._send(wire.CANCEL)
             self._loop.call_later(CANCEL_S, self._look_once)
+
+    def gateway_is_at(self, addresses: list[str]) -> None:
+        """So that the child can connect before the last key."""
+        self._send(wire.ADDRESSES + wire.ENCODE(addresses))
 
     async def next(self) -> Event:
         """What is to be done next; waits for it."""
@@ -260,6 +265,7 @@ class RoomPool:
         self._idle: deque[Started] = deque()
         self._rooms: set[Room] = set()
         self._opening = 0
+        self._whereabouts = Whereabouts()
         self._filling: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -300,11 +306,13 @@ class RoomPool:
             raise
         room = Room(started, self._settings, begin.gateway)
         self._rooms.add(room)
+        self._whereabouts.tell(begin.gateway, room.gateway_is_at)
         return room
 
     async def close(self) -> None:
         """Kills and reaps every child, also those that are in use."""
         self._closed = True
+        self._whereabouts.close()
         if self._filling is not None:
             self._filling.cancel()
             with suppress(asyncio.CancelledError):

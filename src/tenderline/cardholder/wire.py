@@ -40,6 +40,8 @@ RESTART: Final = b"\x23"
 """Followed by the number of the field in `FIELDS`."""
 CLIP: Final = b"\x24"
 """Followed by the digit in one byte and a part of its sound."""
+ADDRESSES: Final = b"\x25"
+"""Followed by JSON: where the gateway is, as numbers, so that the child need not look it up while keys come."""
 
 TAKEN: Final = b"\x30"
 """One message of the parent has been dealt with."""
@@ -64,6 +66,9 @@ class GatewayTarget(msgspec.Struct, frozen=True, kw_only=True):
     """Of the authorisation over nothing that verifies a card (Adyen)."""
     timeout_s: float = 15.0
     connect_s: float = 5.0
+    kept_s: float = 20.0
+    """A connection made before the last key is not used when it is older: servers wait some 20 to 60 s for a request
+    (Apache 20, nginx and most balancers 60). 0: none is made beforehand."""
     plain_http_on_loopback: bool = False
     """Lets an http:// address of this machine through, for the sandbox; never another one."""
 
@@ -104,6 +109,7 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
 
 
 BEGIN = msgspec.json.Decoder(Begin)
+TEXTS = msgspec.json.Decoder(list[str])
 WORD = msgspec.json.Decoder(Action | Ready | Refused | InVain | Failed)
 ENCODE = msgspec.json.Encoder().encode
 

@@ -73,6 +73,7 @@ class Adyen:
     """See `CardGateway`."""
 
     path = "/v71/payments"
+    twice_is_harmless = False  # the issuer is asked about the card each time, and the payer may be told
 
     def headers(self, target: GatewayTarget) -> dict[str, str]:
         """No idempotency key: nothing is charged, and a card that is keyed again is another request."""

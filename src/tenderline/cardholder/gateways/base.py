@@ -129,6 +129,8 @@ class CardGateway(Protocol):
 
     path: str
     """Appended to the address of the target."""
+    twice_is_harmless: bool
+    """Whether a request that was never answered may be sent once more: then there may be a second token, unused."""
 
     def headers(self, target: GatewayTarget) -> dict[str, str]:
         """Everything but Host and lengths: the key, the version, the content type."""

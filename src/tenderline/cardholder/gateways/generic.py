@@ -43,6 +43,7 @@ class Generic:
     """See `CardGateway`."""
 
     path = ""
+    twice_is_harmless = True  # a token that nobody uses moves no money (docs/reference/generic-gateway.md)
 
     def headers(self, target: GatewayTarget) -> dict[str, str]:
         """See the module."""

@@ -43,6 +43,7 @@ class Stripe:
     """See `CardGateway`."""
 
     path = "/v1/payment_methods"
+    twice_is_harmless = True  # a PaymentMethod that nothing refers to is nothing to anybody
 
     def headers(self, target: GatewayTarget) -> dict[str, str]:
         """A secret key, or a restricted one that may write PaymentMethods."""
