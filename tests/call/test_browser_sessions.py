@@ -12,9 +12,12 @@ from call.conftest import NUMBER, nothing_left
 from support import edge, tones
 from support.trial_browser import HOST, TrialBrowser, identity
 from tenderline.core.ids import uuid7
-from tenderline.store import browser_phones
+from tenderline.flows.spoken import said
+from tenderline.store import agents as agents_store
+from tenderline.store import browser_phones, presence, waiting
 from tenderline.voice.browser import dtls
 from tenderline.voice.browser import path as paths
+from tenderline.voice.browser import phone as phones
 from tenderline.voice.trial_phone import TrialPhone, speech_like
 from tenderline.web.phone import NotTakenError
 
@@ -76,6 +79,12 @@ class Agent:
         call = (await self.shown()).call_id
         async with self.pool.acquire() as connection:
             return await browser_phones.ask(connection, self.session, self.user_id, call, wanted)
+
+    async def is_available(self):
+        async with self.pool.acquire() as connection, connection.transaction():
+            agent_id = await agents_store.of_user(connection, self.user_id)
+            await presence.say(connection, agent_id, "available", reason=None, by=self.email)
+            await waiting.hint(connection)
 
     async def hears(self, frame):
         async with asyncio.timeout(10):
@@ -202,6 +211,48 @@ async def test_a_browser_that_falls_silent_is_away_and_its_call_ends_after_the_g
         await caller.is_hung_up(within_s=15)
 
 
+async def test_a_browser_that_goes_while_it_rings_is_rung_no_longer_and_again_when_it_is_back(
+    node, agents, monkeypatch
+):
+    monkeypatch.setattr(paths, "LOST_AFTER_S", 1.0)
+    monkeypatch.setattr(phones, "RETURN_S", 0.5)
+    anna = await agents(node)
+    phone = node.browsers.phones[0]
+    async with in_queue(node) as caller:
+        await anna.is_("ringing")
+        anna.task.cancel()
+        await caller.hear(await node.prompts.prepare(said("en", ("Nobody is there.",))), within_s=10)
+    async with asyncio.timeout(10):
+        while phone.taken or phone.is_there:
+            await asyncio.sleep(0.02)
+    await anna.begin()
+    await anna.is_("ready")
+    await anna.is_available()
+    async with in_queue(node):
+        await anna.is_("ringing")
+        await anna.ask("accept")
+        await anna.is_("talking")
+    await anna.is_("ready")
+
+
+async def test_whoever_fails_to_come_back_gets_no_new_time_of_grace_for_it(make_node, agents, monkeypatch):
+    node = await make_node(voice__browser_grace_s="3")
+    anna = await agents(node)
+    async with in_queue(node) as caller:
+        await anna.is_("ringing")
+        await anna.ask("accept")
+        await anna.is_("talking")
+        leg = node.browsers.phones[0].party.leg
+        await anna.stop()
+        node.browsers.phones[0].drop_path()
+        away_since_s = leg._away_since_s
+        for _ in range(3):
+            await anna.begin()
+            await anna.stop()
+        assert leg._away_since_s == away_since_s
+        await caller.is_hung_up(within_s=15)
+
+
 async def test_masked_means_that_not_one_frame_of_the_caller_reaches_the_browser(node, agents):
     anna = await agents(node)
     async with in_queue(node) as caller:
@@ -257,6 +308,21 @@ async def test_without_the_libraries_telephones_work_and_browsers_are_told_what_
     async with nothing_left(node), TrialPhone() as caller:
         assert await caller.dial(NUMBER, (HOST, node.endpoint.port)) == 200
         caller.hang_up()
+
+
+async def test_auto_answer_takes_no_call_for_a_browser_that_is_gone_and_takes_it_when_it_is_back(make_node, agents):
+    node = await make_node(voice__browser_auto_answer="true")
+    anna = await agents(node)
+    await anna.stop()
+    node.browsers.phones[0].drop_path()
+    async with in_queue(node):
+        async with asyncio.timeout(10):
+            while not node.browsers.phones[0].taken:
+                await asyncio.sleep(0.02)
+        await asyncio.sleep(3 * phones.LOOK_EVERY_S)
+        assert not node.browsers.phones[0].is_on_call
+        await anna.begin()
+        await anna.is_("talking")
 
 
 async def test_auto_answer_puts_a_call_through(make_node, agents):

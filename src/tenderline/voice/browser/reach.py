@@ -42,6 +42,7 @@ class BrowserReach:
     ) -> None:
         self._pool, self._phones, self._node_id, self._of_queues, self._wake = pool, phones, node_id, of_queues, wake
         self._names: dict[UUID, str] = {}
+        self._taken: dict[UUID, BrowserPhone] = {}
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -63,7 +64,7 @@ class BrowserReach:
         phone = self._phone(agent_id)
         if phone is None or phone.taken:
             return None
-        phone.taken = True
+        phone.taken, self._taken[agent_id] = True, phone
         answered: BrowserParty | None = None
         try:
             answered = await phone.ring(ring_s=ring_s, caller=caller)
@@ -73,8 +74,8 @@ class BrowserReach:
         return answered
 
     def release(self, agent_id: UUID) -> None:
-        """Her call is over; twice is no error."""
-        phone = self._phone(agent_id)
+        """Her call is over; twice is no error. It is the one that was rung, whoever is reached by which meanwhile."""
+        phone = self._taken.pop(agent_id, None)
         if phone is not None:
             phone.release()
             phone.taken = False
