@@ -211,7 +211,7 @@ async def test_a_browser_that_falls_silent_is_away_and_its_call_ends_after_the_g
         await caller.is_hung_up(within_s=15)
 
 
-async def test_a_browser_that_goes_while_it_rings_is_rung_no_longer_and_again_when_it_is_back(
+async def test_a_browser_that_goes_while_it_rings_is_rung_again_when_it_is_back_and_not_before(
     node, agents, monkeypatch
 ):
     monkeypatch.setattr(paths, "LOST_AFTER_S", 1.0)
