@@ -417,7 +417,7 @@ async def test_a_desk_that_was_open_before_its_user_was_an_agent_shows_it_as_soo
     monkeypatch.setattr(desk, "LOOK_ANEW_S", 3_600.0)
     email, port = await edge.make_user(pool, "agent", "berta@example.org"), edge.free_port()
     made = services.make(pool, public_url=f"http://127.0.0.1:{port}")
-    async with edge.server(made, port=port) as (base, _), httpx.AsyncClient(base_url=base) as http:
+    async with edge.server(made, port=port) as (base, _), httpx.AsyncClient(base_url=base, timeout=20) as http:
         await edge.sign_in(http, email)
         async with asyncio.timeout(20), http.stream("GET", "/stream/desk") as answer:
             lines = answer.aiter_lines()
