@@ -284,6 +284,75 @@ async def test_strangers_packets_are_counted_and_get_no_answer(node, agents):
     assert way.state == "connected"
 
 
+async def test_who_is_here_is_said_of_all_at_once_and_a_change_of_one_writes_no_other_row(node, agents, pool):
+    anna, bert = await agents(node), await agents(node, "bert")
+    reach, said = node._reach, []
+    async with asyncio.timeout(10):
+        while len(reach._names) < 2:
+            await asyncio.sleep(0.02)
+    reach._task.cancel()
+    with suppress(asyncio.CancelledError):
+        await reach._task
+    async with pool.acquire() as connection:
+        hers, his = [await agents_store.of_user(connection, one.user_id) for one in (anna, bert)]
+
+    async def written(connection):
+        said.clear()
+        await reach.turn(connection)
+        await asyncio.sleep(0)  # the logger is called soon
+        return [set(args[0]) for query, args in said if "UPDATE agent_presence" in query]
+
+    async with pool.acquire() as connection:
+        connection.add_query_logger(lambda asked: said.append((asked.query, asked.args)))
+        reach._said_at_s = float("-inf")
+        assert await written(connection) == [{hers, his}]
+        assert await written(connection) == []
+        await anna.stop()
+        phone = next(one for one in node.browsers.phones if one.name == anna.email)
+        phone.drop_path()
+        phone.lost_at_s -= phones.RETURN_S
+        assert await written(connection) == [{hers}]
+        assert await pool.fetchval("SELECT count(*) FROM agent_presence WHERE reach_node IS NOT NULL") == 1
+    reach.start()
+
+
+async def test_a_path_that_cannot_be_answered_leaves_no_open_port_and_ends_its_session_alone(
+    node, agents, pool, monkeypatch
+):
+    anna, ports = await agents(node), []
+    opened = node.engine.browser_socket
+
+    def opening():
+        ports.append(opened())
+        return ports[-1]
+
+    def fails(*_):
+        raise ValueError("a defect")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(node.engine, "browser_socket", opening)
+        broken.setattr(paths.web_sdp, "answer", fails)
+        with pytest.raises(NotTakenError, match="defect"):
+            await Agent(pool, node, "bert").begin()
+    assert [one.fileno() for one in ports] == [-1]
+    assert (await anna.shown()).state == "ready"
+
+
+async def test_a_caller_whose_name_no_database_takes_keeps_no_page_from_its_news(node, agents):
+    anna, bert = await agents(node), await agents(node, "bert")
+    hers, his = (next(one for one in node.browsers.phones if one.name == who.email) for who in (anna, bert))
+    ringing = [
+        asyncio.create_task(hers.ring(ring_s=20, caller="+1\0\udcff")),
+        asyncio.create_task(his.ring(ring_s=20, caller="+1")),
+    ]
+    assert (await anna.is_("ringing")).caller is None
+    assert (await bert.is_("ringing")).caller == "+1"
+    await anna.ask("decline")
+    await bert.ask("decline")
+    assert await asyncio.gather(*ringing) == [None, None]
+    await anna.is_("ready")
+
+
 async def test_an_offer_that_cannot_be_used_ends_its_session_with_the_reason(node, pool):
     email = await edge.make_user(pool, "agent")
     user_id, session = await pool.fetchval("SELECT id FROM app_user WHERE email = $1", email), uuid7()

@@ -126,7 +126,7 @@ async def test_after_a_long_call_a_session_comes_back_to_the_node_of_the_call_th
             session, hers = await begin()
             await browser_phones.answered(connection, session, "v=0")
             await browser_phones.tell(connection, session, "talking", since=utc_now(), call_id=uuid7())
-            await presence.reached_by_browser(connection, agent_id, hers, lasting_s=20)
+            await presence.reached_by_browser(connection, [agent_id], hers, lasting_s=20)
             await connection.execute("UPDATE browser_phone SET updated_at = now() - interval '1 hour'")
             await connection.execute(
                 "UPDATE agent_presence SET state = 'on_call', node_id = $1, conversation_id = $2", hers, uuid7()
