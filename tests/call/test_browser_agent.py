@@ -77,12 +77,18 @@ class Desk:
 
 @pytest.fixture
 async def desk(make_node, pool, tmp_path):
+    async with at_a_desk(await make_node(voice__browser_grace_s="20"), pool, tmp_path) as made:
+        yield made
+
+
+@asynccontextmanager
+async def at_a_desk(node, pool, tmp_path, role="agent"):
+    """A browser of somebody who is signed in; what she says is a tone."""
     microphone = tmp_path / "microphone.wav"
     tones.write_beeps(microphone, AGENT_HZ)
-    node = await make_node(voice__browser_grace_s="20")
     port = edge.free_port()
     made = services.make(pool, public_url=f"http://127.0.0.1:{port}", data_dir=str(tmp_path))
-    email = await edge.make_user(pool, "agent")
+    email = await edge.make_user(pool, role)
     found = shutil.which("chromium") or shutil.which("chromium-browser")
     assert found, "Browsers cannot be tested without one: apt-get install chromium"
     async with edge.server(made, port=port) as (base, _), async_playwright() as playwright:
