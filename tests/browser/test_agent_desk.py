@@ -253,7 +253,7 @@ async def test_twice_pressed_is_once_asked_though_the_desk_is_drawn_anew_meanwhi
 
 
 async def test_an_answer_that_is_lost_is_not_said_to_have_changed_nothing(town: Town) -> None:
-    async with town.at_desk() as (watched, email, agent):
+    async with town.at_desk() as (watched, _, _):
         page = watched.page
         await page.route("**/desk/state", lambda route: route.abort())
         await page.click("#say-available button")
