@@ -227,3 +227,38 @@ async def test_an_order_leaves_the_page_as_it_is_and_a_refusal_is_said_in_words(
         assert await page.inner_text("#toast") == ""
         watched.wrong = [one for one in watched.wrong if "409" not in one]  # the browser notes the refusal
         await watched.require_clean()
+
+
+async def test_twice_pressed_is_once_asked_though_the_desk_is_drawn_anew_meanwhile(town: Town) -> None:
+    async with town.at_desk() as (watched, email, agent):
+        page = watched.page
+        live = await desk_call.ring(town.pool, email, agent)
+        async with town.node_of(live) as orders:
+            orders.open()
+            await page.click("#order-hold button")
+            async with asyncio.timeout(20):
+                order = await orders.next()
+            await desk_call.know(town.pool, live)
+            await town.hint()
+            await expect(page.locator("#caller-name")).to_have_text("Maud Lindqvist")
+            await page.click("#order-hold button")
+            async with town.pool.acquire() as connection:
+                await connection.execute(
+                    "INSERT INTO segment (conversation_id, ordinal, kind, started_at) VALUES ($1, 2, 'hold', now())",
+                    live.call,
+                )
+            order.answered.set_result({"held": True})
+            await expect(page.locator("#order-hold button")).to_have_text("Take the caller back")
+        assert await town.pool.fetchval("SELECT count(*) FROM live_command WHERE conversation_id = $1", live.call) == 1
+
+
+async def test_an_answer_that_is_lost_is_not_said_to_have_changed_nothing(town: Town) -> None:
+    async with town.at_desk() as (watched, _, _):
+        page = watched.page
+        await page.route("**/desk/state", lambda route: route.abort())
+        await page.click("#say-available button")
+        await expect(page.locator("#toast")).to_contain_text("It is not known whether it was done")
+        await page.unroute("**/desk/state")
+        await page.click("#say-available button")
+        await expect(page.locator("#desk-status")).to_contain_text("Ready")
+        assert await page.inner_text("#toast") == ""

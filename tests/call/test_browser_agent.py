@@ -77,12 +77,18 @@ class Desk:
 
 @pytest.fixture
 async def desk(make_node, pool, tmp_path):
+    async with at_a_desk(await make_node(voice__browser_grace_s="20"), pool, tmp_path) as made:
+        yield made
+
+
+@asynccontextmanager
+async def at_a_desk(node, pool, tmp_path, role="agent"):
+    """A browser of somebody who is signed in; what she says is a tone."""
     microphone = tmp_path / "microphone.wav"
     tones.write_beeps(microphone, AGENT_HZ)
-    node = await make_node(voice__browser_grace_s="20")
     port = edge.free_port()
     made = services.make(pool, public_url=f"http://127.0.0.1:{port}", data_dir=str(tmp_path))
-    email = await edge.make_user(pool, "agent")
+    email = await edge.make_user(pool, role)
     found = shutil.which("chromium") or shutil.which("chromium-browser")
     assert found, "Browsers cannot be tested without one: apt-get install chromium"
     async with edge.server(made, port=port) as (base, _), async_playwright() as playwright:
@@ -193,6 +199,46 @@ async def test_a_line_that_breaks_is_made_anew_by_the_page_and_the_call_goes_on(
                 await asyncio.sleep(0.1)
         await hears_the_agent(caller)
         await desk.is_("talking")
+
+
+async def test_whoever_is_muted_stays_so_when_the_network_blinks_and_when_the_page_is_loaded_anew(desk):
+    await desk.turn_on()
+    async with calling(desk) as caller:
+        await hears_the_agent(caller)
+        await desk.page.get_by_role("button", name="Mute").click()
+        phone = desk.node.browsers.phones[0]
+        for blink in (phone.drop_path, desk.page.reload):
+            before, done = phone.session_id, blink()
+            if done is not None:
+                await done
+            async with asyncio.timeout(20):
+                while phone.session_id == before or not phone.is_reachable:
+                    await asyncio.sleep(0.1)
+            await expect(desk.page.get_by_role("button", name="Muted")).to_be_visible()
+            await asyncio.sleep(0.5)
+            assert tones.loudness(await heard_by(caller)) < 0.003
+        await desk.page.get_by_role("button", name="Muted").click()
+        await hears_the_agent(caller)
+        await desk.page.get_by_role("button", name="Mute").click()
+    async with calling(desk) as caller:
+        await hears_the_agent(caller)
+
+
+async def test_what_the_server_refuses_is_said_on_the_panel_and_a_sign_in_that_ended_too(desk):
+    await desk.turn_on()
+    async with TrialPhone() as caller:
+        assert await caller.dial(NUMBER, ("127.0.0.1", desk.node.endpoint.port)) == 200
+        await caller.press("1")
+        await desk.is_("ringing")
+        accept = desk.page.get_by_role("button", name="Accept")
+        await desk.page.route("**/accept", lambda route: route.continue_(url=f"{route.request.url}-or-not"))
+        await accept.click()
+        await expect(desk.page.locator("#phone-problem")).to_contain_text("A call is accepted (accept)")
+        await desk.page.unroute("**/accept")
+        await desk.page.context.clear_cookies()
+        await accept.click()
+        await desk.page.wait_for_url(re.compile(r"/sign-in\?ended"))
+        caller.hang_up()
 
 
 async def test_an_agent_who_does_not_come_back_lets_the_caller_go_on_after_the_grace(desk):

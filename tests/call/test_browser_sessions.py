@@ -12,9 +12,12 @@ from call.conftest import NUMBER, nothing_left
 from support import edge, tones
 from support.trial_browser import HOST, TrialBrowser, identity
 from tenderline.core.ids import uuid7
-from tenderline.store import browser_phones
+from tenderline.flows.spoken import said
+from tenderline.store import agents as agents_store
+from tenderline.store import browser_phones, presence, waiting
 from tenderline.voice.browser import dtls
 from tenderline.voice.browser import path as paths
+from tenderline.voice.browser import phone as phones
 from tenderline.voice.trial_phone import TrialPhone, speech_like
 from tenderline.web.phone import NotTakenError
 
@@ -76,6 +79,12 @@ class Agent:
         call = (await self.shown()).call_id
         async with self.pool.acquire() as connection:
             return await browser_phones.ask(connection, self.session, self.user_id, call, wanted)
+
+    async def is_available(self):
+        async with self.pool.acquire() as connection, connection.transaction():
+            agent_id = await agents_store.of_user(connection, self.user_id)
+            await presence.say(connection, agent_id, "available", reason=None, by=self.email)
+            await waiting.hint(connection)
 
     async def hears(self, frame):
         async with asyncio.timeout(10):
@@ -202,6 +211,48 @@ async def test_a_browser_that_falls_silent_is_away_and_its_call_ends_after_the_g
         await caller.is_hung_up(within_s=15)
 
 
+async def test_a_browser_that_goes_while_it_rings_is_rung_again_when_it_is_back_and_not_before(
+    node, agents, monkeypatch
+):
+    monkeypatch.setattr(paths, "LOST_AFTER_S", 1.0)
+    monkeypatch.setattr(phones, "RETURN_S", 0.5)
+    anna = await agents(node)
+    phone = node.browsers.phones[0]
+    async with in_queue(node) as caller:
+        await anna.is_("ringing")
+        anna.task.cancel()
+        await caller.hear(await node.prompts.prepare(said("en", ("Nobody is there.",))), within_s=10)
+    async with asyncio.timeout(10):
+        while phone.taken or phone.is_there:
+            await asyncio.sleep(0.02)
+    await anna.begin()
+    await anna.is_("ready")
+    await anna.is_available()
+    async with in_queue(node):
+        await anna.is_("ringing")
+        await anna.ask("accept")
+        await anna.is_("talking")
+    await anna.is_("ready")
+
+
+async def test_whoever_fails_to_come_back_gets_no_new_time_of_grace_for_it(make_node, agents, monkeypatch):
+    node = await make_node(voice__browser_grace_s="3")
+    anna = await agents(node)
+    async with in_queue(node) as caller:
+        await anna.is_("ringing")
+        await anna.ask("accept")
+        await anna.is_("talking")
+        leg = node.browsers.phones[0].party.leg
+        await anna.stop()
+        node.browsers.phones[0].drop_path()
+        away_since_s = leg._away_since_s
+        for _ in range(3):
+            await anna.begin()
+            await anna.stop()
+        assert leg._away_since_s == away_since_s
+        await caller.is_hung_up(within_s=15)
+
+
 async def test_masked_means_that_not_one_frame_of_the_caller_reaches_the_browser(node, agents):
     anna = await agents(node)
     async with in_queue(node) as caller:
@@ -233,6 +284,75 @@ async def test_strangers_packets_are_counted_and_get_no_answer(node, agents):
     assert way.state == "connected"
 
 
+async def test_who_is_here_is_said_of_all_at_once_and_a_change_of_one_writes_no_other_row(node, agents, pool):
+    anna, bert = await agents(node), await agents(node, "bert")
+    reach, said = node._reach, []
+    async with asyncio.timeout(10):
+        while len(reach._names) < 2:
+            await asyncio.sleep(0.02)
+    reach._task.cancel()
+    with suppress(asyncio.CancelledError):
+        await reach._task
+    async with pool.acquire() as connection:
+        hers, his = [await agents_store.of_user(connection, one.user_id) for one in (anna, bert)]
+
+    async def written(connection):
+        said.clear()
+        await reach.turn(connection)
+        await asyncio.sleep(0)  # the logger is called soon
+        return [set(args[0]) for query, args in said if "UPDATE agent_presence" in query]
+
+    async with pool.acquire() as connection:
+        connection.add_query_logger(lambda asked: said.append((asked.query, asked.args)))
+        reach._said_at_s = float("-inf")
+        assert await written(connection) == [{hers, his}]
+        assert await written(connection) == []
+        await anna.stop()
+        phone = next(one for one in node.browsers.phones if one.name == anna.email)
+        phone.drop_path()
+        phone.lost_at_s -= phones.RETURN_S
+        assert await written(connection) == [{hers}]
+        assert await pool.fetchval("SELECT count(*) FROM agent_presence WHERE reach_node IS NOT NULL") == 1
+    reach.start()
+
+
+async def test_a_path_that_cannot_be_answered_leaves_no_open_port_and_ends_its_session_alone(
+    node, agents, pool, monkeypatch
+):
+    anna, ports = await agents(node), []
+    opened = node.engine.browser_socket
+
+    def opening():
+        ports.append(opened())
+        return ports[-1]
+
+    def fails(*_):
+        raise ValueError("a defect")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(node.engine, "browser_socket", opening)
+        broken.setattr(paths.web_sdp, "answer", fails)
+        with pytest.raises(NotTakenError, match="defect"):
+            await Agent(pool, node, "bert").begin()
+    assert [one.fileno() for one in ports] == [-1]
+    assert (await anna.shown()).state == "ready"
+
+
+async def test_a_caller_whose_name_no_database_takes_keeps_no_page_from_its_news(node, agents):
+    anna, bert = await agents(node), await agents(node, "bert")
+    hers, his = (next(one for one in node.browsers.phones if one.name == who.email) for who in (anna, bert))
+    ringing = [
+        asyncio.create_task(hers.ring(ring_s=20, caller="+1\0\udcff")),
+        asyncio.create_task(his.ring(ring_s=20, caller="+1")),
+    ]
+    assert (await anna.is_("ringing")).caller is None
+    assert (await bert.is_("ringing")).caller == "+1"
+    await anna.ask("decline")
+    await bert.ask("decline")
+    assert await asyncio.gather(*ringing) == [None, None]
+    await anna.is_("ready")
+
+
 async def test_an_offer_that_cannot_be_used_ends_its_session_with_the_reason(node, pool):
     email = await edge.make_user(pool, "agent")
     user_id, session = await pool.fetchval("SELECT id FROM app_user WHERE email = $1", email), uuid7()
@@ -257,6 +377,21 @@ async def test_without_the_libraries_telephones_work_and_browsers_are_told_what_
     async with nothing_left(node), TrialPhone() as caller:
         assert await caller.dial(NUMBER, (HOST, node.endpoint.port)) == 200
         caller.hang_up()
+
+
+async def test_auto_answer_takes_no_call_for_a_browser_that_is_gone_and_takes_it_when_it_is_back(make_node, agents):
+    node = await make_node(voice__browser_auto_answer="true")
+    anna = await agents(node)
+    await anna.stop()
+    node.browsers.phones[0].drop_path()
+    async with in_queue(node):
+        async with asyncio.timeout(10):
+            while not node.browsers.phones[0].taken:
+                await asyncio.sleep(0.02)
+        await asyncio.sleep(3 * phones.LOOK_EVERY_S)
+        assert not node.browsers.phones[0].is_on_call
+        await anna.begin()
+        await anna.is_("talking")
 
 
 async def test_auto_answer_puts_a_call_through(make_node, agents):

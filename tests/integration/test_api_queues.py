@@ -89,6 +89,9 @@ async def test_an_agent_is_made_assigned_and_says_what_she_does(http, header, po
     changed = await http.put(f"{AGENTS}/{agent}", json={**wanted, "skills": {}}, headers=header)
     assert changed.json()["skills"] == {}
     assert (await http.delete(f"{SKILLS}/Legacy", headers=header)).status_code == 204
+    card = {"state": "away", "reason": f"card {'4242' * 4}"}
+    refused = await http.post(f"{AGENTS}/{agent}/presence", json=card, headers=header)
+    assert (refused.status_code, "card number" in refused.text) == (422, True)
     unknown = await http.post(f"{AGENTS}/{uuid4()}/presence", json={"state": "away"}, headers=header)
     assert unknown.json()["code"] == "agent.unknown"
     actions = {row["action"] for row in await pool.fetch("SELECT DISTINCT action FROM audit")}

@@ -87,7 +87,7 @@ async def test_an_agent_who_is_a_user_stays_away_until_she_says_otherwise(connec
     anna = await agents.make(connection, name="Anna", user_id=user, of_queues=[], by="test")
     await lines_up.make_queue(connection, "general")
     await agents.assign(connection, anna, of_queues=["general"], skills={}, by="test")
-    await presence.reached_by_browser(connection, anna, node, lasting_s=30)
+    await presence.reached_by_browser(connection, [anna], node, lasting_s=30)
     assert await lines_up.state_of(connection, anna) == "offline", "an open browser alone takes no calls"
     await presence.say(connection, anna, "available", reason=None, by="test")
     await lines_up.enter(connection, "general", node)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import bz2
 import gzip
 import json
+import lzma
 import os
 import subprocess
 import sys
@@ -176,6 +178,10 @@ async def test_logs_temporary_files_and_packed_logs_are_searched(pool, tmp_path)
 
 async def test_what_cannot_be_read_is_named_and_stops_nothing(pool, tmp_path):
     (tmp_path / "broken.log.gz").write_bytes(gzip.compress(os.urandom(5_000))[:-2_000])
+    for name, pack in {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}.items():
+        packed = bytearray(pack(os.urandom(5_000).hex().encode()))
+        packed[10:40] = b"\xff" * 30
+        (tmp_path / f"damaged.{name}").write_bytes(packed)
     (tmp_path / "closed.zip").write_bytes(b"PK")
     (tmp_path / "last.log").write_text(VISA)
     (tmp_path / "bad\udcff.log").write_bytes(b"\xff\x00" * 1_000)
@@ -183,6 +189,9 @@ async def test_what_cannot_be_read_is_named_and_stops_nothing(pool, tmp_path):
     assert wheres(done) == [f"file {tmp_path}/last.log"]
     assert {one.what.rpartition("/")[2] for one in done.report.not_searched} == {
         "broken.log.gz",
+        "damaged.gz",
+        "damaged.bz2",
+        "damaged.xz",
         "closed.zip",
         "nowhere",
     }

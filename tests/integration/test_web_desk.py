@@ -6,18 +6,20 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+import httpx
 import pytest
 
 from support import desk_call, edge, services
 from support.desk_call import CALLER
 from tenderline.campaigns import callbacks as feature
 from tenderline.core.ids import uuid7
-from tenderline.store import callbacks, calling_campaigns, desks, dispositions, people, scripts, secure_sessions
+from tenderline.store import agents, callbacks, calling_campaigns, desks, dispositions, people, scripts, secure_sessions
 from tenderline.store.calling_campaigns import CallingCampaign
 from tenderline.store.dispositions import Disposition
 from tenderline.store.scripts import Script, ScriptStep
 from tenderline.voice.commands import Commands
 from tenderline.voice.orders import Orders
+from tenderline.web import desk
 
 NEW_YORK = ZoneInfo("America/New_York")
 
@@ -423,15 +425,17 @@ async def test_a_desk_is_drawn_anew_only_when_something_of_its_own_changed(pool,
         async with pool.acquire() as connection:
             return await desks.versions(connection)
 
-    _, other = await desk_call.make_agent(pool, name="Berta")
+    other, _ = await desk_call.make_agent(pool, name="Berta")
+    of_email = dict(await pool.fetch("SELECT email, id::text FROM app_user"))
+    hers, others = of_email[agent[0]], of_email[other]
     before = await versions()
     assert await versions() == before
     await desk_call.know(pool, live)
     after = await versions()
-    assert after[str(agent[1])] != before[str(agent[1])]
-    assert after[str(other)] == before[str(other)]
+    assert after[hers] != before[hers]
+    assert after[others] == before[others]
     await pool.execute("UPDATE agent_presence SET reach_until = now() + interval '2 hours'")
-    assert (await versions())[str(agent[1])] == after[str(agent[1])], "a beat is no news"
+    assert (await versions())[hers] == after[hers], "a beat is no news"
     for change in (
         "INSERT INTO segment (conversation_id, ordinal, kind, started_at) VALUES ($1, 9, 'hold', now())",
         "UPDATE recording SET state = 'failed' WHERE conversation_id = $1",
@@ -440,9 +444,31 @@ async def test_a_desk_is_drawn_anew_only_when_something_of_its_own_changed(pool,
         "INSERT INTO live_command (id, node_id, conversation_id, kind, detail, asked_by, not_after)"
         " VALUES (gen_random_uuid(), $1, $1, 'hold', '{}', 'x', now())",
     ):
-        known = (await versions())[str(agent[1])]
+        known = (await versions())[hers]
         await pool.execute(change, live.call)
-        assert (await versions())[str(agent[1])] != known, change
+        assert (await versions())[hers] != known, change
+
+
+async def tells(lines, words):
+    async for line in lines:
+        if words in line:
+            return
+    raise AssertionError(f"the stream ended without “{words}”")
+
+
+async def test_a_desk_that_was_open_before_its_user_was_an_agent_shows_it_as_soon_as_she_is_one(pool, monkeypatch):
+    monkeypatch.setattr(desk, "LOOK_ANEW_S", 3_600.0)
+    email, port = await edge.make_user(pool, "agent", "berta@example.org"), edge.free_port()
+    made = services.make(pool, public_url=f"http://127.0.0.1:{port}")
+    async with edge.server(made, port=port) as (base, _), httpx.AsyncClient(base_url=base, timeout=20) as http:
+        await edge.sign_in(http, email)
+        async with asyncio.timeout(20), http.stream("GET", "/stream/desk") as answer:
+            lines = answer.aiter_lines()
+            await tells(lines, "You are no agent yet")
+            async with pool.acquire() as connection, connection.transaction():
+                user_id = await connection.fetchval("SELECT id FROM app_user WHERE email = $1", email)
+                await agents.make(connection, name="Berta", user_id=user_id, by="test")
+            await tells(lines, "No call")
 
 
 async def test_a_change_of_state_is_told_to_screens_whoever_makes_it(pool, agent):

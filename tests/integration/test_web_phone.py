@@ -6,8 +6,9 @@ import pytest
 
 from support import edge, services
 from support.browser_offer import OFFER
+from tenderline.core.clock import utc_now
 from tenderline.core.ids import uuid7
-from tenderline.store import browser_phones, voice_nodes
+from tenderline.store import agents, browser_phones, presence, voice_nodes
 from tenderline.web import phone
 
 
@@ -101,6 +102,44 @@ async def test_a_session_comes_back_to_the_node_that_has_its_call(pool):
         async with connection.transaction():
             await browser_phones.offer(connection, session, agent=email, user_id=user_id, text=OFFER)
         assert (await connection.fetchval("SELECT node_id FROM browser_phone WHERE session_id = $1", session)) in nodes
+
+
+@pytest.mark.parametrize("left", [False, True], ids=["a network that broke", "a page that was left"])
+async def test_after_a_long_call_a_session_comes_back_to_the_node_of_the_call_though_it_drains(pool, left):
+    nodes = [uuid7() for _ in range(3)]
+    email = await edge.make_user(pool, "agent")
+    user_id = await pool.fetchval("SELECT id FROM app_user WHERE email = $1", email)
+    async with pool.acquire() as connection:
+
+        async def begin():
+            session = uuid7()
+            async with connection.transaction():
+                await browser_phones.offer(connection, session, agent=email, user_id=user_id, text=OFFER)
+            return session, await connection.fetchval(
+                "SELECT node_id FROM browser_phone WHERE session_id = $1", session
+            )
+
+        for one in nodes:
+            await voice_nodes.register(connection, one, "127.0.0.1:5060", 10)
+        agent_id = await agents.make(connection, name="Anna", user_id=user_id, by="test")
+        for _ in range(3):
+            session, hers = await begin()
+            await browser_phones.answered(connection, session, "v=0")
+            await browser_phones.tell(connection, session, "talking", since=utc_now(), call_id=uuid7())
+            await presence.reached_by_browser(connection, [agent_id], hers, lasting_s=20)
+            await connection.execute("UPDATE browser_phone SET updated_at = now() - interval '1 hour'")
+            await connection.execute(
+                "UPDATE agent_presence SET state = 'on_call', node_id = $1, conversation_id = $2", hers, uuid7()
+            )
+            if left:
+                await browser_phones.leave(connection, session, user_id)
+                await connection.execute("UPDATE browser_phone SET updated_at = now() - interval '1 hour'")
+            assert (await begin())[1] == hers
+            await voice_nodes.drain(connection, hers)
+            assert (await begin())[1] == hers
+            await connection.execute("UPDATE agent_presence SET state = 'available', node_id = NULL")
+            assert (await begin())[1] != hers, "without a call she goes where no call is ended"
+            await connection.execute("UPDATE voice_node SET state = 'up'")
 
 
 async def test_ice_servers_of_the_settings_reach_the_page_escaped(pool):

@@ -14,7 +14,7 @@ import httpx
 import pytest
 from litestar.handlers import HTTPRouteHandler
 
-from support import edge, services, world
+from support import desk_call, edge, services, world
 from tenderline.core.errors import InvalidInputError
 from tenderline.store import credentials, users
 from tenderline.store.users import Permission, Role, WeakPasswordError
@@ -61,6 +61,8 @@ POST_ROUTES = [
     *PHONE,
     *FLOOR,
 ]
+MASKING = {"/calls/{call}/distress"}
+VISA, FULL_WIDTH = "4242" * 4, {ord("0") + one: 0xFF10 + one for one in range(10)}
 PLACES = {
     "{case}": "{case_id:uuid}", "{webhook}": "{inbox_id:int}", "{rule}": "{rule_id:str}",
     "{person}": "{person_id:uuid}", "{endpoint}": "{endpoint_id:uuid}", "{call}": "{call_id:uuid}",
@@ -294,6 +296,28 @@ async def test_no_post_is_taken_without_its_token_or_from_another_site(http, poo
         assert (await http.post(path, **attempt)).status_code == 403
     assert await pool.fetchval("SELECT count(*) FROM audit") == before
     assert (await http.get("/")).status_code == 200
+
+
+@pytest.mark.parametrize("path", [one for one in POST_ROUTES if one not in MASKING])
+async def test_no_form_takes_a_card_number_however_it_is_written_and_nothing_of_it_is_kept(http, pool, path):
+    path = re.sub(r"{\w+}", "00000000-0000-7000-8000-000000000000", path.replace("{webhook}", "1"))
+    await edge.sign_in(http, await edge.make_user(pool, "admin"))
+    form = {"csrf_token": edge.csrf_of((await http.get("/")).text)}
+    before = await pool.fetchval("SELECT count(*) FROM audit")
+    for written in (VISA, " ".join([VISA[:4]] * 4), f"it is {VISA[:8]}\u00a0{VISA[8:]}", VISA.translate(FULL_WIDTH)):
+        for name in ("note", "reason", "why"):
+            answer = await http.post(path, data={**form, name: written})
+            assert (answer.status_code, "holds a card number" in answer.text) == (422, True), (name, written)
+            assert written not in answer.text
+    assert await pool.fetchval("SELECT count(*) FROM audit") == before
+
+
+async def test_what_is_written_of_distress_is_masked_and_held_up_by_nothing(http, pool):
+    await edge.sign_in(http, await edge.make_user(pool, "agent"))
+    call = await desk_call.ring(pool, *await desk_call.make_agent(pool))
+    form = {"csrf_token": edge.csrf_of((await http.get("/")).text), "reason": f"wept, and read out {VISA}"}
+    assert (await http.post(f"/calls/{call.call}/distress", data=form)).status_code == 303
+    assert VISA not in str(await pool.fetch("SELECT detail FROM alert"))
 
 
 @pytest.mark.parametrize("role", ["viewer", "agent", "compliance"])

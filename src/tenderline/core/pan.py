@@ -7,7 +7,10 @@ ids one in ten passes Luhn alone. Lengths and prefixes: ISO/IEC 7812 ranges as t
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import Final
+
+from tenderline.core.errors import InvalidInputError
 
 # (first, last, digits compared, lengths)
 _ISSUER_RANGES: Final = (
@@ -87,6 +90,12 @@ def holds_card_number(body: bytes) -> bool:
     return any(
         is_card_number(_SEPARATORS.sub(b"", found.group()).decode("ascii")) for found in _CANDIDATE.finditer(body)
     )
+
+
+def require_no_card(text: str) -> None:
+    """Raises `InvalidInputError` for a text that somebody wrote a card number into, in whichever digits and spaces."""
+    if holds_card_number(unicodedata.normalize("NFKC", " ".join(text.split())).encode("utf-8", "replace")):
+        raise InvalidInputError("What you wrote holds a card number, which may be kept nowhere; leave it out.")
 
 
 def mask_card_numbers(text: str) -> str:

@@ -14,13 +14,13 @@ from uuid import UUID
 import structlog
 
 from tenderline.app import Services
-from tenderline.core import pan
 from tenderline.core.clock import utc_now
 from tenderline.core.errors import InvalidInputError, NotFoundError, TenderlineError
 from tenderline.core.events import PaymentRefunded
 from tenderline.core.facts import Payer, RefundFact, RefundState
 from tenderline.core.ids import uuid7
 from tenderline.core.money import Money
+from tenderline.core.pan import require_no_card
 from tenderline.gateways.base import Gateway, GatewayRefusedError, GatewayUnavailableError, RefundRequest
 from tenderline.payments import settle
 from tenderline.store import audit, events, payments, refunds, unmatched
@@ -61,12 +61,6 @@ class RefundKeyReusedError(TenderlineError):
 
     code = "refund.key_reused"
     status = 409
-
-
-def require_no_card(text: str) -> None:
-    """Raises `InvalidInputError` for a text that somebody wrote a card number into."""
-    if pan.holds_card_number(text.encode()):
-        raise InvalidInputError("What you wrote holds a card number, which may be kept nowhere; leave it out.")
 
 
 async def payment_of(connection: Connection, payment_id: UUID) -> PaymentRow:

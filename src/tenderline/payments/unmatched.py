@@ -6,7 +6,7 @@ from typing import Final
 from uuid import UUID
 
 from tenderline.core.errors import NotFoundError, TenderlineError
-from tenderline.payments.refunds import require_no_card
+from tenderline.core.pan import require_no_card
 from tenderline.store import audit, payments, unmatched
 from tenderline.store.db import Connection
 from tenderline.store.payments import PaymentRow

@@ -9,6 +9,7 @@ import os
 import stat
 import tempfile
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -145,7 +146,7 @@ def _search_file(
             _search_open(path, file, entry.st_size, notes, place)
     except FileNotFoundError:
         return
-    except (OSError, EOFError, lzma.LZMAError, ValueError) as error:
+    except (OSError, EOFError, lzma.LZMAError, zlib.error, ValueError) as error:
         notes.gap(place, str(path), f"{type(error).__name__}: {getattr(error, 'strerror', None) or error}")
 
 

@@ -58,7 +58,7 @@ class Shown:
 async def offer(connection: Connection, session_id: UUID, *, agent: str, user_id: UUID, text: str) -> None:
     """A new session, in the place of any other of this agent. Call it in a transaction. Raises `NoVoiceNodeError`."""
     await connection.execute(query("browser_phones", "lock_agent"), agent)
-    node_id = await connection.fetchval(query("browser_phones", "node_for"), agent)
+    node_id = await connection.fetchval(query("browser_phones", "node_for"), agent, user_id)
     if node_id is None:
         raise NoVoiceNodeError()
     await connection.execute(query("browser_phones", "forget"))

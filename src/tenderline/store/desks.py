@@ -102,9 +102,9 @@ class DueCallback:
 
 
 async def versions(connection: Connection) -> dict[str, str]:
-    """By agent, a text that changes when her desk would show something else; all of them in one query."""
+    """By user, a text that changes when her desk would show something else; all of them in one query."""
     rows = await connection.fetch(query("desks", "versions"), UNTOLD_S)
-    return {str(row["agent_id"]): row["version"] for row in rows}
+    return {str(row["user_id"]): row["version"] for row in rows}
 
 
 async def of_user(connection: Connection, user_id: UUID) -> Desk | None:

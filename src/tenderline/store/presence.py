@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 from uuid import UUID
@@ -120,14 +120,16 @@ async def unreached(connection: Connection, node_id: UUID, telephones: Sequence[
     await connection.fetch(query("presence", "unreached"), node_id, list(telephones))
 
 
-async def reached_by_browser(connection: Connection, agent_id: UUID, node_id: UUID, *, lasting_s: float) -> None:
-    """Her browser's audio is at this node, for so long unless it is said again."""
-    await connection.execute(query("presence", "reached_by_browser"), agent_id, node_id, lasting_s)
+async def reached_by_browser(
+    connection: Connection, agent_ids: Collection[UUID], node_id: UUID, *, lasting_s: float
+) -> None:
+    """The audio of their browsers is at this node, for so long unless it is said again."""
+    await connection.execute(query("presence", "reached_by_browser"), list(agent_ids), node_id, lasting_s)
 
 
-async def browser_gone(connection: Connection, agent_id: UUID, node_id: UUID) -> None:
-    """Her browser's audio is not at this node any more."""
-    await connection.execute(query("presence", "browser_gone"), agent_id, node_id)
+async def browser_gone(connection: Connection, agent_ids: Collection[UUID], node_id: UUID) -> None:
+    """The audio of their browsers is not at this node any more."""
+    await connection.execute(query("presence", "browser_gone"), list(agent_ids), node_id)
 
 
 async def say(connection: Connection, agent_id: UUID, state: Said, *, reason: str | None, by: str) -> str:

@@ -79,7 +79,7 @@ async def _live(request: AnyRequest) -> str:
 
 
 @lru_cache(maxsize=2)
-def _by_agent(versions: str) -> dict[str, str]:
+def _by_user(versions: str) -> dict[str, str]:
     """Every open desk asks with the same text."""
     return msgspec.json.decode(versions, type=dict[str, str])
 
@@ -107,8 +107,6 @@ async def stream_desk(request: AnyRequest) -> Stream:
     token, user_id = request.cookies.get(SESSION_COOKIE, ""), session_of(request).user.id
     hub = stream.hub_of(request.app.state, services)
     clock = asyncio.get_running_loop().time
-    async with services.pool.acquire() as connection:
-        agent_id = str(await agents.of_user(connection, user_id))
     known, shown, anew_at_s = "", "", clock() + LOOK_ANEW_S * (user_id.int % 1000) / 1000
 
     async def all_versions() -> str:
@@ -118,7 +116,7 @@ async def stream_desk(request: AnyRequest) -> Stream:
     async def look() -> str:
         nonlocal known, shown, anew_at_s
         found = await hub.shared("desk versions", all_versions, is_quick=True)
-        version = _by_agent(found).get(agent_id, "")
+        version = _by_user(found).get(str(user_id), "")
         is_time = clock() >= anew_at_s
         if version != known or not shown or is_time:
             shown, known = await _live(request), version

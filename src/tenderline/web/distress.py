@@ -13,14 +13,18 @@ from tenderline.people import distress
 from tenderline.store import holds
 from tenderline.store.users import Permission
 from tenderline.web.pages import page, services_of
-from tenderline.web.sign_in import PERMISSION, field, session_of, shell
+from tenderline.web.sign_in import MASKS_CARDS, PERMISSION, field, session_of, shell
 
 PATH: Final = "/distress"
 
 AnyRequest = Request[Any, Any, Any]
 
 
-@post("/calls/{call_id:uuid}/distress", include_in_schema=False, opt={PERMISSION: Permission.TAKE_PAYMENT})
+@post(
+    "/calls/{call_id:uuid}/distress",
+    include_in_schema=False,
+    opt={PERMISSION: Permission.TAKE_PAYMENT, MASKS_CARDS: True},
+)
 async def report(request: AnyRequest, call_id: FromPath[UUID]) -> Redirect:
     """Somebody on the call says so; the reason is what was heard."""
     services = services_of(request)

@@ -22,6 +22,7 @@ from litestar.types import ExceptionHandlersMap
 
 from tenderline.app import Services
 from tenderline.core.errors import ForbiddenError, InvalidInputError, UnauthenticatedError
+from tenderline.core.pan import require_no_card
 from tenderline.store import audit, credentials, limits, users
 from tenderline.store.db import Connection
 from tenderline.store.users import Permission, Session, User
@@ -36,6 +37,8 @@ PERMISSION: Final = "permission"
 BACKGROUND: Final = "background"
 """The key in a route's `opt` that marks what a screen asks by itself: it does not keep a sign-in alive."""
 PUBLIC: Final = "public"
+MASKS_CARDS: Final = "masks_cards"
+"""The key in a route's `opt` for what masks card numbers itself, because nothing may hold it up."""
 WITH_GIVEN_PASSWORD: Final = "with_given_password"  # noqa: S105  # the name of a key
 """The key in a route's `opt` for what somebody may do who has to choose a password of her own first."""
 
@@ -44,6 +47,7 @@ TRIES_PER_ACCOUNT: Final = 100
 TRIES_PER_ADDRESS: Final = 100
 TRIES_WINDOW_S: Final = 900
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_FORMS: Final = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
 _TOKEN_LENGTH_MAX: Final = 128
 _RETURN_PATH = re.compile(r"/(?:[A-Za-z0-9_-][A-Za-z0-9_/-]{0,200})?(?:\?[A-Za-z0-9_=&-]{0,200})?")
 _NOT_RIGHT: Final = "The e-mail address or the password is not right."
@@ -104,6 +108,8 @@ async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRou
         raise GivenPasswordError()
     if not session.user.may(Permission(handler.opt.get(PERMISSION, Permission.VIEW))):
         raise RoleMissingError()
+    if isinstance(connection, Request) and not handler.opt.get(MASKS_CARDS):
+        await _require_no_card(connection)
     connection.scope["state"][_SESSION] = session
 
 
@@ -120,6 +126,14 @@ async def _csrf_token(request: Request[Any, Any, Any]) -> str:
     if given is None:
         given = (await request.form()).get(CSRF_FIELD)
     return given if isinstance(given, str) else ""
+
+
+async def _require_no_card(request: Request[Any, Any, Any]) -> None:
+    """Whatever is written into a form may be kept for ever: in notes, in the audit log, in the CRM."""
+    if request.method not in _SAFE_METHODS and request.content_type[0] in _FORMS:
+        for value in (await request.form()).values():
+            if isinstance(value, str):
+                require_no_card(value)
 
 
 def _same(given: str, expected: str) -> bool:

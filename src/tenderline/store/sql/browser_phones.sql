@@ -2,15 +2,21 @@
 SELECT pg_advisory_xact_lock(hashtextextended('browser_phone ' || $1, 0))
 
 -- name: node_for
--- The node that had this agent's last session, because a call may hang on it; else the one with the fewest sessions.
+-- The node that this user's call hangs on, though it takes no others; else the one that had her last session; else the
+-- one with the fewest sessions.
+WITH on_call AS (
+    SELECT s.reach_node AS id FROM agent a JOIN agent_presence s ON s.agent_id = a.id
+    WHERE a.user_id = $2 AND s.reach_kind = 'browser' AND s.node_id IS NOT NULL
+), before AS (
+    SELECT node_id AS id FROM browser_phone
+    WHERE agent = $1 AND (state NOT IN ('replaced', 'ended') OR updated_at > now() - interval '5 minutes')
+    ORDER BY created_at DESC LIMIT 1
+)
 SELECT n.id FROM voice_node n
 LEFT JOIN browser_phone p ON p.node_id = n.id AND p.state NOT IN ('replaced', 'ended')
-WHERE n.state = 'up' AND n.lease_until > now()
+WHERE n.lease_until > now() AND (n.state = 'up' OR n.state = 'draining' AND n.id IN (SELECT id FROM on_call))
 GROUP BY n.id
-ORDER BY n.id IS NOT DISTINCT FROM (
-    SELECT node_id FROM browser_phone WHERE agent = $1 AND updated_at > now() - interval '5 minutes'
-    ORDER BY created_at DESC LIMIT 1
-) DESC, count(p.session_id), n.id LIMIT 1
+ORDER BY n.id IN (SELECT id FROM on_call) DESC, n.id IN (SELECT id FROM before) DESC, count(p.session_id), n.id LIMIT 1
 
 -- name: replace
 UPDATE browser_phone SET state = 'replaced', why = 'opened elsewhere', offer = '', answer = NULL, updated_at = now(), since = now(), wanted = NULL

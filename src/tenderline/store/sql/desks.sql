@@ -1,7 +1,7 @@
 -- name: versions
--- One short text for every agent with a desk, which changes when her desk would show something else: by the versions of
+-- One short text for every user with a desk, which changes when her desk would show something else: by the versions of
 -- the very rows that are shown. One query for all desks that are open.
-SELECT p.agent_id, md5(concat_ws('|', p.state, p.reason, p.since, p.until, p.next_state, p.next_reason, p.queue,
+SELECT a.user_id, md5(concat_ws('|', p.state, p.reason, p.since, p.until, p.next_state, p.next_reason, p.queue,
     p.reach_kind, coalesce(p.reach_until > clock_timestamp(), false), s.id, c.xmin, d.xmin, l.xmin, v.xmin,
     (SELECT string_agg(concat(w.xmin), ',' ORDER BY w.id) FROM waiting w WHERE w.conversation_id = s.id),
     (SELECT string_agg(concat(g.xmin), ',' ORDER BY g.ordinal) FROM segment g WHERE g.conversation_id = s.id),

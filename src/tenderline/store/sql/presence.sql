@@ -25,11 +25,11 @@ RETURNING p.agent_id
 -- name: reached_by_browser
 UPDATE agent_presence SET reach_node = $2, reach_kind = 'browser', reach_user = NULL, reach_host = NULL,
     reach_port = NULL, reach_direct = false, reach_until = clock_timestamp() + make_interval(secs => $3)
-WHERE agent_id = $1 RETURNING agent_id
+WHERE agent_id = ANY($1::uuid[])
 
 -- name: browser_gone
 UPDATE agent_presence SET reach_node = NULL, reach_until = NULL
-WHERE agent_id = $1 AND reach_node = $2 AND reach_kind = 'browser'
+WHERE agent_id = ANY($1::uuid[]) AND reach_node = $2 AND reach_kind = 'browser'
 
 -- name: say
 -- What an agent says of herself, or a supervisor of her. On a call (`node_id` is set) it counts from its end on; only

@@ -49,13 +49,13 @@ class BrowserLeg(Leg):
         return self._path
 
     def take_path(self, path: BrowserPath | None) -> None:
-        """From here on the audio goes this way; with None the browser is away."""
+        """From here on the audio goes this way; with None the browser is away, and stays so from when it went."""
         if self._path is not None:
             self._path.on_packet = None
+            if path is None:
+                self._away_since_s = time.monotonic()
         self._path = path
-        if path is None:
-            self._away_since_s = time.monotonic()
-        else:
+        if path is not None:
             path.on_packet = self._hears
 
     def _hears(self, read: Packet) -> None:

@@ -23,8 +23,9 @@ from tenderline.voice.browser.path import BrowserPath, PathState
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
-AUTO_ANSWER_AFTER_S: Final = 0.3
-"""Enough for a page to show that somebody comes."""
+LOOK_EVERY_S: Final = 0.3
+"""So often it is looked whether a browser that rings is still there. A call that is put through by itself is so the
+first time: enough for a page to show that somebody comes."""
 
 RETURN_S: Final = 5.0
 
@@ -85,7 +86,6 @@ class BrowserPhone:
         self.taken = False
         """Reserved for a call, from before it rings to after it ended."""
         self.lost_at_s = time.monotonic()
-        self.free_since_s = time.monotonic()
         self._make_leg, self._publish, self._auto_answer = make_leg, publish, auto_answer
         self.session_id: UUID | None = None
         self._path: BrowserPath | None = None
@@ -101,11 +101,6 @@ class BrowserPhone:
     def is_reachable(self) -> bool:
         """Whether a call could ring here: the browser is connected and its page is alive."""
         return self._path is not None and self._path.state == "connected" and self.is_leased
-
-    @property
-    def busy(self) -> bool:
-        """Whether no call can come now: it has one, or the browser is not there."""
-        return self.taken or not self.is_reachable
 
     @property
     def is_coming_back(self) -> bool:
@@ -169,7 +164,6 @@ class BrowserPhone:
         if state == "connected":
             if self._party is not None:
                 self._party.leg.take_path(self._path)
-            self.free_since_s = time.monotonic()
             log.info("browser_connected", agent=self.name, on_call=self.is_on_call)
             self._changed()
         elif state == "lost":
@@ -177,7 +171,7 @@ class BrowserPhone:
             self.drop_path()
 
     async def ring(self, *, ring_s: float, caller: str | None) -> BrowserParty | None:
-        """Rings; the party when the agent takes the call, None when she declines or does not answer."""
+        """Rings; the party when the agent takes the call, None when she declines, does not answer, or is gone."""
         assert self._ringing is None, "one call at a time"
         assert self._party is None, "one call at a time"
         self._call_id, self._caller = uuid7(), caller
@@ -186,11 +180,7 @@ class BrowserPhone:
         taken = False
         try:
             async with asyncio.timeout(ring_s):
-                if self._auto_answer:
-                    await asyncio.sleep(AUTO_ANSWER_AFTER_S)
-                    taken = True
-                else:
-                    taken = await self._ringing
+                taken = await self._is_taken(self._ringing)
         except TimeoutError:
             taken = False
         finally:
@@ -199,6 +189,16 @@ class BrowserPhone:
                 self._call_id = self._caller = None
                 self._changed()
         return self._taken() if taken else None
+
+    async def _is_taken(self, ringing: asyncio.Future[bool]) -> bool:
+        """What she says; no, too, as soon as her browser has been away for longer than a reload takes."""
+        while not ringing.done():
+            if not (self.is_reachable or self.is_coming_back):
+                return False
+            await asyncio.wait((ringing,), timeout=LOOK_EVERY_S)
+            if self._auto_answer and self.is_reachable and not ringing.done():
+                ringing.set_result(True)
+        return ringing.result()
 
     def _taken(self) -> BrowserParty:
         leg = self._make_leg()

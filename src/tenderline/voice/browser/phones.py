@@ -11,9 +11,11 @@ import contextlib
 import ipaddress
 import socket
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 from uuid import UUID
 
+import asyncpg
 import structlog
 
 from tenderline.config import VoiceSettings
@@ -125,7 +127,11 @@ class BrowserPhones:
             log.warning("browser_refused", agent=wish.agent, why=error.detail)
             await browser_phones.end(connection, wish.session_id, error.detail)
             return
-        answer = path.answer(read)
+        try:
+            answer = path.answer(read)
+        except BaseException:
+            path.close()
+            raise
         phone = self._phones.get(wish.agent)
         if phone is None:
             phone = self._phones[wish.agent] = BrowserPhone(
@@ -151,16 +157,8 @@ class BrowserPhones:
             try:
                 async with self._pool.acquire() as connection:
                     for session_id, phone in dirty.items():
-                        if phone.session_id != session_id:
-                            continue
-                        await browser_phones.tell(
-                            connection,
-                            session_id,
-                            phone.state,
-                            since=phone.since,
-                            call_id=phone.call_id,
-                            caller=phone.caller,
-                        )
+                        if phone.session_id == session_id:
+                            await _tell(connection, session_id, phone)
             except db.AWAY as error:
                 log.warning("browser_states_wait", why=type(error).__name__)
                 self._dirty = {**dirty, **self._dirty}
@@ -200,6 +198,16 @@ class BrowserPhones:
             if not connection.is_closed():
                 connection.remove_termination_listener(on_end)
                 await connection.remove_listener(browser_phones.CHANNEL, on_hint)
+
+
+async def _tell(connection: Connection, session_id: UUID, phone: BrowserPhone) -> None:
+    """How it stands. What no database takes stands in the caller's name, if anywhere: her agent hears of the call."""
+    told = partial(browser_phones.tell, connection, session_id, phone.state, since=phone.since, call_id=phone.call_id)
+    try:
+        await told(caller=phone.caller)
+    except asyncpg.DataError as error:
+        log.warning("browser_caller_is_not_told", agent=phone.name, why=type(error).__name__)
+        await told(caller=None)
 
 
 def _hosts(bind_host: str, advertised_host: str | None) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Sequence
 from typing import Final
 from uuid import UUID
@@ -42,6 +43,8 @@ class BrowserReach:
     ) -> None:
         self._pool, self._phones, self._node_id, self._of_queues, self._wake = pool, phones, node_id, of_queues, wake
         self._names: dict[UUID, str] = {}
+        self._taken: dict[UUID, BrowserPhone] = {}
+        self._said_at_s = -SAY_EVERY_S
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -55,15 +58,14 @@ class BrowserReach:
             await asyncio.gather(self._task, return_exceptions=True)
         with contextlib.suppress(*db.AWAY):
             async with asyncio.timeout(SAY_EVERY_S), self._pool.acquire() as connection:
-                for agent_id in self._names:
-                    await presence.browser_gone(connection, agent_id, self._node_id())
+                await presence.browser_gone(connection, self._names, self._node_id())
 
     async def ring(self, agent_id: UUID, caller: str | None, ring_s: float) -> BrowserParty | None:
         """Rings her browser; None when she declines, does not answer, or is not here."""
         phone = self._phone(agent_id)
         if phone is None or phone.taken:
             return None
-        phone.taken = True
+        phone.taken, self._taken[agent_id] = True, phone
         answered: BrowserParty | None = None
         try:
             answered = await phone.ring(ring_s=ring_s, caller=caller)
@@ -73,8 +75,8 @@ class BrowserReach:
         return answered
 
     def release(self, agent_id: UUID) -> None:
-        """Her call is over; twice is no error."""
-        phone = self._phone(agent_id)
+        """Her call is over; twice is no error. It is the one that was rung, whoever is reached by which meanwhile."""
+        phone = self._taken.pop(agent_id, None)
         if phone is not None:
             phone.release()
             phone.taken = False
@@ -98,20 +100,22 @@ class BrowserReach:
             self._phones.changed.clear()
 
     async def turn(self, connection: Connection) -> None:
-        """Writes down who is reached here now."""
+        """Writes down who came and who went, at once, and now and then that the others are here still."""
         there = {one.name for one in self._phones.phones if one.is_there}
-        known = {name: agent_id for agent_id, name in self._names.items()}
-        for name in there - known.keys():
-            agent_id = await self._agent(connection, name)
-            if agent_id is not None:
-                self._names[agent_id] = name
-        for agent_id, name in list(self._names.items()):
-            if name in there:
-                await presence.reached_by_browser(connection, agent_id, self._node_id(), lasting_s=LASTING_S)
-            else:
-                await presence.browser_gone(connection, agent_id, self._node_id())
-                del self._names[agent_id]
-        if there != known.keys():
+        known = set(self._names.values())
+        came = {agent_id: name for name in there - known if (agent_id := await self._agent(connection, name))}
+        gone = [agent_id for agent_id, name in self._names.items() if name not in there]
+        now_s = time.monotonic()
+        is_time = now_s - self._said_at_s >= SAY_EVERY_S
+        told = (self._names.keys() - gone) | came.keys() if is_time else came.keys()
+        if told:
+            await presence.reached_by_browser(connection, told, self._node_id(), lasting_s=LASTING_S)
+        if gone:
+            await presence.browser_gone(connection, gone, self._node_id())
+        self._names = {agent_id: name for agent_id, name in self._names.items() if name in there} | came
+        if is_time:
+            self._said_at_s = now_s
+        if there != known:
             self._wake()
 
     async def _agent(self, connection: Connection, name: str) -> UUID | None:

@@ -1,5 +1,6 @@
 // The agent's desk. Its forms are posted without leaving the page: a telephone may be talking in it. Alt and a digit
 // choose how the call ended, Alt+Enter keeps it; what the server refuses is said in its own words.
+const ANSWER_MS = 30000;
 const region = document.getElementById("live");
 const toast = document.getElementById("toast");
 const elsewhere = document.getElementById("desk-elsewhere");
@@ -32,16 +33,25 @@ async function why(answer) {
   return page.querySelector("[data-detail]")?.textContent ?? `The server answered ${answer.status}.`;
 }
 
+// What is asked and not answered yet. A redraw replaces forms, so they are known by what they ask for.
+const asked = new Set();
+
+function asks(form) {
+  const fixed = [...form.querySelectorAll("input[type=hidden]")].map((one) => `${one.name}=${one.value}`);
+  return [form.getAttribute("action"), ...fixed].join(" ");
+}
+
 async function post(form, submitter) {
   const body = new URLSearchParams(new FormData(form, submitter));
   toast.textContent = "";
-  form.dataset.busy = "yes";
+  const what = asks(form);
+  asked.add(what);
   const answer = await fetch(form.getAttribute("action"), {
-    method: "POST", body, redirect: "manual", headers: { Accept: "text/html" },
+    method: "POST", body, redirect: "manual", headers: { Accept: "text/html" }, signal: AbortSignal.timeout(ANSWER_MS),
   }).catch(() => null);
-  delete form.dataset.busy;
+  asked.delete(what);
   const done = answer?.type === "opaqueredirect" || answer?.ok;
-  if (!answer) toast.textContent = "The server cannot be reached. Nothing was changed; try again.";
+  if (!answer) toast.textContent = "The server did not answer. It is not known whether it was done; look before you try again.";
   else if (answer.status === 401) location.reload();
   else if (!done) toast.textContent = await why(answer);
   if (done) form.querySelectorAll("input[type=text], input[type=tel], input:not([type]), input[type=datetime-local]").forEach((one) => { one.value = ""; });
@@ -58,7 +68,7 @@ function focusOn(element) {
 region.addEventListener("submit", (event) => {
   const form = event.target;
   event.preventDefault();
-  if (form.dataset.busy) return;  // twice pressed is once asked
+  if (asked.has(asks(form))) return;  // twice pressed is once asked
   post(form, event.submitter);
 });
 

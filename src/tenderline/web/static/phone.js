@@ -1,7 +1,7 @@
 // My telephone: the page around the line. One tab of a browser holds the telephone; the others say so.
 const LOCK = "tenderline-phone", ACTIVE_MS = 60000;
 const root = document.getElementById("phone");
-const { Line } = await import(root.dataset.line);
+const { Line, why } = await import(root.dataset.line);
 const sound = await import(root.dataset.sound);
 const part = (name) => document.getElementById(`phone-${name}`);
 const csrf = document.querySelector('meta[name="csrf-token"]').content;
@@ -25,7 +25,10 @@ const SHOWN = {
   "hang-up": ["talking", "away"], off: ["ready", "offered", "connecting", "reconnecting"],
 };
 
-let state = "off", call = null, since = null, stream = null, muted = false;
+// A network that blinks, or a page that is loaded anew, opens nobody's microphone: only the end of the call does.
+const UNMUTING = new Set(["ready", "ringing", "off", "replaced", "elsewhere", "signed-out"]), MUTED = "phone-muted";
+
+let state = "off", call = null, since = null, stream = null, muted = localStorage.getItem("phone") === "on" && sessionStorage.getItem(MUTED) !== null;
 let stopMine = () => {}, stopTheirs = () => {}, stopBell = null, stopTest = null, letGo = null, keepingAlive = 0;
 const line = new Line({ csrf, ice: JSON.parse(root.dataset.ice), beatMs: Number(root.dataset.beatS) * 1000 });
 
@@ -45,7 +48,7 @@ function show(next, detail = {}) {
   }
   if (next === "ringing") stopBell ??= sound.bell(part("ringer").value || part("speaker").value);
   else { stopBell?.(); stopBell = null; }
-  if (next !== "talking" && next !== "away" && muted) mute(false);
+  if (UNMUTING.has(next) && muted) mute(false);
   tick();
 }
 
@@ -66,6 +69,8 @@ function problem(words) {
 
 function mute(on) {
   muted = on;
+  if (on) sessionStorage.setItem(MUTED, "yes");
+  else sessionStorage.removeItem(MUTED);
   for (const track of stream?.getAudioTracks() ?? []) track.enabled = !on;
   part("mute").setAttribute("aria-pressed", String(on));
   part("mute").firstChild.textContent = on ? "Muted: speak again " : "Mute ";
@@ -140,8 +145,10 @@ function act(name, what) {
 
 async function ask(what) {
   if (!call) return;
+  problem("");
   const answer = await line.ask(call, what).catch(() => null);
-  if (!answer) problem("The server cannot be reached.");
+  if (!answer) problem("The server did not answer. It is not known whether it was done; look before you try again.");
+  else if (!answer.ok && answer.status !== 401) problem(await why(answer));
 }
 
 line.addEventListener("state", ({ detail }) => {

@@ -1,6 +1,13 @@
 // The line between this browser and the voice node: a peer connection that stays up, so that a call is taken at once.
 // The node waits where its answer says, so no candidates are gathered or sent. What breaks is made anew, with pauses.
-const PAUSES_MS = [300, 1000, 2000, 4000, 8000], LOST_MS = 4000, CONNECT_MS = 10000, POLL_MS = 2000;
+const PAUSES_MS = [300, 1000, 2000, 4000, 8000], LOST_MS = 4000, CONNECT_MS = 10000, POLL_MS = 2000, ANSWER_MS = 20000;
+
+// What an answer that is no good says of itself.
+export async function why(answer) {
+  const told = await answer.text();
+  const page = new DOMParser().parseFromString(told, "text/html");
+  return page.querySelector("[data-detail]")?.textContent ?? `The server answered ${answer.status}.`;
+}
 
 export class Line extends EventTarget {
   #csrf; #ice; #beatMs; #stream = null; #peer = null; #events = null; #timers = new Set(); #tries = 0; #open = false;
@@ -37,13 +44,17 @@ export class Line extends EventTarget {
   }
 
   async ask(call, what) {
-    return this.#post(`/phone/sessions/${this.session}/calls/${call}/${what}`);
+    const answer = await this.#post(`/phone/sessions/${this.session}/calls/${call}/${what}`);
+    if (answer.status === 401) this.#over("signed-out");
+    return answer;
   }
 
   #say(kind, detail) { this.dispatchEvent(new CustomEvent(kind, { detail })); }
 
   #post(url, body) {
-    return fetch(url, { method: "POST", body, headers: { "X-CSRF-Token": this.#csrf } });
+    // Without a bound, one that hangs would end the beats, and with them the calls.
+    const signal = AbortSignal.timeout(ANSWER_MS);
+    return fetch(url, { method: "POST", body, signal, headers: { "X-CSRF-Token": this.#csrf } });
   }
 
   #leave() {
@@ -88,10 +99,7 @@ export class Line extends EventTarget {
       const answer = await this.#post("/phone/sessions", peer.localDescription.sdp);
       if (turn !== this.#turn) return;
       if (answer.status === 401) return this.#over("signed-out");
-      if (!answer.ok) {
-        const told = await answer.text();
-        throw new Error(new DOMParser().parseFromString(told, "text/html").querySelector("main h1 + p")?.textContent ?? told);
-      }
+      if (!answer.ok) throw new Error(await why(answer));
       const { session, answer: description } = await answer.json();
       if (turn !== this.#turn) return;
       this.session = session;
@@ -100,7 +108,7 @@ export class Line extends EventTarget {
       this.#later(CONNECT_MS, () => { if (peer.connectionState !== "connected") this.#again(); });
     } catch (error) {
       if (turn !== this.#turn) return;
-      this.#say("problem", error instanceof TypeError ? "The server cannot be reached." : error.message);
+      this.#say("problem", error instanceof TypeError || error.name === "TimeoutError" ? "The server cannot be reached." : error.message);
       this.#again();
     }
   }
