@@ -28,7 +28,7 @@ from tenderline.core.facts import FactKind, RefundState
 from tenderline.core.ids import uuid7
 from tenderline.core.money import Money
 from tenderline.core.webhooks import Urgency
-from tenderline.gateways.base import GatewayRefusedError, GatewayUnavailableError, PayPageState, PayRequest
+from tenderline.gateways.base import GatewayUnavailableError, PayPageState, PayRequest
 from tenderline.gateways.generic import Generic
 from tenderline.payments import refunds, telephone
 from tenderline.store import captures
@@ -364,7 +364,7 @@ async def test_a_redirect_is_not_followed_with_the_key(town):
     served.router.add_get("/status", away)
     runner, url = await generic_town.serve(served)
     gateway = town.gateway(api_url=url)
-    with pytest.raises(GatewayRefusedError, match="302"):
+    with pytest.raises(GatewayUnavailableError, match="302"):
         await gateway.check()
     await gateway.close()
     await runner.cleanup()

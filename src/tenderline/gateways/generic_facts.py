@@ -140,6 +140,11 @@ def refund_of(refund: object, transaction_id: str | None = None) -> RefundFact |
     )
 
 
+def is_refund_of(refund: object, key: str) -> bool:
+    """Whether a refund is the one that was asked for under this key, however it stands."""
+    return identity(_dict(refund).get("client_reference")) == key
+
+
 # --- webhooks --------------------------------------------------------------------------------------------------------
 
 
