@@ -267,3 +267,78 @@ async def test_who_leaves_with_a_call_that_goes_on_gets_no_link(made, pool, town
     session = await begin(made, pool)
     await telephone.leave(made, session.id, "abandoned", "abandoned", hung_up=False)
     assert await pool.fetchval("SELECT count(*) FROM payment") == 0
+
+
+async def taken_at_bank(town):
+    intents = (await town.sdk.v1.payment_intents.list_async({"limit": 100})).data
+    return [one.status for one in intents].count("succeeded")
+
+
+async def test_a_payment_that_others_gave_up_is_not_charged_by_whoever_wakes_up(made, pool, town):
+    session = await begin(made, pool)
+    card = await token(town)
+    await hang_up(made, session)
+    assert (await charge(made, session, card)).result == "failed"
+    assert (await tries(pool, session), await taken_at_bank(town)) == ([], 0), "she has got a link: that is enough"
+
+
+@pytest.mark.parametrize("state", ["abandoned", "cancelled", "declined", "failed"])
+async def test_a_payment_that_was_left_is_not_charged_any_more(made, pool, town, state):
+    session = await begin(made, pool)
+    await telephone.leave(made, session.id, state, state, hung_up=False)
+    assert (await charge(made, session, await token(town))).result == "failed"
+    assert await taken_at_bank(town) == 0
+
+
+@pytest.mark.parametrize("call", ["prepare_charge", "charge"])
+async def test_who_is_given_up_while_her_card_is_charged_gets_no_link(made, pool, town, monkeypatch, call):
+    session = await begin(made, pool)
+    original = getattr(made.gateways["stripe"], call)
+
+    async def meanwhile(request):
+        await hang_up(made, session)
+        return await original(request)
+
+    monkeypatch.setattr(made.gateways["stripe"], call, meanwhile)
+    assert (await charge(made, session, await token(town))).result == "taken"
+    row = await pool.fetchrow("SELECT state, link_transaction_id FROM capture_session")
+    assert tuple(row) == ("charged", None)
+
+
+async def test_a_try_that_was_written_off_while_its_maker_stood_still_is_not_made(made, pool, town, monkeypatch):
+    session = await begin(made, pool)
+    gateway = made.gateways["stripe"]
+    prepare = gateway.prepare_charge
+
+    async def slowly(request):
+        found = await prepare(request)
+        (one,) = await doubtful(pool)
+        assert (await telephone.reconcile(made, one)).result == "failed"
+        return found
+
+    with monkeypatch.context() as slow:
+        slow.setattr(gateway, "prepare_charge", slowly)
+        assert (await charge(made, session, await token(town))).result == "failed"
+    assert [one.state for one in await tries(pool, session)] == ["refused"]
+    assert await taken_at_bank(town) == 0
+    assert (await charge(made, session, await token(town))).result == "taken", "written off, it can be tried again"
+
+
+async def test_a_try_that_goes_on_after_it_was_looked_at_is_not_written_off(made, pool, town, monkeypatch):
+    session = await begin(made, pool)
+    gateway = made.gateways["stripe"]
+    prepare, charged = gateway.prepare_charge, gateway.charge
+    looked_at = []
+
+    async def look(request):
+        looked_at.extend(await doubtful(pool))
+        return await prepare(request)
+
+    async def write_off(request):
+        assert await telephone.reconcile(made, looked_at[0]) is None, "its transaction has become known since"
+        return await charged(request)
+
+    monkeypatch.setattr(gateway, "prepare_charge", look)
+    monkeypatch.setattr(gateway, "charge", write_off)
+    assert (await charge(made, session, await token(town))).result == "taken"
+    assert [one.state for one in await tries(pool, session)] == ["taken"]

@@ -113,6 +113,10 @@ async def charge(services: Services, session_id: UUID, *, token: str, brand: str
         session = await captures.get(connection, session_id, lock=True)
         if session.state == "completed":
             return Charged("taken")
+        if session.state not in ("open", "charged") or session.link_transaction_id is not None:
+            # Whoever charges stood still so long that others gave her up: she may be paying by a link now.
+            log.warning("not_charged", session=str(session_id), why=session.state)
+            return Charged("failed", "the payment was given up before")
         try:
             await holds.require_payment_on(connection, session.conversation_id)
         except holds.PaymentOffError as error:
@@ -138,7 +142,9 @@ async def charge(services: Services, session_id: UUID, *, token: str, brand: str
         # No money has moved, whatever the gateway made of it.
         log.warning("charge_not_prepared", session=str(session_id), why=error.detail)
         return await _answered(services, session, charge_id, "refused", error.code)
-    await _known(services, session, charge_id, transaction_id)
+    if not await _known(services, session, charge_id, transaction_id):
+        log.warning("not_charged", session=str(session_id), why="written off")
+        return Charged("failed", "the try was written off before")
     try:
         answer = await gateway.charge(msgspec.structs.replace(request, transaction_id=transaction_id))
     except GatewayUnavailableError as error:
@@ -150,8 +156,8 @@ async def charge(services: Services, session_id: UUID, *, token: str, brand: str
     return await take_answer(services, session, charge_id, answer)
 
 
-async def _known(services: Services, session: CaptureSession, charge_id: UUID, transaction_id: str) -> None:
-    """The transaction belongs to the caller from before any news of it can come."""
+async def _known(services: Services, session: CaptureSession, charge_id: UUID, transaction_id: str) -> bool:
+    """The transaction belongs to the caller from before any news of it can come. False: the try was written off."""
     fact = PaymentFact(
         kind=FactKind.CREATED,
         transaction_id=transaction_id,
@@ -161,8 +167,10 @@ async def _known(services: Services, session: CaptureSession, charge_id: UUID, t
         currency=session.currency,
     )
     async with services.pool.acquire() as connection, connection.transaction():
-        await captures.prepared(connection, charge_id, transaction_id)
+        if not await captures.prepared(connection, charge_id, transaction_id):
+            return False
         await settle.apply(connection, session.gateway, fact, _whose(connection, session))
+        return True
 
 
 async def take_answer(services: Services, session: CaptureSession, charge_id: UUID, answer: ChargeAnswer) -> Charged:
@@ -205,13 +213,14 @@ async def settlement(services: Services, session_id: UUID) -> str | None:
 
 
 async def leave(services: Services, session_id: UUID, state: captures.State, why: str, *, hung_up: bool) -> None:
-    """The caller is done with it, without success; what may have been charged stays as it is.
+    """The caller is done with it, without success; what may have been charged stays as it is. A try that is under way
+    decides first: the session stays open, and `give_up_forsaken` comes back when the try took nothing.
 
     Who hung up may still pay by a link: the payment waits for her, and `recovery` sends it, once.
     """
     async with services.pool.acquire() as connection, connection.transaction():
         session = await captures.get(connection, session_id, lock=True)
-        if session.state != "open":
+        if session.state != "open" or await captures.may_have_paid(connection, session_id):
             return
         await captures.set_state(connection, session_id, state, why)
         if not await holds.is_payment_on(connection, session.conversation_id):
@@ -286,7 +295,7 @@ async def reconcile(services: Services, one: Charge) -> Charged | None:
         return None
     if one.transaction_id is None:
         # It was never prepared, or we were killed before its id was kept: without the id it was not charged either.
-        return await _answered(services, session, one.id, "refused", "it was cut off before it was charged")
+        return await _written_off(services, one)
     try:
         found = await gateway.read_charge(one.transaction_id)
         if found is not None and found.state is ChargeState.OPEN:
@@ -300,6 +309,13 @@ async def reconcile(services: Services, one: Charge) -> Charged | None:
     if fact is not None:
         await _told(services, session, fact)
     return await take_answer(services, session, one.id, found)
+
+
+async def _written_off(services: Services, one: Charge) -> Charged | None:
+    why = "it was cut off before it was charged"
+    async with services.pool.acquire() as connection:
+        is_over = await captures.write_off(connection, one.id, why)
+    return Charged("failed", why) if is_over else None
 
 
 async def _told(services: Services, session: CaptureSession, fact: PaymentFact) -> None:

@@ -161,9 +161,19 @@ async def intend(
     return made is not None
 
 
-async def prepared(connection: Connection, charge_id: UUID, transaction_id: str) -> None:
-    """The gateway has made the transaction on which the try is made."""
-    await connection.execute(query("captures", "prepared"), charge_id, transaction_id)
+async def may_have_paid(connection: Connection, session_id: UUID) -> bool:
+    """Whether a try of the session is under way, or may have taken money."""
+    return bool(await connection.fetchval(query("captures", "may_have_paid"), session_id))
+
+
+async def prepared(connection: Connection, charge_id: UUID, transaction_id: str) -> bool:
+    """The gateway has made the transaction on which the try is made; False when the try was written off meanwhile."""
+    return await connection.fetchval(query("captures", "prepared"), charge_id, transaction_id) is not None
+
+
+async def write_off(connection: Connection, charge_id: UUID, why: str) -> bool:
+    """The try was never made, and cannot be any more; False when its transaction has become known meanwhile."""
+    return await connection.fetchval(query("captures", "write_off"), charge_id, why) is not None
 
 
 async def answer(connection: Connection, charge_id: UUID, state: ChargeState, reason: str | None = None) -> bool:

@@ -42,8 +42,18 @@ INSERT INTO charge (id, session_id, gateway, token, brand, last_four) VALUES ($1
 ON CONFLICT DO NOTHING
 RETURNING id
 
+-- name: may_have_paid
+SELECT EXISTS (SELECT FROM charge WHERE session_id = $1 AND state IN ('intended', 'taken', 'unknown'))
+
 -- name: prepared
-UPDATE charge SET transaction_id = $2 WHERE id = $1 AND transaction_id IS NULL
+-- Nothing comes back for a try that was written off: whoever makes it stood still, and must not go on.
+UPDATE charge SET transaction_id = $2 WHERE id = $1 AND transaction_id IS NULL AND state = 'intended'
+RETURNING id
+
+-- name: write_off
+UPDATE charge SET state = 'refused', reason = $2, answered_at = now()
+WHERE id = $1 AND transaction_id IS NULL AND state = 'intended'
+RETURNING id
 
 -- name: answer
 UPDATE charge SET state = $2, reason = $3, answered_at = now()
