@@ -161,6 +161,21 @@ async def test_an_answer_that_never_came_is_read_and_nothing_is_charged_twice(ma
     assert len(taken) == 1
 
 
+async def test_what_was_taken_in_and_fails_later_is_paid_by_nothing_and_may_be_tried_again(made, pool, town):
+    session = await begin(made, pool)
+    assert (await charge(made, session, await town.token())).result == "taken"
+    (transaction,) = town.bank.transactions()
+    town.bank._move(town.bank._find(transaction["transaction_id"]), "FAILED")
+    async with pool.acquire() as connection:
+        (one,) = await captures.unsettled(connection, older_than_s=-1, limit=10)
+    assert (await telephone.reconcile(made, one)).result == "declined"
+    async with pool.acquire() as connection:
+        assert await captures.unsettled(connection, older_than_s=-1, limit=10) == []
+    assert await pool.fetchval("SELECT transaction_status FROM payment") == "FAILED"
+    assert await pool.fetchval("SELECT state FROM capture_session") == "open"
+    assert (await charge(made, session, await town.token())).result == "taken"
+
+
 class Killed(BaseException):
     """The process is gone."""
 

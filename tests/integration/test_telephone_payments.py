@@ -8,11 +8,13 @@ from datetime import timedelta
 import pytest
 from pydantic import SecretStr
 
-from support import bank_town, services, world
+from support import bank_town, live_calls, services, world
 from support.telephone_money import DECLINED, GOOD, begin, charge, hear, token
 from tenderline.config import StripeSettings
 from tenderline.core.events import PaymentActionRequired, PaymentFailed, PaymentSucceeded
 from tenderline.core.ids import uuid7
+from tenderline.desk import payments as shown_payments
+from tenderline.gateways.base import GatewayUnavailableError
 from tenderline.gateways.stripe import Stripe
 from tenderline.notify import delivery
 from tenderline.payments import pay_page, telephone
@@ -342,3 +344,72 @@ async def test_a_try_that_goes_on_after_it_was_looked_at_is_not_written_off(made
     monkeypatch.setattr(gateway, "charge", write_off)
     assert (await charge(made, session, await token(town))).result == "taken"
     assert [one.state for one in await tries(pool, session)] == ["taken"]
+
+
+async def no_answer(made, pool, town, monkeypatch, number, *, arrives=True, conversation_id=None):
+    """(session, its try) whose charge was answered by nobody; it took nothing."""
+    session = await begin(made, pool, conversation_id=conversation_id)
+    card, gateway = await token(town, number), made.gateways["stripe"]
+    charged = gateway.charge
+
+    async def lost(request):
+        if arrives:
+            await charged(request)
+        raise GatewayUnavailableError
+
+    with monkeypatch.context() as losing:
+        losing.setattr(gateway, "charge", lost)
+        assert (await charge(made, session, card)).result == "unknown"
+    (one,) = await doubtful(pool)
+    return session, one
+
+
+async def doubts_shown(pool):
+    async with pool.acquire() as connection:
+        return [one.in_doubt for one in await shown_payments.read(connection)]
+
+
+async def the_call_ends(pool, conversation_id):
+    await pool.execute("UPDATE conversation SET ended_at = now() - interval '1 hour' WHERE id = $1", conversation_id)
+
+
+@pytest.mark.parametrize(("number", "arrives", "result"), [(DECLINED, True, "declined"), (GOOD, False, "failed")])
+async def test_a_try_that_took_nothing_after_all_is_in_doubt_no_more_and_its_payer_gets_a_link(
+    made, pool, town, monkeypatch, number, arrives, result
+):
+    call = await live_calls.make_call(pool, "+12025550199")
+    session, one = await no_answer(made, pool, town, monkeypatch, number, arrives=arrives, conversation_id=call)
+    assert await doubts_shown(pool) == [True]
+    assert (await telephone.reconcile(made, one)).result == result
+    assert await doubts_shown(pool) == [False]
+    assert await telephone.give_up_forsaken(made) == 0, "she is on the line still, and may try another card"
+    await the_call_ends(pool, call)
+    for given_up in (1, 0):
+        assert await telephone.give_up_forsaken(made) == given_up
+    payment = await pool.fetchrow("SELECT * FROM payment WHERE transaction_id = $1", f"tel_{session.reference}")
+    assert payment["status"] == "action_required"
+    assert await pool.fetchval("SELECT state FROM capture_session") == "abandoned"
+
+
+async def test_after_a_try_that_took_nothing_another_card_is_charged_and_no_link_follows(made, pool, town, monkeypatch):
+    call = await live_calls.make_call(pool, "+12025550199")
+    session, one = await no_answer(made, pool, town, monkeypatch, DECLINED, conversation_id=call)
+    await telephone.reconcile(made, one)
+    assert (await charge(made, session, await token(town))).result == "taken"
+    await telephone._answered(made, session, one.id, "refused", "told late, by whoever stood still")
+    assert await pool.fetchval("SELECT state FROM capture_session") == "charged", "the other try took money"
+    await the_call_ends(pool, call)
+    assert await telephone.give_up_forsaken(made) == 0
+    assert await pool.fetchval("SELECT declines FROM capture_session") == 1
+
+
+async def test_who_paid_in_the_same_call_after_all_gets_no_link_for_the_try_before(made, pool, town, monkeypatch):
+    call = await live_calls.make_call(pool, "+12025550199")
+    first, one = await no_answer(made, pool, town, monkeypatch, DECLINED, conversation_id=call)
+    second = await begin(made, pool, conversation_id=call)
+    assert (await charge(made, second, await token(town))).result == "taken"
+    await telephone.reconcile(made, one)
+    await the_call_ends(pool, call)
+    assert await telephone.give_up_forsaken(made) == 1
+    row = await pool.fetchrow("SELECT state, link_transaction_id FROM capture_session WHERE id = $1", first.id)
+    assert tuple(row) == ("abandoned", None)

@@ -199,10 +199,13 @@ async def _answered(
     services: Services, session: CaptureSession, charge_id: UUID, state: captures.ChargeState, reason: str | None
 ) -> Charged:
     async with services.pool.acquire() as connection, connection.transaction():
-        await captures.get(connection, session.id, lock=True)
-        await captures.answer(connection, charge_id, state, reason)
-        if state in ("taken", "unknown"):
-            await captures.set_state(connection, session.id, "charged", reason)
+        now = await captures.get(connection, session.id, lock=True)
+        if await captures.answer(connection, charge_id, state, reason):
+            if state in ("taken", "unknown"):
+                await captures.set_state(connection, session.id, "charged", reason)
+            elif now.state == "charged":
+                # It took nothing after all: another card may be tried, and who hung up gets the link.
+                await captures.set_state(connection, session.id, "open", reason)
     return Charged(_RESULTS[state], reason)
 
 
@@ -225,7 +228,7 @@ async def leave(services: Services, session_id: UUID, state: captures.State, why
         await captures.set_state(connection, session_id, state, why)
         if not await holds.is_payment_on(connection, session.conversation_id):
             return  # the caller was in distress: no link follows her
-        if hung_up and session.contact_point_id is not None:
+        if hung_up and session.contact_point_id is not None and not await captures.was_repeated(connection, session):
             transaction_id = f"tel_{session.reference}"
             if await captures.link(connection, session_id, transaction_id):
                 await settle.apply(

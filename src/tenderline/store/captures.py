@@ -166,6 +166,12 @@ async def may_have_paid(connection: Connection, session_id: UUID) -> bool:
     return bool(await connection.fetchval(query("captures", "may_have_paid"), session_id))
 
 
+async def was_repeated(connection: Connection, session: CaptureSession) -> bool:
+    """Whether she paid by a session that she began after this one, in the same call."""
+    values = session.conversation_id, session.id, session.started_at
+    return bool(await connection.fetchval(query("captures", "was_repeated"), *values))
+
+
 async def prepared(connection: Connection, charge_id: UUID, transaction_id: str) -> bool:
     """The gateway has made the transaction on which the try is made; False when the try was written off meanwhile."""
     return await connection.fetchval(query("captures", "prepared"), charge_id, transaction_id) is not None
@@ -177,7 +183,7 @@ async def write_off(connection: Connection, charge_id: UUID, why: str) -> bool:
 
 
 async def answer(connection: Connection, charge_id: UUID, state: ChargeState, reason: str | None = None) -> bool:
-    """What became of the try; False when that was known. A decline is counted."""
+    """What became of the try; False when that was known. What was taken may still fall through. A decline is counted."""
     session_id = await connection.fetchval(query("captures", "answer"), charge_id, state, reason)
     if session_id is not None and state == "declined":
         await connection.execute(query("captures", "count_decline"), session_id)

@@ -55,9 +55,17 @@ UPDATE charge SET state = 'refused', reason = $2, answered_at = now()
 WHERE id = $1 AND transaction_id IS NULL AND state = 'intended'
 RETURNING id
 
+-- name: was_repeated
+SELECT EXISTS (
+    SELECT FROM capture_session
+    WHERE conversation_id = $1 AND id <> $2 AND started_at >= $3 AND state IN ('charged', 'completed')
+)
+
 -- name: answer
+-- What was taken may fall through; what took nothing stays so.
 UPDATE charge SET state = $2, reason = $3, answered_at = now()
-WHERE id = $1 AND state IN ('intended', 'unknown') AND state IS DISTINCT FROM $2
+WHERE id = $1 AND state IS DISTINCT FROM $2
+    AND (state IN ('intended', 'unknown') OR (state = 'taken' AND $2 IN ('declined', 'refused')))
 RETURNING session_id
 
 -- name: charges_of
