@@ -16,9 +16,10 @@ import msgspec
 import structlog
 
 from tenderline.app import Services
-from tenderline.core.errors import InvalidInputError
+from tenderline.core.errors import InvalidInputError, TenderlineError
 from tenderline.core.facts import FactKind, Payer, PaymentFact
 from tenderline.core.ids import uuid7
+from tenderline.core.loops import goes_on
 from tenderline.core.money import Money
 from tenderline.gateways.base import (
     ChargeAnswer,
@@ -29,7 +30,7 @@ from tenderline.gateways.base import (
     GatewayUnavailableError,
 )
 from tenderline.payments import settle
-from tenderline.store import captures, holds, people
+from tenderline.store import captures, db, holds, people
 from tenderline.store.captures import CaptureSession, Charge, Mode
 from tenderline.store.db import Connection
 from tenderline.store.people import Addresses, Resolved
@@ -259,9 +260,17 @@ async def give_up_forsaken(services: Services) -> int:
         found = await captures.forsaken(
             connection, older_than_s=FORSAKEN_AFTER_S, provider_s=PROVIDER_WAIT_S, limit=FORSAKEN_MAX
         )
+    ended = 0
     for session_id in found:
-        await leave(services, session_id, "abandoned", "the call ended and nobody told how", hung_up=True)
-    return len(found)
+        try:
+            await leave(services, session_id, "abandoned", "the call ended and nobody told how", hung_up=True)
+            ended += 1
+        except (*db.AWAY, TenderlineError) as error:
+            # The others must not wait for this one.
+            log.warning("not_given_up", session=str(session_id), error=type(error).__name__, detail=str(error)[:300])
+        if not goes_on():
+            break
+    return ended
 
 
 def _waits(session: CaptureSession, transaction_id: str) -> PaymentFact:
@@ -292,6 +301,7 @@ async def reconcile(services: Services, one: Charge) -> Charged | None:
     A try that never arrived is taken back at the gateway, so that it cannot arrive any more.
     """
     async with services.pool.acquire() as connection:
+        await captures.touch(connection, one.session_id)
         session = await captures.get(connection, one.session_id)
     gateway = services.gateways.get(one.gateway)
     if gateway is None:

@@ -183,7 +183,7 @@ async def write_off(connection: Connection, charge_id: UUID, why: str) -> bool:
 
 
 async def answer(connection: Connection, charge_id: UUID, state: ChargeState, reason: str | None = None) -> bool:
-    """What became of the try; False when that was known. What was taken may still fall through. A decline is counted."""
+    """What became of the try; False when that was known. What was taken may fall through. A decline is counted."""
     session_id = await connection.fetchval(query("captures", "answer"), charge_id, state, reason)
     if session_id is not None and state == "declined":
         await connection.execute(query("captures", "count_decline"), session_id)
@@ -203,12 +203,12 @@ async def forsaken(connection: Connection, *, older_than_s: float, provider_s: f
 
 
 async def in_doubt(connection: Connection, *, older_than_s: float, limit: int) -> list[Charge]:
-    """Tries of which nobody wrote down the end."""
+    """Tries of which nobody wrote down the end; the one first that was looked at longest ago."""
     return [Charge(**row) for row in await connection.fetch(query("captures", "in_doubt"), older_than_s, limit)]
 
 
 async def unsettled(connection: Connection, *, older_than_s: float, limit: int) -> list[Charge]:
-    """Tries that were taken, and of whose money no webhook has told."""
+    """Tries that were taken, and of whose money no webhook has told for so long, nor the gateway when it was asked."""
     return [Charge(**row) for row in await connection.fetch(query("captures", "unsettled"), older_than_s, limit)]
 
 

@@ -76,8 +76,9 @@ FROM charge WHERE session_id = $1 ORDER BY created_at LIMIT 50
 -- Tries whose end nobody wrote down, once their maker must have given up.
 SELECT c.id, c.session_id, c.gateway, c.transaction_id, c.brand, c.last_four, c.state, c.reason, c.created_at,
     c.answered_at
-FROM charge c WHERE c.state IN ('intended', 'unknown') AND c.created_at < now() - make_interval(secs => $1)
-ORDER BY c.created_at LIMIT $2
+FROM charge c JOIN capture_session s ON s.id = c.session_id
+WHERE c.state IN ('intended', 'unknown') AND c.created_at < now() - make_interval(secs => $1)
+ORDER BY s.updated_at LIMIT $2
 
 -- name: unsettled
 -- Taken, and no webhook has told of the money for so long.
