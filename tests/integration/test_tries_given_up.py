@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from pydantic import SecretStr
 
@@ -12,7 +14,7 @@ from tenderline.desk import payments as shown_payments
 from tenderline.gateways.base import GatewayUnavailableError
 from tenderline.gateways.stripe import Stripe
 from tenderline.payments import telephone
-from tenderline.store import captures
+from tenderline.store import captures, holds, people
 
 
 @pytest.fixture
@@ -184,3 +186,41 @@ async def test_who_paid_in_the_same_call_after_all_gets_no_link_for_the_try_befo
     assert await telephone.give_up_forsaken(made) == 1
     row = await pool.fetchrow("SELECT state, link_transaction_id FROM capture_session WHERE id = $1", first.id)
     assert tuple(row) == ("abandoned", None)
+
+
+async def waits_for(pool, connection):
+    """Somebody waits for what `connection` has locked."""
+    holder = await connection.fetchval("SELECT pg_backend_pid()")
+    waiting = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE $1 = ANY(pg_blocking_pids(pid)))"
+    for _ in range(500):
+        if await pool.fetchval(waiting, holder):
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("nobody waits")
+
+
+@pytest.mark.parametrize("act", ["hang_up", "begin"])
+async def test_a_payment_and_the_callers_distress_lock_her_before_her_call(made, pool, act):
+    call = await live_calls.make_call(pool, "+12025550199")
+    session = await begin(made, pool, conversation_id=call)
+
+    async def begin_another():
+        async with pool.acquire() as connection, connection.transaction():
+            await telephone.begin(
+                made, connection, person_id=session.person_id, contact_point_id=None, conversation_id=call,
+                mode="automated", money=session.money, campaign=None, fund=None,
+            )  # fmt: skip
+
+    async with pool.acquire() as reporter:
+        async with reporter.transaction():
+            await people.lock(reporter, session.person_id)
+            payment = asyncio.create_task(hang_up(made, session) if act == "hang_up" else begin_another())
+            await waits_for(pool, reporter)
+            await reporter.execute("SET LOCAL lock_timeout = '2s'")
+            assert await holds.turn_payment_off(reporter, call, session.person_id, "distress")
+        if act == "begin":
+            with pytest.raises(holds.PaymentOffError):
+                await payment
+        else:
+            await payment
+    assert await pool.fetchval("SELECT count(*) FROM payment") == 0, "no link follows her"

@@ -84,6 +84,7 @@ async def begin(
     fund: str | None,
 ) -> CaptureSession:
     """Somebody wants to pay so much, in the caller's transaction. Raises `NoGatewayError`, `PaymentOffError`."""
+    await people.lock(connection, person_id)  # before her call, as whoever reports her distress does
     await holds.require_payment_on(connection, conversation_id)
     gateway = gateway_of(services)
     for _ in range(_REFERENCE_TRIES):
@@ -223,6 +224,8 @@ async def leave(services: Services, session_id: UUID, state: captures.State, why
     Who hung up may still pay by a link: the payment waits for her, and `recovery` sends it, once.
     """
     async with services.pool.acquire() as connection, connection.transaction():
+        # She, then what is hers, then her call: as whoever reports her distress does.
+        await people.lock(connection, (await captures.get(connection, session_id)).person_id)
         session = await captures.get(connection, session_id, lock=True)
         if session.state != "open" or await captures.may_have_paid(connection, session_id):
             return
