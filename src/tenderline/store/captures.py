@@ -124,8 +124,12 @@ class Listed:
 
 
 async def listed(connection: Connection, limit: int, *, conversation_id: UUID | None = None) -> list[Listed]:
-    """Those first whose money is in doubt, then the newest; or those of one call."""
+    """Those first whose money is in doubt, then the newest; or those of one call, the newest first."""
     names = CaptureSession.__dataclass_fields__
+    if conversation_id is None:
+        rows = await connection.fetch(query("captures", "list"), limit)
+    else:
+        rows = await connection.fetch(query("captures", "of_call"), conversation_id, limit)
     return [
         Listed(
             CaptureSession(**{name: row[name] for name in names}),
@@ -137,7 +141,7 @@ async def listed(connection: Connection, limit: int, *, conversation_id: UUID | 
             row["payment_id"],
             row["refunded_minor"],
         )
-        for row in await connection.fetch(query("captures", "list"), conversation_id, limit)
+        for row in rows
     ]
 
 

@@ -97,7 +97,43 @@ JOIN payment y ON y.gateway = c.gateway AND y.transaction_id = c.transaction_id
 WHERE c.session_id = $1 AND c.state IN ('taken', 'unknown')
 
 -- name: list
--- Those first of which a try may have taken money and no webhook has told so.
+-- Those first of which a try may have taken money and no webhook has told so; there are few of them, whatever is stored.
+WITH charged AS (
+    SELECT s.id, s.started_at, s.gateway, coalesce(s.link_transaction_id, (
+        SELECT transaction_id FROM charge WHERE session_id = s.id ORDER BY created_at DESC LIMIT 1
+    )) AS transaction_id
+    FROM capture_session s WHERE s.state = 'charged'
+), doubtful AS (
+    SELECT h.id, h.started_at FROM charged h
+    LEFT JOIN payment y ON y.gateway = h.gateway AND y.transaction_id = h.transaction_id
+    WHERE y.transaction_status IS DISTINCT FROM 'COMPLETED'
+    UNION ALL
+    SELECT s.id, s.started_at FROM charge c JOIN capture_session s ON s.id = c.session_id
+    WHERE c.state IN ('intended', 'unknown') AND s.state = 'open'
+    ORDER BY started_at DESC LIMIT $1
+), newest AS (
+    SELECT id FROM capture_session ORDER BY started_at DESC LIMIT $1
+), chosen AS (
+    SELECT id, bool_or(is_doubtful) AS is_doubtful FROM (
+        SELECT id, true AS is_doubtful FROM doubtful UNION ALL SELECT id, false FROM newest
+    ) either GROUP BY id
+)
+SELECT s.id, s.person_id, s.conversation_id, s.mode, s.gateway, s.amount_minor, s.currency, s.campaign, s.fund,
+    s.reference, s.state, s.why, s.declines, s.contact_point_id, s.link_transaction_id,
+    s.started_at, s.updated_at,
+    c.brand, c.last_four, c.state AS charge_state, c.transaction_id, y.transaction_status, y.id AS payment_id,
+    (
+        SELECT coalesce(sum(f.amount_minor), 0)::bigint FROM refund f WHERE f.payment_id = y.id AND f.state = 'succeeded'
+    ) AS refunded_minor
+FROM chosen n JOIN capture_session s ON s.id = n.id
+LEFT JOIN LATERAL (
+    SELECT brand, last_four, state, transaction_id, gateway FROM charge
+    WHERE session_id = s.id ORDER BY created_at DESC LIMIT 1
+) c ON true
+LEFT JOIN payment y ON y.gateway = s.gateway AND y.transaction_id = coalesce(s.link_transaction_id, c.transaction_id)
+ORDER BY n.is_doubtful DESC, s.started_at DESC LIMIT $1
+
+-- name: of_call
 SELECT s.id, s.person_id, s.conversation_id, s.mode, s.gateway, s.amount_minor, s.currency, s.campaign, s.fund,
     s.reference, s.state, s.why, s.declines, s.contact_point_id, s.link_transaction_id,
     s.started_at, s.updated_at,
@@ -111,10 +147,7 @@ LEFT JOIN LATERAL (
     WHERE session_id = s.id ORDER BY created_at DESC LIMIT 1
 ) c ON true
 LEFT JOIN payment y ON y.gateway = s.gateway AND y.transaction_id = coalesce(s.link_transaction_id, c.transaction_id)
-WHERE $1::uuid IS NULL OR s.conversation_id = $1
-ORDER BY (s.state = 'charged' AND y.transaction_status IS DISTINCT FROM 'COMPLETED')
-    OR (s.state = 'open' AND coalesce(c.state IN ('intended', 'unknown'), false)) DESC, s.started_at DESC
-LIMIT $2
+WHERE s.conversation_id = $1 ORDER BY s.started_at DESC LIMIT $2
 
 -- name: forsaken
 -- The call is over for so long, and its process did not say how the payment ended: it was killed. A link that was sent is
