@@ -8,13 +8,15 @@ import pytest
 from pydantic import SecretStr
 
 from support import bank_town, live_calls, services
-from support.telephone_money import DECLINED, GOOD, begin, charge, token
+from support.telephone_money import DECLINED, GOOD, begin, charge, paid, token
 from tenderline.config import StripeSettings
+from tenderline.core.events import PaymentSucceeded
 from tenderline.desk import payments as shown_payments
 from tenderline.gateways.base import GatewayUnavailableError
 from tenderline.gateways.stripe import Stripe
 from tenderline.payments import telephone
 from tenderline.store import captures, holds, people
+from tenderline.worker import reactions
 
 
 @pytest.fixture
@@ -224,3 +226,17 @@ async def test_a_payment_and_the_callers_distress_lock_her_before_her_call(made,
         else:
             await payment
     assert await pool.fetchval("SELECT count(*) FROM payment") == 0, "no link follows her"
+
+
+async def test_a_receipt_locks_her_before_her_payment_too(made, pool, town):
+    payment = await paid(made, pool, town)
+    async with pool.acquire() as other:
+        async with other.transaction():
+            await people.lock(other, payment["person_id"])
+            thanks = asyncio.create_task(
+                reactions.thank_caller(made, PaymentSucceeded(payment_id=payment["id"], amount="$25.00"))
+            )
+            await waits_for(pool, other)
+            assert await other.fetchval("SELECT state FROM capture_session FOR UPDATE NOWAIT") == "charged"
+        await thanks
+    assert await pool.fetchval("SELECT state FROM capture_session") == "completed"
