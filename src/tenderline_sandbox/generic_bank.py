@@ -138,7 +138,10 @@ class GenericBank:
         return {name: value for name, value in transaction.items() if name not in ("token", "refunds", "callback_url")}
 
     def _find(self, identity: str) -> Json:
+        """By its id, or by that of the debt which it settled: the caller cannot know the first before she has news."""
         found = self._transactions.get(identity)
+        if found is None:
+            found = next((one for one in self._transactions.newest() if one.get("pays") == identity), None)
         if found is None:
             raise BankError(404, "There is no such transaction.")
         return found
@@ -184,7 +187,8 @@ class GenericBank:
             raise BankError(422, "More than is left of it.", param="amount")
         refund = {
             "refund_id": new_id("rf_"),
-            "transaction_id": identity,
+            "transaction_id": found["transaction_id"],
+            **({"pays": found["pays"]} if "pays" in found else {}),
             "refund_status": "COMPLETED",
             "amount": str(amount),
             "currency": currency,

@@ -20,6 +20,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer, unused_port
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 from pydantic import SecretStr
 
 import tenderline.gateways
@@ -213,6 +214,67 @@ async def test_a_gateway_that_does_not_answer_is_unavailable_within_its_time_out
             assert "ann@example.org" not in refusal.value.detail, name
             assert KEY not in refusal.value.detail, name
         assert time.monotonic() - began < (TIMEOUT_S + 0.3) * len(CALLS)
+        await gateway.close()
+
+
+NOT_UNDERSTOOD = [
+    pytest.param(200, b"{}", id="empty"),
+    pytest.param(200, b'{"id":"x","status":7,"transaction_status":7,"refund_status":7}', id="no_text"),
+    pytest.param(
+        200,
+        b'{"id":"x","status":"next_year","refund_id":"r","refund_status":"pending","transaction_status":"completed"}',
+        id="a_word_of_next_year",
+    ),
+    pytest.param(302, b"{}", id="a_redirect"),
+]
+
+
+@every_gateway
+@pytest.mark.parametrize(("status", "body"), NOT_UNDERSTOOD)
+async def test_an_answer_that_nobody_understands_is_no_refusal_of_a_charge(
+    kind: type[Any], status: int, body: bytes
+) -> None:
+    async with _served(_always(status, body)) as api_url:
+        gateway = _open(kind, api_url)
+        for name in ("charge", "read_charge", "cancel_charge"):
+            with pytest.raises(GatewayUnavailableError):
+                await CALLS[name](gateway)
+        await gateway.close()
+
+
+@every_gateway
+@pytest.mark.parametrize(("status", "body"), NOT_UNDERSTOOD)
+async def test_an_answer_that_nobody_understands_is_no_refusal_of_a_refund_nor_its_absence(
+    kind: type[Any], status: int, body: bytes
+) -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if "refunds" in request.path:
+            return web.Response(status=status, body=body, content_type="application/json")
+        return web.json_response({"id": "pi_1", "object": "payment_intent", "status": "succeeded"})
+
+    async with _served(answer) as api_url:
+        gateway = _open(kind, api_url)
+        for request in (REFUND, structs.replace(REFUND, reference=None)):
+            with pytest.raises(GatewayUnavailableError):
+                await gateway.refund(request)
+            with pytest.raises(GatewayUnavailableError):
+                await gateway.read_refund(request)
+        await gateway.close()
+
+
+@every_gateway
+async def test_a_refund_of_ours_whose_state_nobody_understands_did_arrive(kind: type[Any]) -> None:
+    ours = {"client_reference": REFUND.key, "metadata": {"tenderline_refund": REFUND.key}, "id": "re_1", "status": "x"}
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if "refunds" in request.path:
+            return web.json_response({"object": "list", "data": [ours], "refunds": [ours]})
+        return web.json_response({"id": "pi_1", "object": "payment_intent", "status": "succeeded"})
+
+    async with _served(answer) as api_url:
+        gateway = _open(kind, api_url)
+        with pytest.raises(GatewayUnavailableError):
+            await gateway.read_refund(structs.replace(REFUND, reference=None))
         await gateway.close()
 
 

@@ -28,7 +28,7 @@ from tenderline.core.facts import FactKind, RefundState
 from tenderline.core.ids import uuid7
 from tenderline.core.money import Money
 from tenderline.core.webhooks import Urgency
-from tenderline.gateways.base import GatewayRefusedError, GatewayUnavailableError, PayPageState, PayRequest
+from tenderline.gateways.base import GatewayUnavailableError, PayPageState, PayRequest
 from tenderline.gateways.generic import Generic
 from tenderline.payments import refunds, telephone
 from tenderline.store import captures
@@ -161,6 +161,21 @@ async def test_an_answer_that_never_came_is_read_and_nothing_is_charged_twice(ma
     assert len(taken) == 1
 
 
+async def test_what_was_taken_in_and_fails_later_is_paid_by_nothing_and_may_be_tried_again(made, pool, town):
+    session = await begin(made, pool)
+    assert (await charge(made, session, await town.token())).result == "taken"
+    (transaction,) = town.bank.transactions()
+    town.bank._move(town.bank._find(transaction["transaction_id"]), "FAILED")
+    async with pool.acquire() as connection:
+        (one,) = await captures.unsettled(connection, older_than_s=-1, limit=10)
+    assert (await telephone.reconcile(made, one)).result == "declined"
+    async with pool.acquire() as connection:
+        assert await captures.unsettled(connection, older_than_s=-1, limit=10) == []
+    assert await pool.fetchval("SELECT transaction_status FROM payment") == "FAILED"
+    assert await pool.fetchval("SELECT state FROM capture_session") == "open"
+    assert (await charge(made, session, await town.token())).result == "taken"
+
+
 class Killed(BaseException):
     """The process is gone."""
 
@@ -244,6 +259,52 @@ async def test_a_debt_is_paid_on_a_page_of_the_gateway_and_settles_that_debt(tow
     envelope = gateway.verify(hook.headers, hook.body, time.time())
     assert (envelope.subject, envelope.urgency) == ("generic:tel_1", Urgency.MONEY_ARRIVED)
     await gateway.close()
+
+
+async def paid_on_a_page(made, pool, town):
+    """The payment of a debt that is called `tel_…` here, and that the gateway took under an id of its own."""
+    session = await begin(made, pool)
+    await telephone.leave(made, session.id, "abandoned", "hung_up", hung_up=True)
+    debt = f"tel_{session.reference}"
+    request = PayRequest(
+        key="p1", transaction_id=debt, money=session.money, description="d", return_url="https://example.org"
+    )
+    gateway = made.gateways["generic"]
+    assert await gateway.read_payment(debt) is None, "nobody has paid it yet"
+    page = await gateway.pay_page(request)
+    assert town.bank.pay(page.reference)["transaction_id"] != debt
+    return debt
+
+
+async def test_a_debt_that_was_paid_on_a_page_is_read_by_its_own_id(made, pool, town):
+    debt = await paid_on_a_page(made, pool, town)
+    fact = await made.gateways["generic"].read_payment(debt)
+    assert (fact.kind, fact.transaction_id, fact.amount_minor) == (FactKind.SUCCEEDED, debt, 2500)
+
+
+async def test_what_was_paid_on_a_page_goes_back_once_and_is_read_again(made, pool, town):
+    await paid_on_a_page(made, pool, town)
+    await hear(made, pool, town, "transaction.updated")
+    payment = await pool.fetchrow("SELECT * FROM payment")
+    assert payment["transaction_status"] == "COMPLETED"
+    one = await ask(pool, payment, 900)
+    assert (await refunds.carry_out(made, one.id)).state == "taken"
+    async with pool.acquire() as connection:
+        (waiting,) = await rows.still_open(connection, older_than_s=-1, limit=10)
+    await refunds.reconcile(made, waiting)
+    async with pool.acquire() as connection:
+        assert (await rows.get(connection, one.id)).state == "succeeded"
+    assert [each["amount"] for each in town.bank.transactions()[0]["refunds"]] == ["900"]
+
+
+async def test_what_somebody_gives_back_at_the_gateway_counts_for_the_debt_that_was_paid(made, pool, town):
+    debt = await paid_on_a_page(made, pool, town)
+    await hear(made, pool, town, "transaction.updated")
+    town.bank._give_back(debt, {"amount": "400", "currency": "USD"})
+    await hear(made, pool, town, "refund.updated")
+    payment = await pool.fetchrow("SELECT * FROM payment")
+    async with pool.acquire() as connection:
+        assert await rows.held_minor(connection, payment["id"]) == 400
 
 
 # --- webhooks --------------------------------------------------------------------------------------------------------
@@ -364,7 +425,7 @@ async def test_a_redirect_is_not_followed_with_the_key(town):
     served.router.add_get("/status", away)
     runner, url = await generic_town.serve(served)
     gateway = town.gateway(api_url=url)
-    with pytest.raises(GatewayRefusedError, match="302"):
+    with pytest.raises(GatewayUnavailableError, match="302"):
         await gateway.check()
     await gateway.close()
     await runner.cleanup()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 from support import bank_town, world
 from tenderline.core.ids import uuid7
@@ -30,8 +31,8 @@ async def token(town: Any, number: str = GOOD) -> str:
         return str(told["id"])
 
 
-async def begin(made: Any, pool: Any, minor: int = 2500) -> Any:
-    """Somebody wants to pay."""
+async def begin(made: Any, pool: Any, minor: int = 2500, *, conversation_id: UUID | None = None) -> Any:
+    """Somebody wants to pay, on a call that is in the books if it is named."""
     person_id, point_id, _ = await world.make_person(pool)
     async with pool.acquire() as connection, connection.transaction():
         return await telephone.begin(
@@ -39,7 +40,7 @@ async def begin(made: Any, pool: Any, minor: int = 2500) -> Any:
             connection,
             person_id=person_id,
             contact_point_id=point_id,
-            conversation_id=uuid7(),
+            conversation_id=conversation_id or uuid7(),
             mode="automated",
             money=Money(minor, "USD"),
             campaign="spring",

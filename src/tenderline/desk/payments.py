@@ -46,7 +46,7 @@ class PaymentLine:
 
 
 async def read(connection: Connection, *, conversation_id: UUID | None = None) -> tuple[PaymentLine, ...]:
-    """Those in doubt first, then the newest; or those of one call."""
+    """Those in doubt first, then the newest; or those of one call, the newest first."""
     found = await captures.listed(connection, SHOWN_MAX, conversation_id=conversation_id)
     return tuple(_line(one) for one in found)
 

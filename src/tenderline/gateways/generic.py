@@ -21,13 +21,23 @@ from tenderline.gateways.base import (
     ChargeRequest,
     ChargeState,
     GatewayRefusedError,
+    GatewayUnavailableError,
     PayPage,
     PayPageState,
     PayRequest,
     RefundRequest,
 )
 from tenderline.gateways.generic_api import GenericApi, NotThereError
-from tenderline.gateways.generic_facts import fact_of, identity, instant, payer_of, reason_of, refund_of, text
+from tenderline.gateways.generic_facts import (
+    fact_of,
+    identity,
+    instant,
+    is_refund_of,
+    payer_of,
+    reason_of,
+    refund_of,
+    text,
+)
 
 _STATES: Final = {
     "CREATED": ChargeState.OPEN,
@@ -217,10 +227,7 @@ class Generic:
         what = f"refund {request.key}"
         path = f"/transactions/{_part(request.transaction_id)}/refunds"
         told = await self._api.ask(what, "POST", path, body=body, key=f"refund-{request.key}")
-        found = refund_of(told.fields, request.transaction_id)
-        if found is None:
-            raise GatewayRefusedError(f"The gateway did not say how the {what} stands.")
-        return found
+        return _refund(told.fields, what, request.transaction_id)
 
     async def read_refund(self, request: RefundRequest) -> RefundFact | None:
         """`GET /transactions/{id}/refunds`: the one that carries our key."""
@@ -230,8 +237,10 @@ class Generic:
         except NotThereError:
             return None
         listed: Any = told.fields.get("refunds")
-        facts = [refund_of(one) for one in listed[:_REFUNDS_READ_MAX]] if isinstance(listed, list) else []
-        return next((one for one in facts if one is not None and one.key == request.key), None)
+        if not isinstance(listed, list):
+            raise GatewayUnavailableError(f"The gateway did not say which refunds {request.transaction_id} has.")
+        ours = (one for one in listed[:_REFUNDS_READ_MAX] if is_refund_of(one, request.key))
+        return next((_refund(one, f"refund {request.key}") for one in ours), None)
 
     async def check(self) -> str:
         """`GET /status`, for the doctor."""
@@ -252,11 +261,18 @@ def _part(value: str) -> str:
     return quote(value, safe="")
 
 
+def _refund(told: object, what: str, transaction_id: str | None = None) -> RefundFact:
+    found = refund_of(told, transaction_id)
+    if found is None:  # it was taken in: what is not understood is no refusal
+        raise GatewayUnavailableError(f"The gateway did not say how the {what} stands.")
+    return found
+
+
 def _answer(transaction: dict[str, Any], transaction_id: str) -> ChargeAnswer:
     status = transaction.get("transaction_status")
     state = _STATES.get(status) if isinstance(status, str) else None
-    if state is None:
-        raise GatewayRefusedError(f"The gateway did not say how {transaction_id} stands.")
+    if state is None:  # it was taken in: what is not understood is no refusal
+        raise GatewayUnavailableError(f"The gateway did not say how {transaction_id} stands.")
     reason = reason_of(transaction) if state is ChargeState.DECLINED else None
     if status == "ACTION_REQUIRED":
         reason = FailureReason.AUTHENTICATION_REQUIRED

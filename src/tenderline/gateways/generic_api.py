@@ -108,7 +108,8 @@ def _date(told: str | None) -> int:
 
 
 def _judged(what: str, status: int, fields: Json | None, at_unix_s: int) -> Told:
-    if status in (408, 409, 425, 429) or status >= 500:
+    # A redirect is not followed; whoever sent it may have let the request through.
+    if status in (408, 409, 425, 429) or 300 <= status < 400 or status >= 500:
         raise GatewayUnavailableError(f"The gateway could not answer ({what}: {status}); try later.")
     if 200 <= status < 300:
         if fields is None:

@@ -131,13 +131,19 @@ def refund_of(refund: object, transaction_id: str | None = None) -> RefundFact |
     currency = text(told.get("currency"))
     return RefundFact(
         reference=reference,
-        transaction_id=identity(told.get("transaction_id")) or transaction_id,
+        # What was paid on a page is known here by the debt that it settled.
+        transaction_id=identity(told.get("pays")) or identity(told.get("transaction_id")) or transaction_id,
         state=state,
         amount_minor=whole(told.get("amount")),
         currency=currency.upper() if currency else None,
         key=identity(told.get("client_reference")),
         why=text(told.get("failure_reason")),
     )
+
+
+def is_refund_of(refund: object, key: str) -> bool:
+    """Whether a refund is the one that was asked for under this key, however it stands."""
+    return identity(_dict(refund).get("client_reference")) == key
 
 
 # --- webhooks --------------------------------------------------------------------------------------------------------

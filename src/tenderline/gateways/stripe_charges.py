@@ -11,7 +11,13 @@ from typing import Any, Final
 import stripe
 
 from tenderline.core.reasons import FailureReason
-from tenderline.gateways.base import ChargeAnswer, ChargeRequest, ChargeState, GatewayRefusedError
+from tenderline.gateways.base import (
+    ChargeAnswer,
+    ChargeRequest,
+    ChargeState,
+    GatewayRefusedError,
+    GatewayUnavailableError,
+)
 from tenderline.gateways.stripe_api import NotThereError, Told, ask
 from tenderline.gateways.stripe_declines import STRIPE_CODES
 from tenderline.gateways.stripe_facts import object_id
@@ -97,8 +103,8 @@ async def cancel(api: stripe.StripeClient, transaction_id: str) -> ChargeAnswer:
 def _answer(told: Told, transaction_id: str) -> ChargeAnswer:
     status = told.fields.get("status")
     state = _STATES.get(status) if isinstance(status, str) else None
-    if state is None:
-        raise GatewayRefusedError(f"Stripe did not say how {transaction_id} stands; its dashboard shows it.")
+    if state is None:  # it was taken in: what is not understood is no refusal
+        raise GatewayUnavailableError(f"Stripe did not say how {transaction_id} stands; its dashboard shows it.")
     if status == "requires_action":
         return ChargeAnswer(state=state, transaction_id=transaction_id, reason=FailureReason.AUTHENTICATION_REQUIRED)
     return ChargeAnswer(state=state, transaction_id=transaction_id, reason=_reason(told.fields))

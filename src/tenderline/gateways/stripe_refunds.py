@@ -15,7 +15,7 @@ import stripe
 
 from tenderline.core.errors import MalformedWebhookError
 from tenderline.core.facts import RefundFact, RefundState
-from tenderline.gateways.base import GatewayRefusedError, RefundRequest
+from tenderline.gateways.base import GatewayUnavailableError, RefundRequest
 from tenderline.gateways.stripe_api import NotThereError, ask
 from tenderline.gateways.stripe_facts import MARK, object_id
 
@@ -45,10 +45,7 @@ async def refund(api: stripe.StripeClient, request: RefundRequest, paid_by: str)
         wanted["charge"] = paid_by
     what = f"refund {request.key}"
     told = await ask(what, api.v1.refunds.create_async(wanted, {"idempotency_key": f"refund-{request.key}"}))
-    found = _fact(told.fields)
-    if found is None:
-        raise GatewayRefusedError(f"Stripe did not say how the {what} stands; its dashboard shows it.")
-    return found
+    return _understood(told.fields, what)
 
 
 async def read(api: stripe.StripeClient, request: RefundRequest, paid_by: str) -> RefundFact | None:
@@ -58,15 +55,17 @@ async def read(api: stripe.StripeClient, request: RefundRequest, paid_by: str) -
             told = await ask(f"refund {request.reference}", api.v1.refunds.retrieve_async(request.reference))
         except NotThereError:
             return None
-        return _fact(told.fields)
+        return _understood(told.fields, f"refund {request.reference}")
     wanted: stripe.params.RefundListParams = {"limit": _LISTED_MAX}
     if paid_by.startswith(_INTENT_PREFIX):
         wanted["payment_intent"] = paid_by
     else:
         wanted["charge"] = paid_by
     listed = (await ask(f"refunds of {paid_by}", api.v1.refunds.list_async(wanted))).fields.get("data")
-    facts = [_fact(one) for one in listed[:_LISTED_MAX]] if isinstance(listed, list) else []
-    return next((one for one in facts if one is not None and one.key == request.key), None)
+    if not isinstance(listed, list):
+        raise GatewayUnavailableError(f"Stripe did not say which refunds {paid_by} has.")
+    ours = (one for one in listed[:_LISTED_MAX] if _key_of(one) == request.key)
+    return next((_understood(one, f"refund {request.key}") for one in ours), None)
 
 
 def refunds_in(body: bytes) -> list[RefundFact]:
@@ -84,25 +83,39 @@ def refunds_in(body: bytes) -> list[RefundFact]:
     return [found] if found is not None else []
 
 
+def _understood(value: Any, what: str) -> RefundFact:
+    found = _fact(value)
+    if found is None:  # it was taken in: what is not understood is no refusal
+        raise GatewayUnavailableError(f"Stripe did not say how the {what} stands; its dashboard shows it.")
+    return found
+
+
+def _marks(refund: Any) -> dict[str, Any]:
+    metadata = refund.get("metadata") if isinstance(refund, dict) else None
+    return metadata if isinstance(metadata, dict) else {}
+
+
+def _key_of(refund: Any) -> str | None:
+    return object_id(_marks(refund).get(REFUND_MARK))
+
+
 def _fact(value: Any) -> RefundFact | None:
     reference = object_id(value)
     if not isinstance(value, dict) or reference is None:
         return None
     status, amount, currency = value.get("status"), value.get("amount"), value.get("currency")
-    metadata = value.get("metadata")
-    marks: dict[str, Any] = metadata if isinstance(metadata, dict) else {}
     state = _STATES.get(status) if isinstance(status, str) else None
     if state is None:
         return None
     why = value.get("failure_reason")
     return RefundFact(
         reference=reference,
-        transaction_id=object_id(marks.get(MARK))
+        transaction_id=object_id(_marks(value).get(MARK))
         or object_id(value.get("payment_intent"))
         or object_id(value.get("charge")),
         state=state,
         amount_minor=amount if isinstance(amount, int) and not isinstance(amount, bool) else None,
         currency=currency.upper() if isinstance(currency, str) else None,
-        key=object_id(marks.get(REFUND_MARK)),
+        key=_key_of(value),
         why=why[:100] if isinstance(why, str) and why.isprintable() else None,
     )

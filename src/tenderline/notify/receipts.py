@@ -26,14 +26,15 @@ async def completed(connection: Connection, payment_id: UUID) -> CaptureSession 
     """The session whose money has just arrived, marked so; None for what was paid otherwise, or was marked before."""
     payment = await payments.get(connection, payment_id)
     session = await captures.of_transaction(connection, payment.gateway, payment.transaction_id)
-    if session is None or not await captures.set_state(connection, session.id, "completed"):
+    if session is None:
         return None
-    return session
+    await people.lock(connection, session.person_id)  # before what is hers, as whoever ends the session does
+    return session if await captures.set_state(connection, session.id, "completed") else None
 
 
 async def plan(services: Services, connection: Connection, session: CaptureSession) -> None:
-    """Plans the receipt: by text where that is possible, else by e-mail. The gate decides, as about every contact."""
-    await people.lock(connection, session.person_id)
+    """Plans the receipt: by text where that is possible, else by e-mail. The gate decides, as about every contact.
+    Whoever calls this has locked her row, as `completed` does."""
     if choices := await _choices(services, connection, session):
         await plans.plan(connection, services.book, services.defaults, session.person_id, [choices])
 

@@ -16,9 +16,10 @@ import msgspec
 import structlog
 
 from tenderline.app import Services
-from tenderline.core.errors import InvalidInputError
+from tenderline.core.errors import InvalidInputError, TenderlineError
 from tenderline.core.facts import FactKind, Payer, PaymentFact
 from tenderline.core.ids import uuid7
+from tenderline.core.loops import goes_on
 from tenderline.core.money import Money
 from tenderline.gateways.base import (
     ChargeAnswer,
@@ -29,7 +30,7 @@ from tenderline.gateways.base import (
     GatewayUnavailableError,
 )
 from tenderline.payments import settle
-from tenderline.store import captures, holds, people
+from tenderline.store import captures, db, holds, people
 from tenderline.store.captures import CaptureSession, Charge, Mode
 from tenderline.store.db import Connection
 from tenderline.store.people import Addresses, Resolved
@@ -83,6 +84,7 @@ async def begin(
     fund: str | None,
 ) -> CaptureSession:
     """Somebody wants to pay so much, in the caller's transaction. Raises `NoGatewayError`, `PaymentOffError`."""
+    await people.lock(connection, person_id)  # before her call, as whoever reports her distress does
     await holds.require_payment_on(connection, conversation_id)
     gateway = gateway_of(services)
     for _ in range(_REFERENCE_TRIES):
@@ -113,6 +115,10 @@ async def charge(services: Services, session_id: UUID, *, token: str, brand: str
         session = await captures.get(connection, session_id, lock=True)
         if session.state == "completed":
             return Charged("taken")
+        if session.state not in ("open", "charged") or session.link_transaction_id is not None:
+            # Whoever charges stood still so long that others gave her up: she may be paying by a link now.
+            log.warning("not_charged", session=str(session_id), why=session.state)
+            return Charged("failed", "the payment was given up before")
         try:
             await holds.require_payment_on(connection, session.conversation_id)
         except holds.PaymentOffError as error:
@@ -138,7 +144,9 @@ async def charge(services: Services, session_id: UUID, *, token: str, brand: str
         # No money has moved, whatever the gateway made of it.
         log.warning("charge_not_prepared", session=str(session_id), why=error.detail)
         return await _answered(services, session, charge_id, "refused", error.code)
-    await _known(services, session, charge_id, transaction_id)
+    if not await _known(services, session, charge_id, transaction_id):
+        log.warning("not_charged", session=str(session_id), why="written off")
+        return Charged("failed", "the try was written off before")
     try:
         answer = await gateway.charge(msgspec.structs.replace(request, transaction_id=transaction_id))
     except GatewayUnavailableError as error:
@@ -150,8 +158,8 @@ async def charge(services: Services, session_id: UUID, *, token: str, brand: str
     return await take_answer(services, session, charge_id, answer)
 
 
-async def _known(services: Services, session: CaptureSession, charge_id: UUID, transaction_id: str) -> None:
-    """The transaction belongs to the caller from before any news of it can come."""
+async def _known(services: Services, session: CaptureSession, charge_id: UUID, transaction_id: str) -> bool:
+    """The transaction belongs to the caller from before any news of it can come. False: the try was written off."""
     fact = PaymentFact(
         kind=FactKind.CREATED,
         transaction_id=transaction_id,
@@ -161,8 +169,10 @@ async def _known(services: Services, session: CaptureSession, charge_id: UUID, t
         currency=session.currency,
     )
     async with services.pool.acquire() as connection, connection.transaction():
-        await captures.prepared(connection, charge_id, transaction_id)
+        if not await captures.prepared(connection, charge_id, transaction_id):
+            return False
         await settle.apply(connection, session.gateway, fact, _whose(connection, session))
+        return True
 
 
 async def take_answer(services: Services, session: CaptureSession, charge_id: UUID, answer: ChargeAnswer) -> Charged:
@@ -191,10 +201,13 @@ async def _answered(
     services: Services, session: CaptureSession, charge_id: UUID, state: captures.ChargeState, reason: str | None
 ) -> Charged:
     async with services.pool.acquire() as connection, connection.transaction():
-        await captures.get(connection, session.id, lock=True)
-        await captures.answer(connection, charge_id, state, reason)
-        if state in ("taken", "unknown"):
-            await captures.set_state(connection, session.id, "charged", reason)
+        now = await captures.get(connection, session.id, lock=True)
+        if await captures.answer(connection, charge_id, state, reason):
+            if state in ("taken", "unknown"):
+                await captures.set_state(connection, session.id, "charged", reason)
+            elif now.state == "charged":
+                # It took nothing after all: another card may be tried, and who hung up gets the link.
+                await captures.set_state(connection, session.id, "open", reason)
     return Charged(_RESULTS[state], reason)
 
 
@@ -205,18 +218,21 @@ async def settlement(services: Services, session_id: UUID) -> str | None:
 
 
 async def leave(services: Services, session_id: UUID, state: captures.State, why: str, *, hung_up: bool) -> None:
-    """The caller is done with it, without success; what may have been charged stays as it is.
+    """The caller is done with it, without success; what may have been charged stays as it is. A try that is under way
+    decides first: the session stays open, and `give_up_forsaken` comes back when the try took nothing.
 
     Who hung up may still pay by a link: the payment waits for her, and `recovery` sends it, once.
     """
     async with services.pool.acquire() as connection, connection.transaction():
+        # She, then what is hers, then her call: as whoever reports her distress does.
+        await people.lock(connection, (await captures.get(connection, session_id)).person_id)
         session = await captures.get(connection, session_id, lock=True)
-        if session.state != "open":
+        if session.state != "open" or await captures.may_have_paid(connection, session_id):
             return
         await captures.set_state(connection, session_id, state, why)
         if not await holds.is_payment_on(connection, session.conversation_id):
             return  # the caller was in distress: no link follows her
-        if hung_up and session.contact_point_id is not None:
+        if hung_up and session.contact_point_id is not None and not await captures.was_repeated(connection, session):
             transaction_id = f"tel_{session.reference}"
             if await captures.link(connection, session_id, transaction_id):
                 await settle.apply(
@@ -247,9 +263,17 @@ async def give_up_forsaken(services: Services) -> int:
         found = await captures.forsaken(
             connection, older_than_s=FORSAKEN_AFTER_S, provider_s=PROVIDER_WAIT_S, limit=FORSAKEN_MAX
         )
+    ended = 0
     for session_id in found:
-        await leave(services, session_id, "abandoned", "the call ended and nobody told how", hung_up=True)
-    return len(found)
+        try:
+            await leave(services, session_id, "abandoned", "the call ended and nobody told how", hung_up=True)
+            ended += 1
+        except (*db.AWAY, TenderlineError) as error:
+            # The others must not wait for this one.
+            log.warning("not_given_up", session=str(session_id), error=type(error).__name__, detail=str(error)[:300])
+        if not goes_on():
+            break
+    return ended
 
 
 def _waits(session: CaptureSession, transaction_id: str) -> PaymentFact:
@@ -280,13 +304,14 @@ async def reconcile(services: Services, one: Charge) -> Charged | None:
     A try that never arrived is taken back at the gateway, so that it cannot arrive any more.
     """
     async with services.pool.acquire() as connection:
+        await captures.touch(connection, one.session_id)
         session = await captures.get(connection, one.session_id)
     gateway = services.gateways.get(one.gateway)
     if gateway is None:
         return None
     if one.transaction_id is None:
         # It was never prepared, or we were killed before its id was kept: without the id it was not charged either.
-        return await _answered(services, session, one.id, "refused", "it was cut off before it was charged")
+        return await _written_off(services, one)
     try:
         found = await gateway.read_charge(one.transaction_id)
         if found is not None and found.state is ChargeState.OPEN:
@@ -300,6 +325,13 @@ async def reconcile(services: Services, one: Charge) -> Charged | None:
     if fact is not None:
         await _told(services, session, fact)
     return await take_answer(services, session, one.id, found)
+
+
+async def _written_off(services: Services, one: Charge) -> Charged | None:
+    why = "it was cut off before it was charged"
+    async with services.pool.acquire() as connection:
+        is_over = await captures.write_off(connection, one.id, why)
+    return Charged("failed", why) if is_over else None
 
 
 async def _told(services: Services, session: CaptureSession, fact: PaymentFact) -> None:

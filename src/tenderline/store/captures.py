@@ -124,8 +124,12 @@ class Listed:
 
 
 async def listed(connection: Connection, limit: int, *, conversation_id: UUID | None = None) -> list[Listed]:
-    """Those first whose money is in doubt, then the newest; or those of one call."""
+    """Those first whose money is in doubt, then the newest; or those of one call, the newest first."""
     names = CaptureSession.__dataclass_fields__
+    if conversation_id is None:
+        rows = await connection.fetch(query("captures", "list"), limit)
+    else:
+        rows = await connection.fetch(query("captures", "of_call"), conversation_id, limit)
     return [
         Listed(
             CaptureSession(**{name: row[name] for name in names}),
@@ -137,7 +141,7 @@ async def listed(connection: Connection, limit: int, *, conversation_id: UUID | 
             row["payment_id"],
             row["refunded_minor"],
         )
-        for row in await connection.fetch(query("captures", "list"), conversation_id, limit)
+        for row in rows
     ]
 
 
@@ -161,13 +165,29 @@ async def intend(
     return made is not None
 
 
-async def prepared(connection: Connection, charge_id: UUID, transaction_id: str) -> None:
-    """The gateway has made the transaction on which the try is made."""
-    await connection.execute(query("captures", "prepared"), charge_id, transaction_id)
+async def may_have_paid(connection: Connection, session_id: UUID) -> bool:
+    """Whether a try of the session is under way, or may have taken money."""
+    return bool(await connection.fetchval(query("captures", "may_have_paid"), session_id))
+
+
+async def was_repeated(connection: Connection, session: CaptureSession) -> bool:
+    """Whether she paid by a session that she began after this one, in the same call."""
+    values = session.conversation_id, session.id, session.started_at
+    return bool(await connection.fetchval(query("captures", "was_repeated"), *values))
+
+
+async def prepared(connection: Connection, charge_id: UUID, transaction_id: str) -> bool:
+    """The gateway has made the transaction on which the try is made; False when the try was written off meanwhile."""
+    return await connection.fetchval(query("captures", "prepared"), charge_id, transaction_id) is not None
+
+
+async def write_off(connection: Connection, charge_id: UUID, why: str) -> bool:
+    """The try was never made, and cannot be any more; False when its transaction has become known meanwhile."""
+    return await connection.fetchval(query("captures", "write_off"), charge_id, why) is not None
 
 
 async def answer(connection: Connection, charge_id: UUID, state: ChargeState, reason: str | None = None) -> bool:
-    """What became of the try; False when that was known. A decline is counted."""
+    """What became of the try; False when that was known. What was taken may fall through. A decline is counted."""
     session_id = await connection.fetchval(query("captures", "answer"), charge_id, state, reason)
     if session_id is not None and state == "declined":
         await connection.execute(query("captures", "count_decline"), session_id)
@@ -187,12 +207,12 @@ async def forsaken(connection: Connection, *, older_than_s: float, provider_s: f
 
 
 async def in_doubt(connection: Connection, *, older_than_s: float, limit: int) -> list[Charge]:
-    """Tries of which nobody wrote down the end."""
+    """Tries of which nobody wrote down the end; the one first that was looked at longest ago."""
     return [Charge(**row) for row in await connection.fetch(query("captures", "in_doubt"), older_than_s, limit)]
 
 
 async def unsettled(connection: Connection, *, older_than_s: float, limit: int) -> list[Charge]:
-    """Tries that were taken, and of whose money no webhook has told."""
+    """Tries that were taken, and of whose money no webhook has told for so long, nor the gateway when it was asked."""
     return [Charge(**row) for row in await connection.fetch(query("captures", "unsettled"), older_than_s, limit)]
 
 

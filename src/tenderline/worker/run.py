@@ -6,21 +6,17 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 
-import asyncpg
 import structlog
 
 from tenderline.app import Services
 from tenderline.campaigns import callbacks
-from tenderline.core.errors import TenderlineError
 from tenderline.notify import delivery
 from tenderline.outgoing.delivery import Deliveries
-from tenderline.payments import refunds, telephone, unmatched
 from tenderline.recovery import cases
 from tenderline.store import (
     answered_requests,
     attempts,
     audit,
-    captures,
     crm_told,
     donors,
     events,
@@ -30,9 +26,8 @@ from tenderline.store import (
     outcomes,
     outgoing,
 )
-from tenderline.store import refunds as store_refunds
 from tenderline.store.jobs import JobRunner, back_off_s
-from tenderline.worker import reactions
+from tenderline.worker import money, reactions
 from tenderline.worker.nightly_scan import NightlyScan
 from tenderline.worker.read import read_some
 
@@ -41,25 +36,10 @@ log = structlog.get_logger(__name__)
 LOOKUP_WAIT_MAX_S = 3_600.0
 HOUSEKEEPING_S = 60.0
 RECONCILE_S = 15.0
-DOUBT_AFTER_S = 90.0
-"""Longer than a charge may take: whoever makes it has ended, or is dead."""
-UNSETTLED_AFTER_S = 180.0
-RECONCILED_MAX = 50
 FORGOTTEN_MAX = 5_000
 LISTEN_CHECK_S = 5.0
 LOOP_BACK_OFF_MAX_S = 30.0
 STOP_TIMEOUT_S = 30.0
-
-# What passes by itself: the database or a provider went away, or a turn met a conflict.
-_PASSING = (
-    OSError,
-    TimeoutError,
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    TenderlineError,
-    ExceptionGroup,
-)
 
 Step = Callable[[], Awaitable[int]]
 
@@ -85,7 +65,8 @@ class Worker:
             group.create_task(self._loop("inbox", self._read, tick_s, self._inbox_hint))
             group.create_task(self._loop("attempts", self._send, tick_s, self._attempt_hint))
             group.create_task(self._loop("doubts", self._doubts, tick_s, asyncio.Event()))
-            group.create_task(self._loop("charges", self._reconcile, RECONCILE_S, asyncio.Event()))
+            group.create_task(self._loop("charges", self._ask_gateways, RECONCILE_S, asyncio.Event()))
+            group.create_task(self._loop("money", self._look_after_money, RECONCILE_S, asyncio.Event()))
             group.create_task(self._loop("housekeeping", self._keep_house, HOUSEKEEPING_S, asyncio.Event()))
             group.create_task(
                 self._loop("audit head", self._sign, self._services.settings.audit.head_interval_s, asyncio.Event())
@@ -110,7 +91,7 @@ class Worker:
             hint.clear()
             try:
                 did = await step()
-            except _PASSING as error:
+            except money.PASSING as error:
                 failures += 1
                 log.warning("loop failed", loop=name, error=type(error).__name__, detail=str(error)[:300])
                 await self._sleep(back_off_s(failures, max_s=LOOP_BACK_OFF_MAX_S), asyncio.Event())
@@ -175,21 +156,11 @@ class Worker:
             await events.hint(self._services.pool)
         return 0  # each of these has its own next turn: the tick is soon enough
 
-    async def _reconcile(self) -> int:
-        """Charges and refunds whose end nobody knows, or of whose money no webhook told: the gateway is asked."""
-        services = self._services
-        async with services.pool.acquire() as connection:
-            found = await captures.in_doubt(connection, older_than_s=DOUBT_AFTER_S, limit=RECONCILED_MAX)
-            found += await captures.unsettled(connection, older_than_s=UNSETTLED_AFTER_S, limit=RECONCILED_MAX)
-            backs = await store_refunds.still_open(connection, older_than_s=DOUBT_AFTER_S, limit=RECONCILED_MAX)
-        for one in found:
-            await telephone.reconcile(services, one)
-        for back in backs:
-            await refunds.reconcile(services, back)
-        await telephone.give_up_forsaken(services)
-        async with services.pool.acquire() as connection, connection.transaction():
-            await unmatched.look_at_late(connection)
-        return 0
+    async def _ask_gateways(self) -> int:
+        return await money.ask_gateways(self._services)
+
+    async def _look_after_money(self) -> int:
+        return await money.look_after(self._services)
 
     async def _keep_house(self) -> int:
         async with self._services.pool.acquire() as connection, connection.transaction():

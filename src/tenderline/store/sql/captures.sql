@@ -42,12 +42,30 @@ INSERT INTO charge (id, session_id, gateway, token, brand, last_four) VALUES ($1
 ON CONFLICT DO NOTHING
 RETURNING id
 
+-- name: may_have_paid
+SELECT EXISTS (SELECT FROM charge WHERE session_id = $1 AND state IN ('intended', 'taken', 'unknown'))
+
 -- name: prepared
-UPDATE charge SET transaction_id = $2 WHERE id = $1 AND transaction_id IS NULL
+-- Nothing comes back for a try that was written off: whoever makes it stood still, and must not go on.
+UPDATE charge SET transaction_id = $2 WHERE id = $1 AND transaction_id IS NULL AND state = 'intended'
+RETURNING id
+
+-- name: write_off
+UPDATE charge SET state = 'refused', reason = $2, answered_at = now()
+WHERE id = $1 AND transaction_id IS NULL AND state = 'intended'
+RETURNING id
+
+-- name: was_repeated
+SELECT EXISTS (
+    SELECT FROM capture_session
+    WHERE conversation_id = $1 AND id <> $2 AND started_at >= $3 AND state IN ('charged', 'completed')
+)
 
 -- name: answer
+-- What was taken may fall through; what took nothing stays so.
 UPDATE charge SET state = $2, reason = $3, answered_at = now()
-WHERE id = $1 AND state IN ('intended', 'unknown') AND state IS DISTINCT FROM $2
+WHERE id = $1 AND state IS DISTINCT FROM $2
+    AND (state IN ('intended', 'unknown') OR (state = 'taken' AND $2 IN ('declined', 'refused')))
 RETURNING session_id
 
 -- name: charges_of
@@ -58,8 +76,9 @@ FROM charge WHERE session_id = $1 ORDER BY created_at LIMIT 50
 -- Tries whose end nobody wrote down, once their maker must have given up.
 SELECT c.id, c.session_id, c.gateway, c.transaction_id, c.brand, c.last_four, c.state, c.reason, c.created_at,
     c.answered_at
-FROM charge c WHERE c.state IN ('intended', 'unknown') AND c.created_at < now() - make_interval(secs => $1)
-ORDER BY c.created_at LIMIT $2
+FROM charge c JOIN capture_session s ON s.id = c.session_id
+WHERE c.state IN ('intended', 'unknown') AND c.created_at < now() - make_interval(secs => $1)
+ORDER BY s.updated_at LIMIT $2
 
 -- name: unsettled
 -- Taken, and no webhook has told of the money for so long.
@@ -78,7 +97,43 @@ JOIN payment y ON y.gateway = c.gateway AND y.transaction_id = c.transaction_id
 WHERE c.session_id = $1 AND c.state IN ('taken', 'unknown')
 
 -- name: list
--- Those first of which a try may have taken money and no webhook has told so.
+-- Those first of which a try may have taken money and no webhook has told so; there are few of them, whatever is stored.
+WITH charged AS (
+    SELECT s.id, s.started_at, s.gateway, coalesce(s.link_transaction_id, (
+        SELECT transaction_id FROM charge WHERE session_id = s.id ORDER BY created_at DESC LIMIT 1
+    )) AS transaction_id
+    FROM capture_session s WHERE s.state = 'charged'
+), doubtful AS (
+    SELECT h.id, h.started_at FROM charged h
+    LEFT JOIN payment y ON y.gateway = h.gateway AND y.transaction_id = h.transaction_id
+    WHERE y.transaction_status IS DISTINCT FROM 'COMPLETED'
+    UNION ALL
+    SELECT s.id, s.started_at FROM charge c JOIN capture_session s ON s.id = c.session_id
+    WHERE c.state IN ('intended', 'unknown') AND s.state = 'open'
+    ORDER BY started_at DESC LIMIT $1
+), newest AS (
+    SELECT id FROM capture_session ORDER BY started_at DESC LIMIT $1
+), chosen AS (
+    SELECT id, bool_or(is_doubtful) AS is_doubtful FROM (
+        SELECT id, true AS is_doubtful FROM doubtful UNION ALL SELECT id, false FROM newest
+    ) either GROUP BY id
+)
+SELECT s.id, s.person_id, s.conversation_id, s.mode, s.gateway, s.amount_minor, s.currency, s.campaign, s.fund,
+    s.reference, s.state, s.why, s.declines, s.contact_point_id, s.link_transaction_id,
+    s.started_at, s.updated_at,
+    c.brand, c.last_four, c.state AS charge_state, c.transaction_id, y.transaction_status, y.id AS payment_id,
+    (
+        SELECT coalesce(sum(f.amount_minor), 0)::bigint FROM refund f WHERE f.payment_id = y.id AND f.state = 'succeeded'
+    ) AS refunded_minor
+FROM chosen n JOIN capture_session s ON s.id = n.id
+LEFT JOIN LATERAL (
+    SELECT brand, last_four, state, transaction_id, gateway FROM charge
+    WHERE session_id = s.id ORDER BY created_at DESC LIMIT 1
+) c ON true
+LEFT JOIN payment y ON y.gateway = s.gateway AND y.transaction_id = coalesce(s.link_transaction_id, c.transaction_id)
+ORDER BY n.is_doubtful DESC, s.started_at DESC LIMIT $1
+
+-- name: of_call
 SELECT s.id, s.person_id, s.conversation_id, s.mode, s.gateway, s.amount_minor, s.currency, s.campaign, s.fund,
     s.reference, s.state, s.why, s.declines, s.contact_point_id, s.link_transaction_id,
     s.started_at, s.updated_at,
@@ -92,10 +147,7 @@ LEFT JOIN LATERAL (
     WHERE session_id = s.id ORDER BY created_at DESC LIMIT 1
 ) c ON true
 LEFT JOIN payment y ON y.gateway = s.gateway AND y.transaction_id = coalesce(s.link_transaction_id, c.transaction_id)
-WHERE $1::uuid IS NULL OR s.conversation_id = $1
-ORDER BY (s.state = 'charged' AND y.transaction_status IS DISTINCT FROM 'COMPLETED')
-    OR (s.state = 'open' AND coalesce(c.state IN ('intended', 'unknown'), false)) DESC, s.started_at DESC
-LIMIT $2
+WHERE s.conversation_id = $1 ORDER BY s.started_at DESC LIMIT $2
 
 -- name: forsaken
 -- The call is over for so long, and its process did not say how the payment ended: it was killed. A link that was sent is

@@ -43,12 +43,14 @@ SELECT s.id AS session_id, s.amount_minor, s.currency, c.state AS charge_state,
     EXISTS (
         SELECT FROM payment o
         WHERE o.gateway = s.gateway AND o.transaction_id <> $2 AND o.transaction_status = 'COMPLETED'
-            AND (o.transaction_id = s.link_transaction_id
-                OR o.transaction_id IN (SELECT transaction_id FROM charge WHERE session_id = s.id))
+            AND o.transaction_id = ANY (ARRAY(
+                SELECT h.transaction_id FROM charge h WHERE h.session_id = s.id UNION ALL SELECT s.link_transaction_id
+            ))
     ) AS paid_before
 FROM capture_session s
-LEFT JOIN charge c ON c.session_id = s.id AND c.gateway = $1 AND c.transaction_id = $2
-WHERE c.id IS NOT NULL OR (s.gateway = $1 AND s.link_transaction_id = $2)
+LEFT JOIN charge c ON c.gateway = $1 AND c.transaction_id = $2 AND c.session_id = s.id
+WHERE s.id = (SELECT session_id FROM charge WHERE gateway = $1 AND transaction_id = $2)
+    OR (s.gateway = $1 AND s.link_transaction_id = $2)
 LIMIT 1
 
 -- name: is_ours
