@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from support import services
+from support.quick_voice import quick_voice
 from tenderline.core import telephone_password
 from tenderline.store import db, events, lines
 from tenderline.voice.node import VoiceNode
-from tenderline.voice.prompts.pack import Prompts
 from tenderline.worker import reactions
 
 NUMBER = "+18005550123"
@@ -86,15 +86,9 @@ text = "Goodbye."
 
 
 @pytest.fixture(autouse=True, scope="package")
-def quick_voice() -> Iterator[None]:
+def spoken_quickly() -> Iterator[None]:
     """Whatever calls say is said in a third of its time: the same sounds, every third sample of them."""
-    with pytest.MonkeyPatch.context() as patch:
-        clip = Prompts.clip
-
-        async def quickly(self: Prompts, text: str, language: str) -> bytes:
-            return (await clip(self, text, language))[::3]
-
-        patch.setattr(Prompts, "clip", quickly)
+    with quick_voice():
         yield
 
 

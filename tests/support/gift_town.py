@@ -111,6 +111,10 @@ class Giver(TrialPhone):
         """Keys a card over the questions, each as soon as it is asked."""
         await self.asked("ask_number")
         await self.press(f"{number}#")
+        await self.keys_rest(code, expiry)
+
+    async def keys_rest(self, code: str = "123", expiry: str = "1230") -> None:
+        """Confirms the number, and keys what is asked for then."""
         await self.asked("confirm_number")
         await self.press("1")
         await self.asked("ask_expiry")

@@ -1,0 +1,217 @@
+"""The whole story of a donor who calls, with an agent and a supervisor at their browsers: real SIP, real audio, a real
+bank and a real CRM on loopback. Keys only, once somebody is signed in."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Page, expect
+
+from support import browser_sound
+from support.bank_town import until
+from support.browser_sound import CALLER_HZ, hears_the_agent
+from support.gift_town import Giver
+from support.quick_voice import quick_voice
+from support.screens import SMALL, Watched, picture, require_readable
+from support.story_town import ELEANOR, GENERAL, LEGACY, LINE, RUTH, SAMUEL, StoryTown, open_story_town
+from support.telephone_money import GOOD
+from tenderline.store import presence
+from tenderline.voice.trial_phone import TrialPhone
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("chromium")]
+LIVE = "#live-state[data-state=live]"
+WAIT_MS = 30_000
+expect.set_options(timeout=WAIT_MS)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def spoken_quickly() -> Iterator[None]:
+    with quick_voice():
+        yield
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def town(server_url: str, tmp_path_factory: Any) -> AsyncIterator[StoryTown]:
+    async with open_story_town(server_url, tmp_path_factory.mktemp("story")) as made:
+        yield made
+
+
+async def look(watched: Watched, name: str) -> None:
+    """This state can be read by everybody, in light and dark, at 1024 px and at 200 %; pictures are kept."""
+    page = watched.page
+    for scheme in ("light", "dark"):
+        await page.emulate_media(color_scheme=scheme)
+        await require_readable(watched, f"{name} ({scheme})")
+        await picture(page, f"story-{name}-{scheme}")
+    await page.emulate_media(color_scheme="light")
+
+
+async def press_on(page: Page, selector: str) -> None:
+    """Presses a button by the keyboard."""
+    await page.locator(selector).focus()
+    await page.keyboard.press("Enter")
+
+
+@asynccontextmanager
+async def at_desk(town: StoryTown) -> AsyncIterator[Watched]:
+    """Anna's browser, its telephone on."""
+    async with town.signed_in("anna@example.org", "/desk") as watched:
+        await expect(watched.page.locator(LIVE)).to_be_visible()
+        await press_on(watched.page, "#phone-on")
+        await expect(watched.page.locator("#phone[data-state=ready]")).to_be_visible()
+        yield watched
+
+
+@asynccontextmanager
+async def on_floor(town: StoryTown) -> AsyncIterator[Watched]:
+    """Carol's browser."""
+    async with town.signed_in("carol@example.org", "/floor") as watched:
+        await expect(watched.page.locator(LIVE)).to_be_visible()
+        yield watched
+
+
+@asynccontextmanager
+async def specialist_is_busy(town: StoryTown) -> AsyncIterator[None]:
+    """Maria, the only one who knows legacy gifts, talks with ruth: whose segment led her there."""
+    async with TrialPhone(on_call=None) as maria, Giver(town, RUTH) as ruth:  # type: ignore[arg-type]
+        assert await maria.register(town.at, "maria", "secret")
+        await ruth.calls(LINE)
+        await maria.pick_up(within_s=20)
+        yield
+        ruth.hang_up()
+        await maria.is_hung_up(within_s=10)
+
+
+async def test_a_donor_reaches_an_agent_and_gives(town: StoryTown) -> None:
+    async with (
+        on_floor(town) as floor,
+        at_desk(town) as desk,
+        specialist_is_busy(town),
+        Giver(town, ELEANOR) as eleanor,  # type: ignore[arg-type]
+    ):
+        await press_on(desk.page, "#say-away button")
+        await waits_for_a_specialist(town, floor, eleanor)
+        await is_answered_by_anybody(town, desk, eleanor)
+        await they_hear_each_other(desk, eleanor)
+        await crm_answers_late(town, desk)
+        await card_is_taken(town, desk, floor, eleanor)
+        await she_gets_the_caller_back(desk, eleanor)
+        await end_is_chosen(town, desk, eleanor)
+        await floor_has_seen_it(town, floor)
+        for watched in (desk, floor):
+            await watched.require_clean()
+
+
+async def waits_for_a_specialist(town: StoryTown, floor: Watched, eleanor: Giver) -> None:
+    """The greeting is heard while the CRM thinks, and her segment leads her to a queue, where the one who knows what she
+    wants is busy."""
+    await eleanor.calls(LINE)
+    await eleanor.hears("Thank you for calling Riverside.")
+    await until(lambda: ELEANOR in town.crm.held, "the CRM to be asked")
+    assert town.crm.answered == 0, "the CRM has not said a word"
+    page = floor.page
+    row = page.locator("#floor-callers tbody tr")
+    await expect(row).to_contain_text(ELEANOR)
+    for words in (LEGACY, "High_Value_Donor", "legacy_gifts"):
+        await expect(row).to_contain_text(words)
+    await expect(page.locator(f"#queue-{LEGACY} td").first).to_contain_text("1")
+    await expect(row).to_contain_text("Priority")
+    await expect(page.locator("#floor-agents tr", has_text="maria")).to_contain_text("On a call")
+    await look(floor, "floor-waiting")
+
+
+async def is_answered_by_anybody(town: StoryTown, desk: Watched, eleanor: Giver) -> None:
+    """Anna, who serves the general queue, says that she is ready, and it rings in her browser."""
+    page = desk.page
+    await press_on(page, "#say-available button")
+    await expect(page.locator("#phone[data-state=ringing]")).to_be_visible()
+    await expect(page.locator("#priority")).to_have_text("★ Priority")
+    await expect(page.locator("#caller")).to_contain_text("High Value Donor")
+    await expect(page.locator("#caller")).to_contain_text("Waited")
+    await expect(page.locator("#caller-name")).not_to_have_text("Eleanor Whitfield")
+    await look(desk, "desk-ringing")
+    await page.keyboard.press("Alt+a")
+    await expect(page.locator("#phone[data-state=talking]")).to_be_visible()
+    await expect(page.locator("#call-state")).to_have_text("You talk.")
+    assert town.crm.answered == 0
+
+
+async def they_hear_each_other(desk: Watched, eleanor: Giver) -> None:
+    """A tone of one is measured at the other, both ways."""
+    await hears_the_agent(eleanor)
+    found_hz, loud_db, _ = await browser_sound.agent_hears(desk.page, eleanor, CALLER_HZ)
+    assert abs(found_hz - CALLER_HZ) < 12
+    assert loud_db > -40
+
+
+async def crm_answers_late(town: StoryTown, desk: Watched) -> None:
+    """What the CRM says at last shows by itself."""
+    town.crm.let_go.set()
+    await expect(desk.page.locator("#caller-name")).to_have_text("Eleanor Whitfield")
+    for words in ("Platinum", "$12,500.00", "Prefers to be called in the morning"):
+        await expect(desk.page.locator("#caller")).to_contain_text(words)
+    await look(desk, "desk-talking")
+
+
+async def card_is_taken(town: StoryTown, desk: Watched, floor: Watched, eleanor: Giver) -> None:
+    """She starts it from the desk, sees how far the caller is and no digit, and the bank's webhook settles it."""
+    page = desk.page
+    await page.locator("#secure-amount").focus()
+    await page.keyboard.type("25.00")
+    await page.keyboard.press("Enter")
+    await eleanor.hears("You pay")
+    await expect(page.locator("#call-state")).to_have_text("The caller keys a card in.")
+    await eleanor.press("1")
+    await eleanor.asked("ask_number")
+    await eleanor.press(GOOD[:7])
+    await expect(page.locator("#secure .dots")).to_have_text("•" * 7)
+    await expect(page.locator("#secure")).to_contain_text("Visa")
+    await expect(floor.page.locator("#floor-secure")).to_contain_text(ELEANOR)
+    await expect(floor.page.locator("#floor-agents tr", has_text="Anna")).to_contain_text("On a call")
+    for watched, name in ((desk, "desk-card"), (floor, "floor-card")):
+        assert GOOD[:4] not in await watched.page.content()
+        await look(watched, name)
+    await eleanor.press(f"{GOOD[7:]}#")
+    await eleanor.keys_rest()
+    await eleanor.hears("Thank you.")
+
+
+async def she_gets_the_caller_back(desk: Watched, eleanor: Giver) -> None:
+    """With the result, and with audio."""
+    page = desk.page
+    await expect(page.locator("#secure")).to_contain_text("The money has arrived. Visa •••• 4242.")
+    await expect(page.locator("#call-state")).to_have_text("You talk.")
+    await hears_the_agent(eleanor)
+    await look(desk, "desk-paid")
+
+
+async def end_is_chosen(town: StoryTown, desk: Watched, eleanor: Giver) -> None:
+    """By a key, with what follows told before, and kept as it was told."""
+    page = desk.page
+    await page.keyboard.press("Alt+1")
+    assert await page.evaluate("document.activeElement.id") == "code-settled"
+    follows = await page.inner_text("#follows-settled")
+    assert follows
+    await page.keyboard.press("Alt+Enter")
+    await expect(page.locator("#chosen")).to_contain_text(follows)
+    eleanor.hang_up()
+    await expect(page.locator("#desk-status")).to_contain_text("Ready")
+
+
+async def floor_has_seen_it(town: StoryTown, floor: Watched) -> None:
+    """The card is off the floor, and the day's figures have the call."""
+    await expect(floor.page.locator("#no-cards")).to_be_visible()
+    await expect(floor.page.locator("#no-callers")).to_be_visible()
+    await expect(floor.page.locator(f"#queue-{LEGACY} a[aria-label*=overflowed]").first).to_have_text("1")
+    await look(floor, "floor-after")
+    row = await town.pool.fetchrow("SELECT * FROM waiting WHERE caller = $1", ELEANOR)
+    assert (row["queue"], row["tier"], row["skills"], row["overflowed"], row["outcome"]) == (
+        LEGACY, "High_Value_Donor", [LEGACY], True, "talked",
+    )  # fmt: skip
+    kept = await town.pool.fetchrow("SELECT * FROM payment WHERE amount_minor = 2500")
+    assert (kept["transaction_status"], kept["status"]) == ("COMPLETED", "succeeded")
+    await until(lambda: any("25.00" in str(one) for one in town.crm.entries.values()), "the gift in the CRM")
