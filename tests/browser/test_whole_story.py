@@ -3,28 +3,35 @@ bank and a real CRM on loopback. Keys only, once somebody is signed in."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+import asyncio
+import re
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
+import httpx
 import pytest
 import pytest_asyncio
 from playwright.async_api import Page, expect
 
-from support import browser_sound
+from support import browser_sound, edge, world
 from support.bank_town import until
 from support.browser_sound import CALLER_HZ, hears_the_agent
 from support.gift_town import Giver
 from support.quick_voice import quick_voice
-from support.screens import SMALL, Watched, picture, require_readable
-from support.story_town import ELEANOR, GENERAL, LEGACY, LINE, RUTH, SAMUEL, StoryTown, open_story_town
+from support.screens import Watched, picture, require_readable
+from support.story_town import ELEANOR, LEGACY, LINE, RUTH, SAMUEL, StoryTown, open_story_town
 from support.telephone_money import GOOD
-from tenderline.store import presence
-from tenderline.voice.trial_phone import TrialPhone
+from tenderline.compliance.facts import Purpose
+from tenderline.store import callbacks, people, plans
+from tenderline.store.attempts import Planned
+from tenderline.voice.trial_phone import TrialPhone, speech_like
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("chromium")]
 LIVE = "#live-state[data-state=live]"
-WAIT_MS = 30_000
+WAIT_MS = 20_000
 expect.set_options(timeout=WAIT_MS)
 
 
@@ -43,6 +50,7 @@ async def town(server_url: str, tmp_path_factory: Any) -> AsyncIterator[StoryTow
 async def look(watched: Watched, name: str) -> None:
     """This state can be read by everybody, in light and dark, at 1024 px and at 200 %; pictures are kept."""
     page = watched.page
+    await page.evaluate("scrollTo(0, 0)")  # what stays in sight while one scrolls covers nothing on a picture
     for scheme in ("light", "dark"):
         await page.emulate_media(color_scheme=scheme)
         await require_readable(watched, f"{name} ({scheme})")
@@ -116,7 +124,7 @@ async def waits_for_a_specialist(town: StoryTown, floor: Watched, eleanor: Giver
     page = floor.page
     row = page.locator("#floor-callers tbody tr")
     await expect(row).to_contain_text(ELEANOR)
-    for words in (LEGACY, "High_Value_Donor", "legacy_gifts"):
+    for words in (LEGACY, "High Value Donor", "legacy_gifts"):
         await expect(row).to_contain_text(words)
     await expect(page.locator(f"#queue-{LEGACY} td").first).to_contain_text("1")
     await expect(row).to_contain_text("Priority")
@@ -160,6 +168,8 @@ async def crm_answers_late(town: StoryTown, desk: Watched) -> None:
 async def card_is_taken(town: StoryTown, desk: Watched, floor: Watched, eleanor: Giver) -> None:
     """She starts it from the desk, sees how far the caller is and no digit, and the bank's webhook settles it."""
     page = desk.page
+    await page.locator("#secure-start input[value=leave]").focus()
+    await page.keyboard.press("ArrowDown")
     await page.locator("#secure-amount").focus()
     await page.keyboard.type("25.00")
     await page.keyboard.press("Enter")
@@ -176,7 +186,7 @@ async def card_is_taken(town: StoryTown, desk: Watched, floor: Watched, eleanor:
         assert GOOD[:4] not in await watched.page.content()
         await look(watched, name)
     await eleanor.press(f"{GOOD[7:]}#")
-    await eleanor.keys_rest()
+    await eleanor.keys_rest(code_twice=False)
     await eleanor.hears("Thank you.")
 
 
@@ -199,6 +209,9 @@ async def end_is_chosen(town: StoryTown, desk: Watched, eleanor: Giver) -> None:
     await page.keyboard.press("Alt+Enter")
     await expect(page.locator("#chosen")).to_contain_text(follows)
     eleanor.hang_up()
+    await expect(page.locator("#desk-status")).to_contain_text("After the call")
+    await look(desk, "desk-after")
+    await page.keyboard.press("Alt+Enter")
     await expect(page.locator("#desk-status")).to_contain_text("Ready")
 
 
@@ -206,7 +219,8 @@ async def floor_has_seen_it(town: StoryTown, floor: Watched) -> None:
     """The card is off the floor, and the day's figures have the call."""
     await expect(floor.page.locator("#no-cards")).to_be_visible()
     await expect(floor.page.locator("#no-callers")).to_be_visible()
-    await expect(floor.page.locator(f"#queue-{LEGACY} a[aria-label*=overflowed]").first).to_have_text("1")
+    overflowed = floor.page.locator(f"#queue-{LEGACY} a[href*='what=overflowed']").first
+    await expect(overflowed).to_contain_text("1")
     await look(floor, "floor-after")
     row = await town.pool.fetchrow("SELECT * FROM waiting WHERE caller = $1", ELEANOR)
     assert (row["queue"], row["tier"], row["skills"], row["overflowed"], row["outcome"]) == (
@@ -215,3 +229,138 @@ async def floor_has_seen_it(town: StoryTown, floor: Watched) -> None:
     kept = await town.pool.fetchrow("SELECT * FROM payment WHERE amount_minor = 2500")
     assert (kept["transaction_status"], kept["status"]) == ("COMPLETED", "succeeded")
     await until(lambda: any("25.00" in str(one) for one in town.crm.entries.values()), "the gift in the CRM")
+
+
+async def test_a_word_of_distress_puts_a_supervisor_on_it(town: StoryTown) -> None:
+    town.crm.let_go.set()
+    person_id, phone_id, _ = await world.make_person(town.pool, address=SAMUEL)
+    async with town.pool.acquire() as connection, connection.transaction():
+        await people.add_contact_point(connection, person_id, people.EMAIL, "samuel@example.org")
+        email_id = (await people.find_by_address(connection, people.EMAIL, "samuel@example.org"))[1]  # type: ignore[index]
+    ways = [("sms", phone_id), ("voice_ai", phone_id), ("voice_live", phone_id), ("email", email_id)]
+    assert not any(await refused(town, person_id, ways)), "before it every channel is open"
+    async with (
+        on_floor(town) as floor,
+        at_desk(town) as desk,
+        TrialPhone(on_call=None) as carol,
+        Giver(town, SAMUEL) as samuel,  # type: ignore[arg-type]
+    ):
+        assert await carol.register(town.at, "carol", "secret")
+        call_id = await is_served_by_tier(town, desk, samuel)
+        await a_word_is_typed(desk)
+        await server_refuses_a_payment(town, desk, call_id)
+        alert_id = await supervisor_sees_and_takes_it(floor)
+        await transcript_says_so_too(town, call_id, alert_id)
+        await caller_is_with_the_supervisor(desk, carol, samuel)
+        samuel.hang_up()
+        await carol.is_hung_up(within_s=10)
+        assert all("distress" in why for why in await refused(town, person_id, ways))
+        await callback_is_near(town, floor, call_id)
+        for watched in (desk, floor):
+            await watched.require_clean()
+
+
+async def refused(town: StoryTown, person_id: UUID, ways: Sequence[tuple[str, UUID]]) -> list[str]:
+    """By which rules an automatic contact is refused on each channel."""
+    found: list[str] = []
+    for channel, point_id in ways:
+        now = datetime.now(UTC)
+        wanted = Planned(
+            person_id=person_id, case_id=None, channel=channel, purpose=Purpose.SERVICING, contact_point_id=point_id,
+            template="receipt", due_at=now, not_after=now + timedelta(days=7),
+        )  # fmt: skip
+        async with town.pool.acquire() as connection, connection.transaction():
+            answer = await plans.ask(connection, town.services.book, town.services.defaults, wanted)
+        found.append(answer.why or "")
+    return found
+
+
+async def is_served_by_tier(town: StoryTown, desk: Watched, samuel: Giver) -> UUID:
+    """The CRM answers in time: whoever gives monthly is anybody's, and is known when it rings."""
+    page = desk.page
+    await samuel.calls(LINE)
+    await expect(page.locator("#phone[data-state=ringing]")).to_be_visible()
+    await expect(page.locator("#caller-name")).to_have_text("Samuel Ortiz")
+    await expect(page.locator("#caller")).to_contain_text("Monthly")
+    await expect(page.locator("#priority")).to_have_count(0)
+    await page.keyboard.press("Alt+a")
+    await expect(page.locator("#call-state")).to_have_text("You talk.")
+    await expect(page.locator("#secure-start")).to_be_visible()
+    found: UUID = await town.pool.fetchval("SELECT conversation_id FROM waiting WHERE caller = $1", SAMUEL)
+    return found
+
+
+async def a_word_is_typed(desk: Watched) -> None:
+    """In the note, as agents do; the form of payments is gone at once."""
+    page = desk.page
+    await page.keyboard.press("Alt+1")
+    await page.locator("#ending-note").focus()
+    await page.keyboard.type("was threatened by her nephew")
+    await page.keyboard.press("Alt+Enter")
+    await expect(page.locator("#distress")).to_contain_text("Payment is off for this call")
+    await expect(page.locator("#distress")).to_contain_text("typed by the agent")
+    await expect(page.locator("#secure-start")).to_have_count(0)
+    await look(desk, "desk-distress")
+
+
+async def server_refuses_a_payment(town: StoryTown, desk: Watched, call_id: UUID) -> None:
+    """Whatever a page offers."""
+    token = await desk.page.locator("meta[name=csrf-token]").get_attribute("content")
+    form = {"csrf_token": token or "", "mode": "leave", "amount": "25.00", "back": "desk"}
+    headers = {"Accept": "text/html", "Origin": town.base, "Sec-Fetch-Site": "same-origin"}
+    answer = await desk.page.context.request.post(f"{town.base}/calls/{call_id}/secure", form=form, headers=headers)
+    assert answer.status == 409
+    assert "distress" in await answer.text()
+    assert await town.pool.fetchval("SELECT count(*) FROM secure_session WHERE conversation_id = $1", call_id) == 0
+
+
+async def supervisor_sees_and_takes_it(floor: Watched) -> str:
+    """It is first on the floor, in the title too, and is taken by the keyboard."""
+    page = floor.page
+    alert = page.locator("#floor-alerts li.distress")
+    await expect(alert).to_contain_text("threatened")
+    await expect(page).to_have_title(re.compile(r"^\(\d\) Floor"))
+    await look(floor, "floor-distress")
+    await alert.get_by_role("button", name="Take").focus()
+    await page.keyboard.press("Enter")
+    await expect(alert).to_contain_text("taken by carol@example.org")
+    found = await alert.get_attribute("id")
+    assert found is not None
+    return found.removeprefix("alert-")
+
+
+async def transcript_says_so_too(town: StoryTown, call_id: UUID, alert_id: str) -> None:
+    """A recogniser hears it as well: it is the same alert."""
+    said = {"participant": "caller", "text": "he says I am forced to pay", "at": datetime.now(UTC).isoformat()}
+    async with httpx.AsyncClient(base_url=town.base) as http:
+        header = await edge.token(http, town.pool, "calls:write")
+        answer = await http.post(
+            f"/api/v2/conversations/{call_id}/transcript", json={"utterances": [said]}, headers=header
+        )
+    assert answer.status_code == 202, answer.text
+    assert answer.json() == {"distress": True, "alertId": alert_id}
+
+
+async def caller_is_with_the_supervisor(desk: Watched, carol: TrialPhone, samuel: Giver) -> None:
+    """Her telephone has rung meanwhile; when she takes it, the agent is out of the call."""
+    await carol.pick_up(within_s=20)
+    words = speech_like(0.5)
+    await asyncio.gather(
+        carol.speak(words), samuel.hear([words[at : at + 160] for at in range(0, 3200, 160)], within_s=5)
+    )
+    await expect(desk.page.locator("#phone[data-state=ready]")).to_be_visible()
+
+
+async def callback_is_near(town: StoryTown, floor: Watched, call_id: UUID) -> None:
+    """Within a day, on the page of callbacks; the hold stands on its own page."""
+    async with town.pool.acquire() as connection:
+        (callback,) = [one for one in await callbacks.waiting(connection) if one.conversation_id == call_id]
+    assert callback.kind == "distress"
+    assert callback.not_after is not None
+    assert callback.due_at <= callback.not_after <= callback.created_at + timedelta(hours=24)
+    await floor.go("/callbacks")
+    await expect(floor.page.locator(f"#callback-{callback.id}")).to_be_visible()
+    await look(floor, "callbacks")
+    await floor.go("/distress")
+    await expect(floor.page.locator("main")).to_contain_text("threatened")
+    await look(floor, "held")
