@@ -22,7 +22,7 @@ from support.browser_sound import CALLER_HZ, hears_the_agent
 from support.gift_town import Giver
 from support.quick_voice import quick_voice
 from support.screens import Watched, picture, require_readable
-from support.story_town import ELEANOR, LEGACY, LINE, RUTH, SAMUEL, StoryTown, open_story_town
+from support.story_town import ELEANOR, LEGACY, LINE, RUTH, HANNAH, StoryTown, open_story_town
 from support.telephone_money import GOOD
 from tenderline.compliance.facts import Purpose
 from tenderline.store import callbacks, people, plans
@@ -75,23 +75,34 @@ async def at_desk(town: StoryTown) -> AsyncIterator[Watched]:
 
 
 @asynccontextmanager
-async def on_floor(town: StoryTown) -> AsyncIterator[Watched]:
-    """Carol's browser."""
-    async with town.signed_in("carol@example.org", "/floor") as watched:
+async def on_floor(town: StoryTown, *, is_ready: bool = False) -> AsyncIterator[Watched]:
+    """Carol's browser. `is_ready`: she has said that she takes calls."""
+    async with town.signed_in("carol@example.org", "/desk") as watched:
+        if is_ready:
+            await press_on(watched.page, "#say-available button")
+            await expect(watched.page.locator("#desk-status")).to_contain_text("Ready")
+        await watched.go("/floor")
         await expect(watched.page.locator(LIVE)).to_be_visible()
         yield watched
+
+
+@asynccontextmanager
+async def registered(town: StoryTown, phone: TrialPhone, name: str) -> AsyncIterator[None]:
+    """This telephone can be rung."""
+    assert await phone.register(town.at, name, "secret")
+    yield
 
 
 @asynccontextmanager
 async def specialist_is_busy(town: StoryTown) -> AsyncIterator[None]:
     """Maria, the only one who knows legacy gifts, talks with ruth: whose segment led her there."""
     async with TrialPhone(on_call=None) as maria, Giver(town, RUTH) as ruth:  # type: ignore[arg-type]
-        assert await maria.register(town.at, "maria", "secret")
-        await ruth.calls(LINE)
-        await maria.pick_up(within_s=20)
-        yield
-        ruth.hang_up()
-        await maria.is_hung_up(within_s=10)
+        async with registered(town, maria, "maria"):
+            await ruth.calls(LINE)
+            await maria.pick_up(within_s=20)
+            yield
+            ruth.hang_up()
+            await maria.is_hung_up(within_s=10)
 
 
 async def test_a_donor_reaches_an_agent_and_gives(town: StoryTown) -> None:
@@ -115,8 +126,8 @@ async def test_a_donor_reaches_an_agent_and_gives(town: StoryTown) -> None:
 
 
 async def waits_for_a_specialist(town: StoryTown, floor: Watched, eleanor: Giver) -> None:
-    """The greeting is heard while the CRM thinks, and her segment leads her to a queue, where the one who knows what she
-    wants is busy."""
+    """The greeting is heard while the CRM thinks, and her segment leads her to a queue where whoever knows what
+    she wants is busy."""
     await eleanor.calls(LINE)
     await eleanor.hears("Thank you for calling Riverside.")
     await until(lambda: ELEANOR in town.crm.held, "the CRM to be asked")
@@ -233,26 +244,26 @@ async def floor_has_seen_it(town: StoryTown, floor: Watched) -> None:
 
 async def test_a_word_of_distress_puts_a_supervisor_on_it(town: StoryTown) -> None:
     town.crm.let_go.set()
-    person_id, phone_id, _ = await world.make_person(town.pool, address=SAMUEL)
+    person_id, phone_id, _ = await world.make_person(town.pool, address=HANNAH)
     async with town.pool.acquire() as connection, connection.transaction():
-        await people.add_contact_point(connection, person_id, people.EMAIL, "samuel@example.org")
-        email_id = (await people.find_by_address(connection, people.EMAIL, "samuel@example.org"))[1]  # type: ignore[index]
-    ways = [("sms", phone_id), ("voice_ai", phone_id), ("voice_live", phone_id), ("email", email_id)]
+        await people.add_contact_point(connection, person_id, people.EMAIL, "hannah@example.org")
+        email_id = (await people.find_by_address(connection, people.EMAIL, "hannah@example.org"))[1]  # type: ignore[index]
+    ways = [("sms", phone_id), ("voice_artificial", phone_id), ("email", email_id)]
     assert not any(await refused(town, person_id, ways)), "before it every channel is open"
     async with (
-        on_floor(town) as floor,
-        at_desk(town) as desk,
         TrialPhone(on_call=None) as carol,
-        Giver(town, SAMUEL) as samuel,  # type: ignore[arg-type]
+        registered(town, carol, "carol"),
+        on_floor(town, is_ready=True) as floor,
+        at_desk(town) as desk,
+        Giver(town, HANNAH) as hannah,  # type: ignore[arg-type]
     ):
-        assert await carol.register(town.at, "carol", "secret")
-        call_id = await is_served_by_tier(town, desk, samuel)
+        call_id = await is_served_by_tier(town, desk, hannah)
         await a_word_is_typed(desk)
         await server_refuses_a_payment(town, desk, call_id)
         alert_id = await supervisor_sees_and_takes_it(floor)
         await transcript_says_so_too(town, call_id, alert_id)
-        await caller_is_with_the_supervisor(desk, carol, samuel)
-        samuel.hang_up()
+        await caller_is_with_the_supervisor(desk, carol, hannah)
+        hannah.hang_up()
         await carol.is_hung_up(within_s=10)
         assert all("distress" in why for why in await refused(town, person_id, ways))
         await callback_is_near(town, floor, call_id)
@@ -275,18 +286,18 @@ async def refused(town: StoryTown, person_id: UUID, ways: Sequence[tuple[str, UU
     return found
 
 
-async def is_served_by_tier(town: StoryTown, desk: Watched, samuel: Giver) -> UUID:
-    """The CRM answers in time: whoever gives monthly is anybody's, and is known when it rings."""
+async def is_served_by_tier(town: StoryTown, desk: Watched, hannah: Giver) -> UUID:
+    """The CRM answers in time: who is new is anybody's, and is known when it rings."""
     page = desk.page
-    await samuel.calls(LINE)
+    await hannah.calls(LINE)
     await expect(page.locator("#phone[data-state=ringing]")).to_be_visible()
-    await expect(page.locator("#caller-name")).to_have_text("Samuel Ortiz")
-    await expect(page.locator("#caller")).to_contain_text("Monthly")
+    await expect(page.locator("#caller-name")).to_have_text("Hannah Lindqvist")
+    await expect(page.locator("#caller")).to_contain_text("New")
     await expect(page.locator("#priority")).to_have_count(0)
     await page.keyboard.press("Alt+a")
     await expect(page.locator("#call-state")).to_have_text("You talk.")
     await expect(page.locator("#secure-start")).to_be_visible()
-    found: UUID = await town.pool.fetchval("SELECT conversation_id FROM waiting WHERE caller = $1", SAMUEL)
+    found: UUID = await town.pool.fetchval("SELECT conversation_id FROM waiting WHERE caller = $1", HANNAH)
     return found
 
 
@@ -333,7 +344,7 @@ async def transcript_says_so_too(town: StoryTown, call_id: UUID, alert_id: str) 
     """A recogniser hears it as well: it is the same alert."""
     said = {"participant": "caller", "text": "he says I am forced to pay", "at": datetime.now(UTC).isoformat()}
     async with httpx.AsyncClient(base_url=town.base) as http:
-        header = await edge.token(http, town.pool, "calls:write")
+        header = await edge.token(http, town.pool, "oauth:api:callcenter")
         answer = await http.post(
             f"/api/v2/conversations/{call_id}/transcript", json={"utterances": [said]}, headers=header
         )
@@ -341,12 +352,12 @@ async def transcript_says_so_too(town: StoryTown, call_id: UUID, alert_id: str) 
     assert answer.json() == {"distress": True, "alertId": alert_id}
 
 
-async def caller_is_with_the_supervisor(desk: Watched, carol: TrialPhone, samuel: Giver) -> None:
+async def caller_is_with_the_supervisor(desk: Watched, carol: TrialPhone, hannah: Giver) -> None:
     """Her telephone has rung meanwhile; when she takes it, the agent is out of the call."""
     await carol.pick_up(within_s=20)
     words = speech_like(0.5)
     await asyncio.gather(
-        carol.speak(words), samuel.hear([words[at : at + 160] for at in range(0, 3200, 160)], within_s=5)
+        carol.speak(words), hannah.hear([words[at : at + 160] for at in range(0, 3200, 160)], within_s=5)
     )
     await expect(desk.page.locator("#phone[data-state=ready]")).to_be_visible()
 

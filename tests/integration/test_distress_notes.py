@@ -50,3 +50,9 @@ async def test_a_note_on_a_call_of_somebody_else_does_nothing(pool, live):
 async def test_a_harmless_note_is_only_a_note(http, pool, live):
     assert (await end(http, live, "settled", note="asks for a letter")).status_code == 303
     assert await found(pool) == ([], 0)
+
+
+async def test_in_distress_the_desk_shows_nothing_of_payments(http, pool, live):
+    assert "Secure payment</h2>" in (await http.get("/desk")).text
+    await end(http, live, "settled", note=WORDS)
+    assert "Secure payment</h2>" not in (await http.get("/desk")).text

@@ -59,7 +59,7 @@ async def hears_the_agent(caller: TrialPhone) -> None:
 
 
 async def agent_hears(page: Page, caller: TrialPhone, frequency_hz: float) -> tuple[float, float, float]:
-    """(strongest frequency, loudness in dB, level that the page shows) in the browser, while the caller plays a tone."""
+    """(strongest frequency, loudness in dB, level that the page shows), while the caller plays a tone."""
     speaking = asyncio.create_task(caller.speak(tones.ulaw(frequency_hz, 3.0)))
     await asyncio.sleep(0.5)
     found = await page.evaluate(HEARS, 1_500)

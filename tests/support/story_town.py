@@ -39,8 +39,8 @@ from tenderline_sandbox.settings import SandboxSettings
 
 LINE = "+18005550123"
 LEGACY, GENERAL, SUPERVISOR = "legacy_gifts", "general", "supervisor"
-ELEANOR, SAMUEL, RUTH = "+12025550161", "+12025550162", "+12025550163"
-"""Whom the sandbox's CRM knows: a Platinum donor, one who gives monthly, one who lapsed."""
+ELEANOR, RUTH, HANNAH = "+12025550161", "+12025550163", "+12025550164"
+"""Whom the sandbox's CRM knows: a Platinum donor, one who lapsed, one who is new."""
 FLOW = """
 name = "donors"
 title = "Donors"
