@@ -368,7 +368,7 @@ async def callback_is_near(town: StoryTown, floor: Watched, call_id: UUID) -> No
         (callback,) = [one for one in await callbacks.waiting(connection) if one.conversation_id == call_id]
     assert callback.kind == "distress"
     assert callback.not_after is not None
-    assert callback.due_at <= callback.not_after <= callback.created_at + timedelta(hours=24)
+    assert callback.due_at <= callback.not_after <= datetime.now(UTC) + timedelta(hours=24)
     await floor.go("/callbacks")
     await expect(floor.page.locator(f"#callback-{callback.id}")).to_be_visible()
     await look(floor, "callbacks")
