@@ -18,7 +18,7 @@ HEALTH_WITHIN_S: Final = 3_600.0
 
 STATES: Final = {
     "asking": "Looking up …",
-    "late": "Unknown donor: no answer in time; it may still come",
+    "late": "No answer in time; it may still come",
     "found": "Known",
     "nobody": "Unknown donor: nobody has this number",
     "failed": "The look-up failed",
@@ -75,6 +75,8 @@ def view(found: Snapshot, today: date) -> DonorView:
     said = STATES[found.state]
     if found.state in ("failed", "skipped", "late") and donor is not None:
         said = f"{said}; what follows is from our own database"
+    elif found.state == "late":
+        said = f"Unknown donor: {said[0].lower()}{said[1:]}"
     return DonorView(
         state=found.state,
         said=said,

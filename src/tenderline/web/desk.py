@@ -69,7 +69,7 @@ async def _live(request: AnyRequest) -> str:
         distress=distressed,
         reasons=agent_desk.REASONS,
         secure_modes=secure.MODES,
-        secure_fields=secure.FIELDS,
+        secure_fields=secure.asked_for(postal_code=services.settings.capture.postal_code),
         may_take_payment=session.user.may(Permission.TAKE_PAYMENT),
         csrf_token=session.csrf_token,
         note_max=NOTE_LENGTH_MAX,
