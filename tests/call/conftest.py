@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
 import pytest
 
 from support import services
+from support.quick_voice import quick_voice
 from tenderline.core import telephone_password
 from tenderline.store import db, events, lines
 from tenderline.voice.node import VoiceNode
-from tenderline.voice.prompts.pack import Prompts
 from tenderline.worker import reactions
 
 NUMBER = "+18005550123"
-QUIET = b"\xff" * 1_600
-"""200 ms of mu-law."""
 
 MENU = """
 name = "menu"
@@ -88,18 +86,10 @@ text = "Goodbye."
 
 
 @pytest.fixture(autouse=True)
-def quick_voice(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever calls say is said in a third of its time, unless a test is marked `real_voice`: the same sounds, every
-    third sample of them, and then a moment in which a telephone hears what is still under way when the call ends.
-    Processes that a test starts speak as they do."""
-    if request.node.get_closest_marker("real_voice"):
-        return
-    clip = Prompts.clip
-
-    async def quickly(self: Prompts, text: str, language: str) -> bytes:
-        return (await clip(self, text, language))[::3] + QUIET
-
-    monkeypatch.setattr(Prompts, "clip", quickly)
+def spoken_quickly(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Unless a test is marked `real_voice`; processes that a test starts speak as they do."""
+    with nullcontext() if request.node.get_closest_marker("real_voice") else quick_voice():
+        yield
 
 
 @pytest.fixture

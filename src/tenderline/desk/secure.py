@@ -12,11 +12,12 @@ from tenderline.store.conversations import Conversation
 from tenderline.store.db import Connection
 from tenderline.store.secure_sessions import Progress, SecureSession
 
+POSTAL_CODE: Final = "postal_code"
 FIELDS: Final = {
     "number": "card number",
     "expiry": "expiration date",
     "code": "security code",
-    "postal_code": "postal code",
+    POSTAL_CODE: "postal code",
 }
 MODES: Final = {
     "leave": "You wait outside and get the caller back",
@@ -97,6 +98,11 @@ async def read(connection: Connection, call: Conversation) -> SecurePanel:
         here = await conversations.participants(connection, call.id)
         can_start = any(one.purpose == "agent" and one.left_at is None for one in here)
     return SecurePanel(can_start, found)
+
+
+def asked_for(*, postal_code: bool) -> dict[str, str]:
+    """The fields that a caller is asked for, as the settings have it: nothing else can be asked for again."""
+    return {key: words for key, words in FIELDS.items() if postal_code or key != POSTAL_CODE}
 
 
 def how_far(progress: Progress) -> str:

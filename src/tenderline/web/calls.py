@@ -79,7 +79,7 @@ async def _call(request: AnyRequest, call_id: UUID) -> tuple[str, str]:
         call_id=call_id,
         secure=panel,
         secure_modes=secure.MODES,
-        secure_fields=secure.FIELDS,
+        secure_fields=secure.asked_for(postal_code=services_of(request).settings.capture.postal_code),
         may_take_payment=user.may(Permission.TAKE_PAYMENT),
         csrf_token=session.csrf_token,
     )

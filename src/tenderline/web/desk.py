@@ -69,7 +69,7 @@ async def _live(request: AnyRequest) -> str:
         distress=distressed,
         reasons=agent_desk.REASONS,
         secure_modes=secure.MODES,
-        secure_fields=secure.FIELDS,
+        secure_fields=secure.asked_for(postal_code=services.settings.capture.postal_code),
         may_take_payment=session.user.may(Permission.TAKE_PAYMENT),
         csrf_token=session.csrf_token,
         note_max=NOTE_LENGTH_MAX,
@@ -179,7 +179,11 @@ async def order(request: AnyRequest) -> Redirect:
         detail["to"] = _target(form, services.settings.compliance.default_region)
     if kind == "escalate":
         detail["reason"] = field(form, "reason", length_max=REASON_LENGTH_MAX)
-    by = session_of(request).user.email
+    user = session_of(request).user
+    by = user.email
+    async with services.pool.acquire() as connection, connection.transaction():
+        await _agent(connection, request)
+        await endings.read_note(services, connection, user.id, call_id, detail.get("reason", ""), by=by)
     async with services.pool.acquire() as connection, connection.transaction():
         await _agent(connection, request)
         desk = await desks.of_user(connection, session_of(request).user.id)
@@ -218,8 +222,11 @@ async def end(request: AnyRequest) -> Redirect:
         note=note,
         wanted=read_instant(str(form.get("when") or "")[:30]),
     )
-    session = session_of(request)
-    async with services.pool.acquire() as connection, connection.transaction():
-        await endings.choose(services, connection, session.user.id, wish, by=session.user.email)
+    user = session_of(request).user
+    async with services.pool.acquire() as connection:
+        async with connection.transaction():
+            await endings.read_note(services, connection, user.id, wish.call_id, note, by=user.email)
+        async with connection.transaction():
+            await endings.choose(services, connection, user.id, wish, by=user.email)
     await events.hint(services.pool)
     return _back()

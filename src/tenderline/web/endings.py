@@ -15,7 +15,7 @@ from tenderline.core.errors import InvalidInputError, NotFoundError, TenderlineE
 from tenderline.core.events import CallDisposed
 from tenderline.desk import agent_desk, endings
 from tenderline.desk.endings import Next
-from tenderline.people import choices, consent
+from tenderline.people import choices, consent, distress
 from tenderline.store import (
     alerts,
     callbacks,
@@ -29,7 +29,8 @@ from tenderline.store import (
 )
 from tenderline.store.conversations import Conversation
 from tenderline.store.db import Connection
-from tenderline.store.dispositions import Disposition, Done
+from tenderline.store.desks import Desk
+from tenderline.store.dispositions import Disposition, Done, Standing
 
 WRONG_NUMBER: Final = "a call found that it is somebody else's number"
 ON_ITS_WAY: Final = ("leased", "in_doubt", "accepted")
@@ -101,19 +102,34 @@ class _About:
     now: datetime
 
 
+async def read_note(
+    services: Services, connection: Connection, user_id: UUID, call_id: UUID, text: str, *, by: str
+) -> None:
+    """What she typed about her call is read for words of distress, in a transaction of its own: whether a choice that
+    stands with it is refused must not matter. Raises `NotYourCallError`."""
+    if text:
+        await _hers(connection, user_id, call_id)
+        await distress.read_words(services, connection, call_id, text, source="agent_words", by=by)
+
+
+async def _hers(connection: Connection, user_id: UUID, call_id: UUID) -> tuple[Desk, Conversation, Standing]:
+    desk = await desks.of_user(connection, user_id)
+    call = await conversations.get(connection, call_id)
+    if desk is None or call is None:
+        raise NotYourCallError()
+    standing = await dispositions.standing(connection, desk.agent_id, call_id)
+    is_ringing = standing.is_hers and standing.state in ("reserved", "ringing")
+    if is_ringing or not (standing.is_hers or standing.was_hers):
+        raise NotYourCallError()
+    return desk, call, standing
+
+
 async def choose(services: Services, connection: Connection, user_id: UUID, wish: Wish, *, by: str) -> None:
     """Keeps the choice and does what follows; the same one again changes nothing. Ends her time to write it up.
 
     Raises `NotYourCallError`, `WrittenUpError` and what stands in the way of what follows.
     """
-    desk = await desks.of_user(connection, user_id)
-    call = await conversations.get(connection, wish.call_id)
-    if desk is None or call is None:
-        raise NotYourCallError()
-    standing = await dispositions.standing(connection, desk.agent_id, wish.call_id)
-    is_ringing = standing.is_hers and standing.state in ("reserved", "ringing")
-    if is_ringing or not (standing.is_hers or standing.was_hers):
-        raise NotYourCallError()
+    desk, call, standing = await _hers(connection, user_id, wish.call_id)
     before = await dispositions.chosen(connection, wish.call_id, desk.agent_id, lock=True)
     is_same = (
         before is not None

@@ -1,0 +1,58 @@
+"""What an agent types at her desk is read for words of distress, before anything else is done with it."""
+
+# ruff: noqa: F811  # a fixture that is imported is named again by whoever takes it
+from __future__ import annotations
+
+import pytest
+
+from integration.test_web_desk import agent, end, http, live, orders, post  # noqa: F401  # fixtures
+from support import desk_call, edge, services
+from tenderline.store import alerts, holds
+
+WORDS = "was threatened by her nephew"
+
+
+async def found(pool):
+    """(the reasons of open alerts, how many people are held)."""
+    async with pool.acquire() as connection:
+        opened = [one for one in await alerts.open_ones(connection) if one.kind == "distress"]
+        return [(one.detail["source"], one.detail["by"]) for one in opened], len(await holds.held(connection))
+
+
+async def test_a_note_with_a_word_of_distress_tells_the_supervisors_and_is_kept(http, pool, live):
+    answer = await end(http, live, "settled", note=WORDS)
+    assert answer.status_code == 303
+    assert await found(pool) == ([("agent_words", live.email)], 1)
+    assert await pool.fetchval("SELECT note FROM conversation_disposition") == WORDS
+
+
+async def test_a_note_is_read_even_if_the_choice_it_stands_with_is_refused(http, pool, live):
+    answer = await end(http, live, "no_such_end", note=WORDS)
+    assert answer.status_code == 422
+    assert await found(pool) == ([("agent_words", live.email)], 1)
+
+
+@pytest.mark.usefixtures("orders")
+async def test_why_a_supervisor_is_called_is_read_too(http, pool, live):
+    await post(http, "/desk/order", call=str(live.call), kind="escalate", reason=WORDS)
+    assert (await found(pool))[0] == [("agent_words", live.email)]
+
+
+async def test_a_note_on_a_call_of_somebody_else_does_nothing(pool, live):
+    async with edge.client(services.make(pool), headers={"Accept": "text/html"}) as other:
+        email, _ = await desk_call.make_agent(pool, name="Bob")
+        await edge.sign_in(other, email)
+        answer = await end(other, live, "settled", note=WORDS)
+    assert answer.status_code == 409
+    assert await found(pool) == ([], 0)
+
+
+async def test_a_harmless_note_is_only_a_note(http, pool, live):
+    assert (await end(http, live, "settled", note="asks for a letter")).status_code == 303
+    assert await found(pool) == ([], 0)
+
+
+async def test_in_distress_the_desk_shows_nothing_of_payments(http, pool, live):
+    assert "Secure payment</h2>" in (await http.get("/desk")).text
+    await end(http, live, "settled", note=WORDS)
+    assert "Secure payment</h2>" not in (await http.get("/desk")).text
