@@ -9,6 +9,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 ARGS   ?=
 MINUTES ?= 60
+# Two for each core: a call waits for most of its time.
+WORKERS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) * 2)))
 # Real parts that the tests drive; a missing one is an error, never a skipped test.
 TEST_PACKAGES := chromium sip-tester espeak-ng kamailio kamailio-tls-modules kamailio-websocket-modules \
 	rtpengine-daemon baresip-core iproute2
@@ -37,7 +39,7 @@ demo: $(VENV)/.installed ## Run the whole product with a simulated bank, carrier
 
 test: $(VENV)/.installed ## Run every test
 	@for command in $(TEST_COMMANDS); do command -v $$command >/dev/null || { scripts/install-packages $(TEST_PACKAGES); break; }; done
-	@$(BIN)/python -m pytest -n auto --dist loadgroup $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
 
 test-unit: $(VENV)/.installed ## Run the unit tests only
 	@$(BIN)/python -m pytest tests/unit $(ARGS)
