@@ -181,10 +181,10 @@ async def test_whoever_gets_another_telephone_is_not_rung_on_the_old_one(connect
 
 async def test_an_open_browser_is_rung_before_the_desk_telephone_which_is_there_when_it_is_gone(connection, node):
     anna = await lines_up.make_agent(connection, "anna", ["general"], node=node)
-    await presence.reached_by_browser(connection, anna, node, lasting_s=30)
+    await presence.reached_by_browser(connection, [anna], node, lasting_s=30)
     await lines_up.register(connection, node, "anna")
     assert (await agents.get(connection, anna)).reach_kind == "browser"
-    await presence.browser_gone(connection, anna, node)
+    await presence.browser_gone(connection, [anna], node)
     await lines_up.register(connection, node, "anna")
     found = await agents.get(connection, anna)
     assert (found.reach_kind, found.is_reachable) == ("telephone", True)

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 from tenderline.routing import queues as routing
 from tenderline.routing.queues import Turn, Wish
-from tenderline.store import agents, lines, presence, queues, voice_nodes, waiting
+from tenderline.store import agents, callbacks, presence, queues, voice_nodes, waiting
 from tenderline.store.presence import Registered
 from tenderline.store.queues import Queue
 
@@ -96,9 +96,7 @@ async def keep(connection, id, callback_id=None) -> bool:
     """She presses the key; with a `callback_id` once more. False when it comes too late."""
     async with connection.transaction():
         callback_id = callback_id or uuid4()
-        await lines.add_callback(
-            connection, id=callback_id, conversation_id=None, number="+12025550100", due_at=now(), attempt_id=None
-        )
+        await callbacks.add_in_turn(connection, callback_id, "+12025550100", asked_by="test")
         return await waiting.keep_place(connection, id, callback_id)
 
 
