@@ -39,7 +39,7 @@ demo: $(VENV)/.installed ## Run the whole product with a simulated bank, carrier
 
 test: $(VENV)/.installed ## Run every test
 	@for command in $(TEST_COMMANDS); do command -v $$command >/dev/null || { scripts/install-packages $(TEST_PACKAGES); break; }; done
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
 test-unit: $(VENV)/.installed ## Run the unit tests only
 	@$(BIN)/python -m pytest tests/unit $(ARGS)

@@ -3,15 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from typing import Any, Final
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadScopeScheduling
 
 from support import postgres
 from tenderline.store import db
 
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("default")
+
+TOGETHER: Final = ("tests/browser/", "tests/integration/test_bench_smoke.py", "tests/chaos/test_newcomer.py")
+"""Each of these on one worker, first of all: a browser fills a core while calls on the other workers wait."""
+
+
+class Scheduling(LoadScopeScheduling):
+    """Every test goes to whichever worker is free, but for those that stay together. (By their names: the marks of
+    pytest-xdist 3.8 do nothing under pytest 9.2.)"""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return next((one for one in TOGETHER if nodeid.startswith(one)), nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
+    """What `-n` shares the tests by."""
+    return Scheduling(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,7 @@ from tenderline.core.queue_rings import Ring
 from tenderline.store import access, agents, db, queues
 from tenderline.store.queues import Queue
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("chromium")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 LONG = "<b>" + "x" * 70 + "</b>"
 PATHS = ["/admin", "/admin/queues", "/admin/queues/major_gifts", "/admin/queues/new", "/admin/skills", "/admin/agents",

@@ -21,7 +21,7 @@ from tenderline.store import db, events, secure_sessions
 from tenderline.voice.commands import Commands
 from tenderline.voice.orders import Orders
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("chromium")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 LIVE = "#live-state[data-state=live]"
 HIDE = """() => {

@@ -20,7 +20,7 @@ from tenderline.campaigns import callbacks
 from tenderline.campaigns.callbacks import Wish
 from tenderline.store import db
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("chromium")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 PICTURES = os.environ.get("TENDERLINE_TEST_PICTURES")
 """A folder that pictures are kept in, for whoever wants to look."""
 

@@ -21,7 +21,6 @@ from tenderline.store import conversations, donors, voice_nodes
 from tenderline_sandbox.crm import PATH, DonorCrm
 from tenderline_sandbox.settings import SandboxSettings
 
-pytestmark = pytest.mark.xdist_group("chromium")
 NUMBER = "+12025550161"
 
 

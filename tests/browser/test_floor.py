@@ -16,7 +16,7 @@ from support.screens import SMALL, require_readable
 from tenderline.store import agents, alerts, db, events, presence
 from tenderline.web import stream
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("chromium")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")

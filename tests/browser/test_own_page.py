@@ -19,7 +19,7 @@ from tenderline.core.ids import uuid7
 from tenderline.notify.delivery import OWN_PAGE_LINK, PAY_LINK, STOP_LINK, link
 from tenderline.store import db, people
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("chromium")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 TELEPHONE = {"width": 360, "height": 740}
 STATES = ("delivered", "accepted", "failed", "suppressed", "in_doubt")

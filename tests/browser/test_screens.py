@@ -28,7 +28,7 @@ from tenderline.store.inbox import Inbox
 from tenderline.web import stream
 from tenderline.web.pages import SecurityHeaders, lead_to
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("chromium")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 LIVE = "#live-state[data-state=live]"
 HIDE = """(hidden) => {

@@ -29,7 +29,7 @@ from tenderline.store import callbacks, people, plans
 from tenderline.store.attempts import Planned
 from tenderline.voice.trial_phone import TrialPhone, speech_like
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("chromium")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 LIVE = "#live-state[data-state=live]"
 WAIT_MS = 20_000
 expect.set_options(timeout=WAIT_MS)

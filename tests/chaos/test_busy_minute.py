@@ -84,10 +84,13 @@ async def works(agent, taken):
 
 async def waits(node, number, lived):
     """A caller who stays until she has talked; `lost` when the node that carried her call was killed."""
-    carried = node.voice
-    async with node.giver(number) as phone:
-        while await phone.dial(LINE, node.at, caller=phone.caller, answer_within_s=60) != 200:
-            await asyncio.sleep(0.2)  # told to come again: nothing was promised yet
+    async with AsyncExitStack() as stack:
+        while True:
+            phone, carried = await stack.enter_async_context(node.giver(number)), node.voice
+            with suppress(CallFailedError):  # the node died as it rang: nothing was promised yet, she dials again
+                if await phone.dial(LINE, node.at, caller=phone.caller) == 200:
+                    break
+            await asyncio.sleep(0.2)
         died = asyncio.ensure_future(carried.wait())
         heard = asyncio.ensure_future(phone.hears("That was it.", within_s=ALL_S))
         await asyncio.wait((died, heard), return_when=asyncio.FIRST_COMPLETED)

@@ -5,13 +5,10 @@ import os
 import subprocess
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[2]
 MINUTES_MAX = 15
 
 
-@pytest.mark.xdist_group("newcomer")
 def test_a_fresh_clone_with_an_empty_home_plays_the_demo(tmp_path):
     clone, home = tmp_path / "tenderline", tmp_path / "home"
     home.mkdir()

@@ -32,7 +32,6 @@ def report() -> dict[str, object]:
     return dict(json.loads(done.stdout))
 
 
-@pytest.mark.xdist_group("bench")
 def test_every_benchmark_reports_figures_and_loses_nothing(report) -> None:
     results = {result["name"]: result["figures"] for result in report["results"]}
     assert set(results) == NAMES
@@ -45,6 +44,5 @@ def test_every_benchmark_reports_figures_and_loses_nothing(report) -> None:
                 assert figure["value"] > 0, (name, figure)
 
 
-@pytest.mark.xdist_group("bench")
 def test_a_quick_run_is_not_written_down(report) -> None:
     assert report["full"] is False
