@@ -9,6 +9,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, time, timedelta
 from itertools import islice
 
+from tenderline.compliance import ruleset
+from tenderline.compliance.decide import decide
+from tenderline.compliance.facts import ContactPointFacts, Defer, History, PersonFacts, Purpose
 from tenderline.core import phone, zones
 from tenderline.core.errors import InvalidInputError
 from tests.bench.ground import BenchmarkError
@@ -42,10 +45,21 @@ def _block(prefix: str, digits: int) -> Iterator[str]:
 def _is_day(number: str) -> bool:
     now = datetime.now(UTC)
     try:
-        found = phone.zones(phone.normalise(number))
+        given = phone.normalise(number)
     except InvalidInputError:
         return False
-    return bool(found) and all(zones.is_open(instant, found, _OPENS, _CLOSES) for instant in (now, now + _AHEAD))
+    person = PersonFacts(zones=phone.zones(given), regions=phone.regions(given))
+    return bool(person.zones) and all(_is_hour_of(person, instant) for instant in (now, now + _AHEAD))
+
+
+def _is_hour_of(person: PersonFacts, instant: datetime) -> bool:
+    """Neither our own hours nor a law's, of a Sunday for one, put a message off."""
+    if not zones.is_open(instant, person.zones, _OPENS, _CLOSES):
+        return False
+    answer = decide(
+        instant, person, ContactPointFacts(), Purpose.FIRST_PARTY_RECOVERY, "sms", History(), (), ruleset.shipped()
+    )
+    return not isinstance(answer, Defer)
 
 
 def numbers(count: int) -> list[str]:

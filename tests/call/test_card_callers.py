@@ -34,6 +34,8 @@ ALL_S = 240.0
 SIPP_BETWEEN_S = 5.0
 PAID, DECLINED_ONCE, LEFT, NONE = ["taken"], ["declined"], [], None
 CASES = {}
+AT_THAT_MOMENT = {"a_hang_up_at_the_word_of_the_charge"}
+"""She hangs up as the bank is asked: she has paid, or nothing was tried and she gets the link."""
 
 
 def ends_with(charges, session=""):
@@ -262,7 +264,7 @@ def hangs_up_at(place, prompt, charges, session):
 
 for one in ("ask_number", "confirm_number", "ask_expiry", "confirm_expiry", "ask_code", "ask_code_again"):
     hangs_up_at(one, one, LEFT, "abandoned")
-hangs_up_at("the_word_of_the_charge", WAIT, PAID, "completed")
+hangs_up_at("the_word_of_the_charge", WAIT, PAID, "completed")  # or nothing at all: see AT_THAT_MOMENT
 hangs_up_at("the_thanks", THANKS, PAID, "completed")
 
 
@@ -395,7 +397,8 @@ async def test_whatever_callers_do_all_at_once_the_right_cards_are_charged_once_
     assert failed == {}
     await is_quiet(gifts)
     for number, (name, charges, session) in expected.items():
-        assert (name, *await tries_of(gifts, number)) == (name, charges, session)
+        found = await tries_of(gifts, number)
+        assert (name, *found) == (name, charges, session) or (name in AT_THAT_MOMENT and found == (LEFT, "abandoned"))
     await nothing_stays(gifts)
 
 

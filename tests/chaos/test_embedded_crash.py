@@ -39,7 +39,7 @@ MANY_ROWS = "CREATE TABLE big AS SELECT g, repeat('x', 600) FROM generate_series
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    with open_folder() as path:
+    with open_folder("/tmp") as path:
         yield path
 
 
@@ -259,7 +259,7 @@ def small_disk(size_mb: int) -> Iterator[tuple[tuple[str, ...], Path]]:
     mount = f'mount -t tmpfs -o size={size_mb}m,mode=0755 tmpfs "$0" && exec "$@"'
     as_user = ("unshare", "--user", "--mount", "--map-current-user", "--keep-caps")
     unshare = ("unshare", "--mount") if os.geteuid() == 0 else as_user
-    with open_folder() as place:
+    with open_folder("/tmp") as place:
         prefix = (*unshare, "/bin/sh", "-c", mount, str(place))
         probe = subprocess.run([*prefix, "true"], capture_output=True, encoding="utf-8", check=False)
         if probe.returncode == 0:

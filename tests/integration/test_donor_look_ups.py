@@ -252,12 +252,14 @@ async def test_while_nobody_can_say_by_what_a_line_asks_nothing_is_asked(stack, 
     assert town.crm.asked == []
 
 
-@pytest.mark.parametrize("state", ["asking", "late"])
-async def test_nobody_is_looked_up_for_ever_on_a_screen(state):
+@pytest.mark.parametrize(
+    ("state", "said"), [("asking", "The look-up failed"), ("late", "Unknown donor: the look-up failed")]
+)
+async def test_nobody_is_looked_up_for_ever_on_a_screen(state, said):
     asked_at = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
     row = donors.Snapshot(
         conversation_id=uuid7(), caller=KNOWN, state=state, asked_at=asked_at, answered_at=None
     )  # fmt: skip
     assert desk_donors.view(row, asked_at + timedelta(seconds=60)).state == state
     ended = desk_donors.view(row, asked_at + timedelta(seconds=121))
-    assert (ended.state, ended.said) == ("failed", "The look-up failed")
+    assert (ended.state, ended.said) == ("failed", said)
