@@ -14,6 +14,7 @@ from uuid import UUID
 
 from tenderline.core.clock import utc_now
 from tenderline.desk import secure, words
+from tenderline.desk.distress import SOURCES
 from tenderline.desk.floor_agents import AgentLine, agent_lines
 from tenderline.store import agents, alerts, donors, floor, voice_nodes
 from tenderline.store import waiting as line
@@ -268,17 +269,19 @@ def _overflows(one: CallerRow, queue: QueueNow, now: datetime) -> bool:
 
 def alert_said(detail: Mapping[str, Any]) -> str:
     """What an alert tells of itself, cut to fit and without ids; whoever raised it knows more keys than this page."""
-    reason = detail.get("reason")
+    told = [str(detail["reason"])] if detail.get("reason") else []
+    if (source := detail.get("source")) in SOURCES:
+        told.append(SOURCES[str(source)])
     others = [
         f"{name.replace('_', ' ')}: {value}"
         for name, value in detail.items()
         if name != "reason"
+        and not (name == "source" and value in SOURCES)
         and not name.endswith("_id")
         and isinstance(value, str | int)
         and not isinstance(value, bool)
     ]
-    shown = ([str(reason)] if reason else []) + others[:DETAIL_SHOWN_MAX]
-    return words.short(words.plain("; ".join(shown)))
+    return words.short(words.plain("; ".join(told + others[:DETAIL_SHOWN_MAX])))
 
 
 def _alert(one: Alert, calls: Mapping[UUID, CallRow]) -> AlertLine:
