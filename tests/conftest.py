@@ -15,8 +15,9 @@ from tenderline.store import db
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("default")
 
-TOGETHER: Final = ("tests/browser/", "tests/integration/test_bench_smoke.py", "tests/chaos/test_newcomer.py")
-"""Each of these on one worker, first of all: a browser fills a core while calls on the other workers wait."""
+TOGETHER: Final = ("tests/integration/test_bench_smoke.py", "tests/chaos/test_newcomer.py")
+"""Each of these on one worker, for what it makes once. Browsers come before calls on all of them: a browser beside a
+call costs the call its packets."""
 
 
 class Scheduling(LoadScopeScheduling):
