@@ -15,17 +15,33 @@ from tenderline.store import db
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("default")
 
-TOGETHER: Final = ("tests/integration/test_bench_smoke.py", "tests/chaos/test_newcomer.py")
-"""Each of these on one worker, for what it makes once. Browsers come before calls on all of them: a browser beside a
-call costs the call its packets."""
+TOGETHER: Final = {
+    "tests/integration/test_bench_smoke.py": "bench",
+    "tests/chaos/test_newcomer.py": "newcomer",
+    **dict.fromkeys(
+        (
+            "tests/call/test_baresip.py",
+            "tests/call/test_browser_agent.py",
+            "tests/call/test_browser_monitor.py",
+            "tests/call/test_canary.py",
+            "tests/call/test_card_callers.py",
+            "tests/call/test_edge.py",
+            "tests/call/test_many_calls.py",
+            "tests/call/test_sip_edge.py",
+        ),
+        "many calls or many programs at once",
+    ),
+}
+"""What stays on one worker, one after the other: for what it makes once, or because it fills the machine alone, and a
+call beside another such one loses packets."""
 
 
 class Scheduling(LoadScopeScheduling):
-    """Every test goes to whichever worker is free, but for those that stay together. (By their names: the marks of
+    """Every test goes to whichever worker is free, but for those that stay together. (By their files: the marks of
     pytest-xdist 3.8 do nothing under pytest 9.2.)"""
 
     def _split_scope(self, nodeid: str) -> str:
-        return next((one for one in TOGETHER if nodeid.startswith(one)), nodeid)
+        return TOGETHER.get(nodeid.partition("::")[0], nodeid)
 
 
 @pytest.hookimpl(optionalhook=True)
