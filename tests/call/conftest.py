@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, nullcontext
 from typing import Any
@@ -13,6 +14,7 @@ from support.quick_voice import quick_voice
 from tenderline.core import telephone_password
 from tenderline.store import db, events, lines
 from tenderline.voice.node import VoiceNode
+from tenderline.voice.trial_phone import CallFailedError, TrialPhone, speech_like
 from tenderline.worker import reactions
 
 NUMBER = "+18005550123"
@@ -135,10 +137,27 @@ async def node(make_node: Callable[..., Any]) -> VoiceNode:
 @asynccontextmanager
 async def nothing_left(node: VoiceNode) -> AsyncIterator[None]:
     """After the calls no leg, port, dialog or task is left of them."""
-    import asyncio
-
     yield
     async with asyncio.timeout(10):
         while node.calls or len(node.engine.ticker) or node.endpoint.dialogs:
             await asyncio.sleep(0.02)
     await node.timeline.written()
+
+
+async def talk_to_each_other(one: TrialPhone, other: TrialPhone) -> None:
+    """Each is heard by the other."""
+    await is_heard(one, other)
+    await is_heard(other, one)
+
+
+async def is_heard(speaker: TrialPhone, listener: TrialPhone) -> None:
+    """What she says is heard; said again when the two were not yet joined, or a packet was lost."""
+    for _ in range(8):
+        words = speech_like(0.4)
+        frames = [words[at : at + 160] for at in range(0, 3_200, 160)]
+        try:
+            await asyncio.gather(speaker.speak(words), listener.hear(frames, within_s=2))
+        except CallFailedError:
+            continue
+        return
+    raise AssertionError("nothing was heard")

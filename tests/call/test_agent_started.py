@@ -7,7 +7,7 @@ import asyncio
 
 import pytest
 
-from call.conftest import NUMBER, nothing_left, put_line
+from call.conftest import NUMBER, nothing_left, put_line, talk_to_each_other
 from call.test_donation import (  # noqa: F401  # fixtures are found by their names
     GOOD,
     bank_is_heard,
@@ -25,7 +25,7 @@ from tenderline.payments.agent_started import NoAgentOnCallError, Wish
 from tenderline.store import conversations, live_commands, secure_sessions
 from tenderline.voice.packet import PCMU
 from tenderline.voice.tones import find
-from tenderline.voice.trial_phone import CallFailedError, TrialPhone, speech_like
+from tenderline.voice.trial_phone import TrialPhone, speech_like
 
 CALLER = "+12025550123"
 CONFIRM = ". Press 1 to go on, or 2 to go back to your agent."
@@ -37,23 +37,6 @@ def at(node):
 
 def frames(sound):
     return [sound[i : i + 160] for i in range(0, len(sound) - 159, 160)]
-
-
-async def talk_to_each_other(phone, agent):
-    """Each is heard by the other, said again when a packet was lost."""
-    await is_heard(phone, agent)
-    await is_heard(agent, phone)
-
-
-async def is_heard(speaker, listener):
-    for _ in range(4):
-        words = speech_like(0.4)
-        try:
-            await asyncio.gather(speaker.speak(words), listener.hear(frames(words)[:20], within_s=2))
-        except CallFailedError:
-            continue
-        return
-    raise AssertionError("nothing was heard")
 
 
 async def connected(node, pool, phone, agent, name, number=NUMBER):

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 import numpy as np
 import pytest
 
-from call.conftest import nothing_left
+from call.conftest import nothing_left, talk_to_each_other
 from support import world
 from tenderline.campaigns import calling
 from tenderline.core.errors import InvalidInputError
@@ -243,10 +243,7 @@ async def test_an_agent_is_on_the_line_before_anybody_is_called(node, trunk, poo
         planned = await plan(node, number, "by_agents")
         await agent.pick_up()
         await trunk.pick_up()
-        said, answered = speech_like(0.5), speech_like(0.5)
-        await asyncio.gather(trunk.speak(said), agent.speak(answered))
-        await agent.hear([said[at : at + 160] for at in range(0, 4_000, 160)], within_s=5)
-        await trunk.hear([answered[at : at + 160] for at in range(0, 4_000, 160)], within_s=5)
+        await talk_to_each_other(trunk, agent)
         agent.hang_up()
         await trunk.is_hung_up(within_s=5)
     row = await until(pool, planned, "delivered")

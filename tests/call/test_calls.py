@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from call.conftest import NUMBER, nothing_left
+from call.conftest import NUMBER, is_heard, nothing_left, talk_to_each_other
 from tenderline.core import recording_file
 from tenderline.flows.spoken import Digits, Sound, Spoken, Words, said
 from tenderline.store import conversations, recordings
@@ -113,10 +113,7 @@ async def test_an_agent_and_a_caller_hear_each_other_and_no_key_reaches_the_agen
         await phone.press("1")
         await agent.pick_up()
         assert agent.party.leg.sends_events is False, "no way to send keys was offered"
-        first, second = speech_like(0.5), speech_like(0.5)
-        await asyncio.gather(phone.speak(first), agent.speak(second))
-        await agent.hear([first[i : i + 160] for i in range(0, 4000, 160)], within_s=5)
-        await phone.hear([second[i : i + 160] for i in range(0, 4000, 160)], within_s=5)
+        await talk_to_each_other(phone, agent)
         before = len(agent.heard)
         await phone.press("4111")
         await asyncio.sleep(0.3)
@@ -149,13 +146,10 @@ async def test_who_waits_longest_is_served_first_and_a_silent_telephone_is_left_
             await phone.press("1")
             await asyncio.sleep(0.4)
         await agent.pick_up()
-        words = speech_like(0.4)
-        await agent.speak(words)
-        await early.hear([words[i : i + 160] for i in range(0, 3200, 160)], within_s=5)
+        await is_heard(agent, early)
         early.hang_up()
         await agent.pick_up(within_s=5)
-        await agent.speak(words)
-        await late.hear([words[i : i + 160] for i in range(0, 3200, 160)], within_s=5)
+        await is_heard(agent, late)
 
 
 async def test_a_wrong_password_registers_nobody(node):
@@ -178,9 +172,7 @@ async def test_a_caller_is_handed_over_by_going_through_us_when_refer_is_refused
         await phone.dial(NUMBER, at(node))
         await phone.press("3")
         await agent.pick_up()
-        words = speech_like(0.4)
-        await agent.speak(words)
-        await phone.hear([words[i : i + 160] for i in range(0, 3200, 160)], within_s=5)
+        await is_heard(agent, phone)
         agent.hang_up()
         await phone.is_hung_up(within_s=5)
 

@@ -6,14 +6,14 @@ import asyncio
 
 import pytest
 
-from call.conftest import nothing_left, put_line
+from call.conftest import is_heard, nothing_left, put_line
 from support import world
 from tenderline.campaigns import calling
 from tenderline.flows.spoken import said
 from tenderline.store import agents, lines, presence, queues
 from tenderline.store.calling_campaigns import CallingCampaign
 from tenderline.store.queues import Queue
-from tenderline.voice.trial_phone import TrialPhone, speech_like
+from tenderline.voice.trial_phone import TrialPhone
 
 OURS = "+18005550100"
 KEEPING = "+18005550177"
@@ -102,9 +102,7 @@ async def test_a_place_is_kept_and_called_back_in_its_turn_agent_first(node, poo
         await say(pool, "anna", "available")
         await agent.pick_up(within_s=10)
         await trunk.pick_up(within_s=10)
-        words = speech_like(0.5)
-        await agent.speak(words)
-        await trunk.hear([words[i : i + 160] for i in range(0, 3200, 160)], within_s=5)
+        await is_heard(agent, trunk)
         assert (await agent_named(pool, "anna")).state == "on_call"
         agent.hang_up()
         await trunk.is_hung_up(within_s=5)
