@@ -56,9 +56,17 @@ async function post(form, submitter) {
   else if (!done) toast.textContent = await why(answer);
   if (done) form.querySelectorAll("input[type=text], input[type=tel], input:not([type]), input[type=datetime-local]").forEach((one) => { one.value = ""; });
   await htmx.ajax("GET", region.dataset.poll, { target: region, swap: "innerMorph" });
-  // What was pressed may be gone with what it did: then one goes on where the state is told, not at the page's top.
-  if (done && !document.activeElement?.closest("#live")) focusOn(document.getElementById("desk-title"));
 }
+
+// A redraw may take away what has the focus: then one goes on where the state is told, not at the page's top.
+let focusIsHere = false;
+document.addEventListener("focusin", (event) => { focusIsHere = region.contains(event.target); });
+region.addEventListener("focusout", (event) => setTimeout(() => {
+  if (event.target.isConnected && document.activeElement === document.body) focusIsHere = false;  // left, not lost
+}));
+new MutationObserver(() => {
+  if (focusIsHere && document.activeElement === document.body) focusOn(document.getElementById("desk-title"));
+}).observe(region, { childList: true, subtree: true });
 
 function focusOn(element) {
   element?.setAttribute("tabindex", "-1");
