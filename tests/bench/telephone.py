@@ -16,10 +16,10 @@ from typing import TypeAlias
 
 import asyncpg
 
-from tenderline.core import telephone_password
 from tenderline.store import lines
 from tenderline.voice import packet, sip_text
 from tests.bench.ground import Ground, child, environment
+from tests.support.telephones import put as put_telephone
 
 HOST = "127.0.0.1"
 PASSWORD = "benchmark"
@@ -108,10 +108,7 @@ async def _prepare(pool: Pool, flow_name: str, flow: str, *, record: bool, telep
             by="bench",
         )
         for name in telephone_names(telephones):
-            kept = {one: telephone_password.ha1(name, PASSWORD, one) for one in telephone_password.ALGORITHMS}
-            await lines.put_telephone(
-                connection, name, ha1_md5=kept["MD5"], ha1_sha256=kept["SHA-256"], queues=[QUEUE], by="bench"
-            )
+            await put_telephone(connection, name, QUEUE, password=PASSWORD)
 
 
 def telephone_names(count: int) -> list[str]:

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from support import services
+from support import services, telephones
 from support.quick_voice import quick_voice
-from tenderline.core import telephone_password
 from tenderline.store import db, events, lines
 from tenderline.voice.node import VoiceNode
+from tenderline.voice.packet import FRAME_SAMPLES
 from tenderline.voice.trial_phone import CallFailedError, TrialPhone, speech_like
 from tenderline.worker import reactions
 
@@ -104,10 +104,7 @@ async def make_node(pool: db.Pool, tmp_path: Any) -> AsyncIterator[Callable[...,
         await put_line(connection, NUMBER, "menu")
         await put_line(connection, "check", "line_check", record=True)
         for name in ("anna", "bob"):
-            kept = {one: telephone_password.ha1(name, "secret", one) for one in telephone_password.ALGORITHMS}
-            await lines.put_telephone(
-                connection, name, ha1_md5=kept["MD5"], ha1_sha256=kept["SHA-256"], queues=["general"], by="test"
-            )
+            await telephones.put(connection, name, "general")
 
     async def make(**flags: Any) -> VoiceNode:
         flags = {"voice__sip_port": "0", "voice__unlimited_networks": "127.0.0.0/8", **flags}
@@ -150,13 +147,17 @@ async def talk_to_each_other(one: TrialPhone, other: TrialPhone) -> None:
     await is_heard(other, one)
 
 
+def frames(sound: bytes) -> list[bytes]:
+    """Its whole frames of 20 ms."""
+    return [sound[at : at + FRAME_SAMPLES] for at in range(0, len(sound) - FRAME_SAMPLES + 1, FRAME_SAMPLES)]
+
+
 async def is_heard(speaker: TrialPhone, listener: TrialPhone) -> None:
     """What she says is heard; said again when the two were not yet joined, or a packet was lost."""
     for _ in range(8):
         words = speech_like(0.4)
-        frames = [words[at : at + 160] for at in range(0, 3_200, 160)]
         try:
-            await asyncio.gather(speaker.speak(words), listener.hear(frames, within_s=2))
+            await asyncio.gather(speaker.speak(words), listener.hear(frames(words), within_s=3))
         except CallFailedError:
             continue
         return

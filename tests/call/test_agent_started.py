@@ -7,7 +7,7 @@ import asyncio
 
 import pytest
 
-from call.conftest import NUMBER, nothing_left, put_line, talk_to_each_other
+from call.conftest import NUMBER, frames, nothing_left, put_line, talk_to_each_other
 from call.test_donation import (  # noqa: F401  # fixtures are found by their names
     GOOD,
     bank_is_heard,
@@ -33,10 +33,6 @@ CONFIRM = ". Press 1 to go on, or 2 to go back to your agent."
 
 def at(node):
     return ("127.0.0.1", node.endpoint.port)
-
-
-def frames(sound):
-    return [sound[i : i + 160] for i in range(0, len(sound) - 159, 160)]
 
 
 async def connected(node, pool, phone, agent, name, number=NUMBER):

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import asyncio
 
-from call.conftest import nothing_left
+from call.conftest import nothing_left, talk_to_each_other
 from call.test_agent_started import ask as ask_payment
 from call.test_agent_started import ended, start
 from call.test_browser_agent import agent_hears, at_a_desk
 from call.test_donation import GOOD, hears, hears_prompt, node, spoken_once, town  # noqa: F401  # fixtures
-from call.test_orders import all_is_let_go, ask, becomes, connected, phones, talk_to_each_other
+from call.test_orders import all_is_let_go, ask, becomes, connected, phones
 from support import tones
 from support.browser_sound import AGENT_HZ, CALLER_HZ, heard_by
 from tenderline.voice.trial_phone import TrialPhone

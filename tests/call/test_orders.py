@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from call.conftest import NUMBER, nothing_left
-from call.test_agent_started import CALLER, at, ended, frames, start
+from call.conftest import NUMBER, frames, is_heard, nothing_left, talk_to_each_other
+from call.test_agent_started import CALLER, at, ended, start
 from call.test_agent_started import ask as ask_payment
 from call.test_donation import (  # noqa: F401  # fixtures are found by their names
     GOOD,
@@ -19,9 +19,9 @@ from call.test_donation import (  # noqa: F401  # fixtures are found by their na
     town,
 )
 from call.test_donation import hears as hears_words
-from tenderline.core import telephone_password
+from support import telephones
 from tenderline.core.errors import TenderlineError
-from tenderline.store import conversations, lines, live_commands
+from tenderline.store import conversations, live_commands
 from tenderline.voice.trial_phone import TrialPhone, speech_like
 
 
@@ -41,19 +41,12 @@ async def phones(node, *names):
             await phone.__aexit__(None, None, None)
 
 
-async def put_telephone(pool, name, *queues):
-    kept = {one: telephone_password.ha1(name, "secret", one) for one in telephone_password.ALGORITHMS}
-    async with pool.acquire() as connection, connection.transaction():
-        await lines.put_telephone(
-            connection, name, ha1_md5=kept["MD5"], ha1_sha256=kept["SHA-256"], queues=list(queues), by="test"
-        )
-
-
 @pytest.fixture
 async def agents(pool, node):
     """Anna takes calls; bob is of the second queue; eve is a supervisor. Their ids by name."""
-    await put_telephone(pool, "bob", "second")
-    await put_telephone(pool, "eve", "supervisor")
+    async with pool.acquire() as connection, connection.transaction():
+        await telephones.put(connection, "bob", "second")
+        await telephones.put(connection, "eve", "supervisor")
     await node.directory.refresh()
     node.registrar.know(node.directory.telephones)
     return {row["name"]: row["id"] for row in await pool.fetch("SELECT id, name FROM agent")}
@@ -96,17 +89,6 @@ async def heard_by(speaker, *others):
         for one, mark in zip(others, marks, strict=True)
         if sum(frame in bytes(one.heard[mark:]) for frame in frames(words)) > 4
     ]
-
-
-async def hears(listener, speaker):
-    async with asyncio.timeout(20):
-        while await heard_by(speaker, listener) != [listener]:
-            pass
-
-
-async def talk_to_each_other(one, other):
-    await hears(other, one)
-    await hears(one, other)
 
 
 async def connected(node, pool, phone, agent, name):
@@ -267,15 +249,15 @@ async def test_a_supervisor_listens_whispers_and_joins(node, pool, agents):
         assert await pool.fetchval("SELECT reason FROM agent_presence WHERE agent_id = $1", agents["eve"]) == (
             "monitoring"
         )
-        await hears(eve, phone)
-        await hears(eve, anna)
+        await is_heard(phone, eve)
+        await is_heard(anna, eve)
         assert await heard_by(eve, anna, phone) == []
         await ask(pool, call_id, "monitor", agent_id=str(agents["eve"]), mode="whisper")
-        await hears(anna, eve)
+        await is_heard(eve, anna)
         assert await heard_by(eve, phone) == []
         await ask(pool, call_id, "monitor", agent_id=str(agents["eve"]), mode="join")
-        await hears(anna, eve)
-        await hears(phone, eve)
+        await is_heard(eve, anna)
+        await is_heard(eve, phone)
         await talk_to_each_other(phone, anna)
         await ask(pool, call_id, "monitor_stop", agent_id=str(agents["eve"]))
         await eve.is_hung_up(within_s=10)
@@ -314,7 +296,7 @@ async def test_whoever_monitors_hears_silence_while_a_card_is_keyed_in_and_all_o
         await ask_payment(pool, session, "secure_cancel")
         assert (await ended(pool, session)).state == "FAILED"
         await talk_to_each_other(phone, anna)
-        await hears(eve, phone)
+        await is_heard(phone, eve)
         phone.hang_up()
     await all_is_let_go(pool)
 

@@ -7,9 +7,8 @@ import os
 import signal
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
-from support import processes, product
+from support import processes, product, telephones
 from support.gift_town import GiftTown, free_udp_port, start_voice
-from tenderline.core import telephone_password
 from tenderline.store import db, lines, queues
 from tenderline.store.embedded import EmbeddedPostgres
 from tenderline.store.queues import Queue
@@ -52,10 +51,7 @@ async def prepare(url):
         )  # fmt: skip
         await queues.put(connection, Queue(name="general", title="General", wrap_up_s=0), by="test")
         for name in AGENTS:
-            kept = {one: telephone_password.ha1(name, "secret", one) for one in telephone_password.ALGORITHMS}
-            await lines.put_telephone(
-                connection, name, ha1_md5=kept["MD5"], ha1_sha256=kept["SHA-256"], queues=["general"], by="test"
-            )
+            await telephones.put(connection, name, "general")
 
 
 class Node(GiftTown):

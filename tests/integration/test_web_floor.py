@@ -318,6 +318,8 @@ def test_what_an_alert_says_is_short_and_without_ids():
     )
     assert said == "fraud; callback at: 22 Nov 10:00 UTC"
     assert len(desk.alert_said({"reason": "y" * 5_000})) <= 160
+    assert desk.alert_said({"source": "agent_words", "step": "pay"}) == "typed by the agent; step: pay"
+    assert desk.alert_said({"source": ["of", "another", "kind"]}) == ""
 
 
 async def test_a_change_of_an_agents_state_reaches_screens_by_the_hint_of_routing(pool, ids, monkeypatch):

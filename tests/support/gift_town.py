@@ -5,25 +5,22 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from support import product
+from support import product, telephones
 from support.raw_sip import RawSip
-from tenderline.core import telephone_password
 from tenderline.flows import card_words
 from tenderline.flows.spoken import Spoken, Words
 from tenderline.store import db, lines
-from tenderline.voice.packet import FRAME_SAMPLES
 from tenderline.voice.prompts.pack import Prompts
-from tenderline.voice.trial_phone import HEAR_LOOK_S, CallFailedError, TrialPhone
+from tenderline.voice.trial_phone import TrialPhone
 
 LINE = "gifts"
-PIECE_FRAMES, PIECES_MAX = 6, 6
 HEARS_S = 30.0
 ASK_AMOUNT = (
     "Please key in the amount of your gift in whole units, and then the pound key. The star key stands for the decimal"
@@ -67,19 +64,6 @@ class Giver(TrialPhone):
         super().__init__(host=gifts.host)
         self.caller = caller
         self._gifts = gifts
-
-    async def hear(self, frames: Sequence[bytes], *, within_s: float) -> None:
-        """Waits for any loud piece of this prompt: a busy machine costs a frame here and there, and no test."""
-        pieces = _loud_pieces(frames)
-        try:
-            async with asyncio.timeout(within_s):
-                while not (found := [at for one in pieces if (at := self.heard.find(one, self._read_from)) >= 0]):
-                    if self.party.is_gone:
-                        raise CallFailedError("The call was ended before the prompt was heard.")
-                    await asyncio.sleep(HEAR_LOOK_S)
-        except TimeoutError:
-            raise CallFailedError(f"The prompt was not heard within {within_s:g} s.") from None
-        self._read_from = min(found) + PIECE_FRAMES * FRAME_SAMPLES
 
     async def hears(self, text: str, within_s: float = HEARS_S) -> None:
         """Waits for these words."""
@@ -128,15 +112,6 @@ class Giver(TrialPhone):
             await self.press(code)
 
 
-def _loud_pieces(frames: Sequence[bytes]) -> list[bytes]:
-    """The loudest parts of a prompt, one beside the other: no other prompt has one of them."""
-    starts = range(0, max(1, len(frames) - PIECE_FRAMES + 1), PIECE_FRAMES)
-    pieces = [b"".join(frames[at : at + PIECE_FRAMES]) for at in starts]
-    loudness = {piece: sum(0x7F - (one & 0x7F) for one in piece) for piece in pieces}
-    loud = [one for one in sorted(loudness, key=loudness.__getitem__) if 2 * loudness[one] >= max(loudness.values())]
-    return loud[-PIECES_MAX:]
-
-
 def free_udp_port(host: str) -> int:
     """A port for SIP that is free now."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
@@ -176,10 +151,7 @@ async def prepare(database_url: str, flow: str | None = None) -> None:
             record=False, by="test",
         )  # fmt: skip
         for name, queue in (("anna", "general"), ("bob", "second")):
-            kept = {one: telephone_password.ha1(name, "secret", one) for one in telephone_password.ALGORITHMS}
-            await lines.put_telephone(
-                connection, name, ha1_md5=kept["MD5"], ha1_sha256=kept["SHA-256"], queues=[queue], by="test"
-            )
+            await telephones.put(connection, name, queue)
 
 
 @asynccontextmanager

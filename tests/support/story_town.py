@@ -17,11 +17,10 @@ from aiohttp.test_utils import TestServer
 from playwright.async_api import Browser
 from pydantic import SecretStr
 
-from support import bank_town, browser_sound, edge, postgres, screens, services, world
+from support import bank_town, browser_sound, edge, postgres, screens, services, telephones, world
 from support.screens import NOTE_VIOLATIONS, Watched
 from tenderline import serve
 from tenderline.config import StripeSettings
-from tenderline.core import telephone_password
 from tenderline.core.ids import uuid7
 from tenderline.core.queue_rings import Ring
 from tenderline.crm import web as crm_web
@@ -157,13 +156,6 @@ class StoryTown:
             await context.close()
 
 
-async def _telephone(connection: Any, name: str, of_queues: list[str]) -> None:
-    kept = {one: telephone_password.ha1(name, "secret", one) for one in telephone_password.ALGORITHMS}
-    await lines.put_telephone(
-        connection, name, ha1_md5=kept["MD5"], ha1_sha256=kept["SHA-256"], queues=of_queues, by="test"
-    )
-
-
 async def _people(pool: db.Pool) -> None:
     """Anna answers in her browser what anybody calls about, maria knows legacy gifts, carol supervises."""
     users = {name: await edge.make_user(pool, role, f"{name}@example.org") for name, role in
@@ -175,7 +167,7 @@ async def _people(pool: db.Pool) -> None:
         legacy = Queue(name=LEGACY, title="Legacy gifts", rings=rings, tiers={"High_Value_Donor": 3}, wrap_up_s=600)
         await queues.put(connection, legacy, by="test")
         for name, queue in (("maria", LEGACY), ("carol", SUPERVISOR)):
-            await _telephone(connection, name, [queue])
+            await telephones.put(connection, name, queue)
         maria = next(one for one in await agents.every(connection) if one.name == "maria")
         await agents.assign(connection, maria.id, of_queues=[LEGACY], skills={LEGACY: 4}, by="test")
         for name, telephone, queue in (("anna", None, GENERAL), ("carol", "carol", SUPERVISOR)):

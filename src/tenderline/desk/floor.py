@@ -270,13 +270,14 @@ def _overflows(one: CallerRow, queue: QueueNow, now: datetime) -> bool:
 def alert_said(detail: Mapping[str, Any]) -> str:
     """What an alert tells of itself, cut to fit and without ids; whoever raised it knows more keys than this page."""
     told = [str(detail["reason"])] if detail.get("reason") else []
-    if (source := detail.get("source")) in SOURCES:
-        told.append(SOURCES[str(source)])
+    source = SOURCES.get(str(detail.get("source")))
+    if source:
+        told.append(source)
     others = [
         f"{name.replace('_', ' ')}: {value}"
         for name, value in detail.items()
         if name != "reason"
-        and not (name == "source" and value in SOURCES)
+        and not (name == "source" and source)
         and not name.endswith("_id")
         and isinstance(value, str | int)
         and not isinstance(value, bool)

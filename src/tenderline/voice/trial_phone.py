@@ -1,7 +1,7 @@
 """A telephone for trying flows: it dials, presses keys, speaks, listens and hangs up, by a script. On real SIP and RTP.
 
-What it hears is compared with what a prompt sounds like, sample by sample: a telephone line that we are on both ends of
-changes nothing.
+What it hears is compared with what a prompt sounds like, frame by frame: a telephone line that we are on both ends of
+changes nothing, though it may lose a frame now and then, as lines do.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ PRESS_FRAMES = 5
 END_PACKETS = 3
 HEARD_S_MAX = 600
 HEAR_LOOK_S = 0.05
-SAMPLE_FRAMES = 10
-"""Of a prompt, this many frames in a row that are not silence are looked for: 200 ms are enough to know it."""
+SAMPLE_FRAMES = 16
+SAMPLE_SHARE_MIN = 0.6
+"""Of a prompt its loudest 320 ms are listened for, and 200 ms of them are enough to know it: the rest may be lost."""
 
 
 class CallFailedError(TenderlineError):
@@ -169,16 +170,20 @@ class TrialPhone:
 
     async def hear(self, frames: Sequence[bytes], *, within_s: float) -> None:
         """Waits until it has heard this prompt, since the last one that it heard."""
-        sample = _sample(frames)
+        sample, at = Sample(frames), self._read_from
         try:
             async with asyncio.timeout(within_s):
-                while (found := self.heard.find(sample, self._read_from)) < 0:
+                while True:
+                    while at + FRAME_SAMPLES <= len(self.heard):
+                        at += FRAME_SAMPLES
+                        if sample.hear(bytes(self.heard[at - FRAME_SAMPLES : at])):
+                            self._read_from = at + sample.left * FRAME_SAMPLES
+                            return
                     if self.party.is_gone:
                         raise CallFailedError("The call was ended before the prompt was heard.")
                     await asyncio.sleep(HEAR_LOOK_S)
         except TimeoutError:
             raise CallFailedError(f"The prompt was not heard within {within_s:g} s.") from None
-        self._read_from = found + len(sample)
 
     async def is_hung_up(self, *, within_s: float) -> None:
         """Waits until the other side has hung up."""
@@ -193,14 +198,27 @@ class TrialPhone:
         self.party.dialog.hang_up()
 
 
-def _sample(frames: Sequence[bytes]) -> bytes:
-    """The loudest part of a prompt: what nobody takes for another one."""
-    if not frames:
-        raise CallFailedError("The prompt is silent; it cannot be listened for.")
-    size = min(SAMPLE_FRAMES, len(frames))
-    values = [sum(0x7F - (one & 0x7F) for one in frame) for frame in frames]
-    best = max(range(len(frames) - size + 1), key=lambda at: sum(values[at : at + size]))
-    return b"".join(frames[best : best + size])
+class Sample:
+    """The loudest part of a prompt, which nobody takes for another one: listened for, frame by frame."""
+
+    def __init__(self, frames: Sequence[bytes]) -> None:
+        loudness = [sum(0x7F - (one & 0x7F) for one in frame) for frame in frames]
+        if not any(loudness):
+            raise CallFailedError("The prompt is silent; it cannot be listened for.")
+        size = min(SAMPLE_FRAMES, len(frames))
+        begin = max(range(len(frames) - size + 1), key=lambda at: sum(loudness[at : at + size]))
+        self._last = {frame: at for at, frame in enumerate(frames[begin : begin + size]) if loudness[begin + at]}
+        self._end, self._missing_max = size - 1, int(len(self._last) * (1 - SAMPLE_SHARE_MIN))
+        self._missing = set(self._last)
+        self.left = 0
+        """Frames of this part that come after the one heard last."""
+
+    def hear(self, frame: bytes) -> bool:
+        """One more frame of the line; whether the prompt is known by now."""
+        if frame in self._last:
+            self._missing.discard(frame)
+            self.left = self._end - self._last[frame]
+        return len(self._missing) <= self._missing_max
 
 
 def speech_like(duration_s: float) -> bytes:

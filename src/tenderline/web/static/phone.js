@@ -217,5 +217,7 @@ navigator.mediaDevices?.addEventListener("devicechange", () => sound.fillDevices
 setInterval(tick, 500);
 // Whoever leaves the page by mistake is asked; the caller would wait.
 addEventListener("beforeunload", (event) => { if (state === "talking" || state === "ringing") event.preventDefault(); });
+// What was pressed before this script listened would be lost: so nothing could be pressed until now.
+for (const name of ["on", "test"]) part(name).disabled = false;
 // After a reload the telephone comes back by itself; a call that lasted goes on.
 if (localStorage.getItem("phone") === "on") want();
