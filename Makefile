@@ -11,7 +11,7 @@ ARGS   ?=
 MINUTES ?= 60
 # Two for each core: tests wait, too; and no more than one PostgreSQL has connections for. Calls go first and have the
 # machine for themselves: a call that gets no time loses packets.
-CORES   := $(shell getconf _NPROCESSORS_ONLN)
+CORES   := $(shell nproc)
 WORKERS ?= $(shell echo $$(($(CORES) < 4 ? $(CORES) * 2 : 8)))
 CALLS_WORKERS ?= $(shell echo $$(($(CORES) < 8 ? $(CORES) : 8)))
 # Real parts that the tests drive; a missing one is an error, never a skipped test.

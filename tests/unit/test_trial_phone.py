@@ -1,4 +1,4 @@
-"""What a trial telephone takes for a prompt: most of its loudest part, in a line that loses frames; and nothing else."""
+"""What a trial telephone takes for a prompt: most of its loudest part, on a line that loses frames."""
 
 from __future__ import annotations
 
