@@ -73,7 +73,7 @@ docs: $(VENV)/.installed ## Write the generated pages: settings, the API's descr
 
 lock: ## Pin every dependency anew into requirements.lock
 	@$(BIN)/python -m pip install -q uv
-	@$(BIN)/uv pip compile -q pyproject.toml --extra sandbox --extra browser-audio --group dev --universal --generate-hashes --no-emit-index-url --no-header -o requirements.lock
+	@$(BIN)/uv pip compile -q pyproject.toml --extra sandbox --extra browser-audio --extra local-speech --group dev --universal --generate-hashes --no-emit-index-url --no-header -o requirements.lock
 
 clean: ## Remove what was installed and built
 	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache dist build

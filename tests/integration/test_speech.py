@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from contextlib import asynccontextmanager
+import sys
 
 import pytest
-from aiohttp import WSMsgType, web
 
 from support import services as world_services
 from support.live_calls import make_call
+from support.recogniser import serving
 from tenderline.config import DistressSettings
 from tenderline.core.ids import uuid7
 from tenderline.store import alerts
@@ -19,62 +18,11 @@ from tenderline.voice.ears import Ears
 from tenderline.voice.engine import MediaEngine
 from tenderline.voice.packet import PCMA, PCMU
 from tenderline.voice.sdp import Media
-from tenderline.voice.speech import PROTOCOL, Frames, Heard, SpeechUnavailableError, WebSocketRecogniser, source_of
+from tenderline.voice.speech import Frames, Heard, SpeechUnavailableError, WebSocketRecogniser, source_of
 
 FRAME = bytes([0x55]) * 160
 NONSENSE = ("no json", '{"type":"vendor"}', '{"type":"transcript","text":7}')
 WORDS = ('{"type":"transcript","text":"I am","isFinal":false}', '{"type":"transcript","text":"I am fine"}')
-
-
-class Recogniser:
-    """The other side: keeps what it is told, says what a test wants, and hangs up as often as it wants."""
-
-    def __init__(self) -> None:
-        self.starts, self.frames, self.stops = [], [], 0
-        self.says = asyncio.Queue()
-        self.hang_ups = 0
-        self.authorization = None
-        self.heard = asyncio.Event()
-
-    async def serve(self, request):
-        self.authorization = request.headers.get("Authorization")
-        socket = web.WebSocketResponse(protocols=(PROTOCOL,))
-        await socket.prepare(request)
-        talking = asyncio.create_task(self._say(socket))
-        async for message in socket:
-            if message.type is WSMsgType.BINARY:
-                self.frames.append(message.data)
-                self.heard.set()
-                if self.hang_ups:
-                    self.hang_ups -= 1
-                    await socket.close()
-            elif (told := json.loads(message.data))["type"] == "start":
-                self.starts.append(told)
-            else:
-                self.stops += 1
-                break
-        talking.cancel()
-        return socket
-
-    async def _say(self, socket):
-        while True:
-            await socket.send_str(await self.says.get())
-
-
-@asynccontextmanager
-async def serving():
-    other = Recogniser()
-    app = web.Application()
-    app.router.add_get("/ears", other.serve)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    port = runner.addresses[0][1]
-    try:
-        yield other, f"ws://127.0.0.1:{port}/ears"
-    finally:
-        await runner.cleanup()
 
 
 class Leg:
@@ -201,10 +149,11 @@ async def test_words_of_no_distress_that_are_not_kept_ask_the_database_for_nothi
     await ears.close()
 
 
-def test_nobody_listens_unless_it_is_set_and_what_is_missing_is_said():
+def test_nobody_listens_unless_it_is_set_and_what_is_missing_is_said(monkeypatch):
     assert source_of(DistressSettings()) is None
     with pytest.raises(SpeechUnavailableError, match="recogniser_url"):
         source_of(DistressSettings(listen="websocket"))
+    monkeypatch.setitem(sys.modules, "pocketsphinx", None)
     with pytest.raises(SpeechUnavailableError, match="pip install"):
         source_of(DistressSettings(listen="pocketsphinx"))
 
