@@ -9,10 +9,11 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from support import lines_up, postgres
+from support import lines_up, postgres, services
 from tenderline.core.queue_rings import Ring
 from tenderline.desk import queues as floor_of
 from tenderline.store import agents, db, presence, queues, users, waiting
+from tenderline.voice.backstage import DatabaseBackstage
 
 
 @pytest.fixture
@@ -308,12 +309,16 @@ async def test_nodes_that_match_at_once_give_each_agent_one_caller(pool, connect
     assert {row["state"] for row in first} == {"offered"}, "those who came first"
 
 
-async def wait_s_of(connection, queue):
-    return next((one.wait_s for one in await waiting.paces(connection) if one.queue == queue), None)
+async def test_an_estimate_rests_on_the_queues_own_calls_and_a_flow_may_tell_it(pool, connection, node):
+    told = DatabaseBackstage(services.make(pool)).expected_wait_s
 
+    async def wait_s_of(connection, queue):
+        found = await told(queue, timeout_s=10)
+        assert [one.wait_s for one in await waiting.paces(connection) if one.queue == queue] == [found]
+        return found
 
-async def test_an_estimate_rests_on_the_queues_own_calls(connection, node):
     await lines_up.make_queue(connection, "general")
+    assert await told("unheard of", timeout_s=10) is None
     assert await wait_s_of(connection, "general") is None, "nobody serves it"
     await lines_up.make_agent(connection, "anna", ["general"], node=node)
     assert await wait_s_of(connection, "general") == 0, "she is free"

@@ -195,6 +195,7 @@ class ScriptedBackstage:
     at: datetime = NOW
     known: Mapping[str, Value] | None = None
     answer: Mapping[str, Value] | None = None
+    wait_s: float | None = None
     is_slow: bool = False
     accepts: bool = True
     asked: list[object] = field(default_factory=list)
@@ -214,6 +215,12 @@ class ScriptedBackstage:
         if self.is_slow:
             raise TimeoutError
         return self.known
+
+    async def expected_wait_s(self, queue: str, *, timeout_s: float) -> float | None:
+        self.asked.append(("expected_wait_s", queue))
+        if self.is_slow:
+            raise TimeoutError
+        return self.wait_s
 
     async def call_back(self, call: ScriptedCall, *, number: str | None, due_at: datetime | None) -> bool:
         self.asked.append(("call_back", number, due_at))

@@ -289,6 +289,20 @@ def test_a_name_bound_inside_an_expression_is_no_variable():
     assert Condition("[1, 2].exists(x, x > limit) && size(name) > 2").variables == {"limit", "name"}
 
 
+@pytest.mark.parametrize(
+    ("wait_s", "left_by", "minutes"),
+    [(None, "unknown", None), (0.0, "free", None), (0.5, "waits", 2), (120.0, "waits", 2), (121.0, "waits", 3),
+     (1e9, "waits", 120)],
+)  # fmt: skip
+async def test_the_wait_is_told_in_whole_minutes_when_there_is_one(wait_s, left_by, minutes):
+    backstage = ScriptedBackstage(wait_s=wait_s)
+    step = made("expected_wait", queue="General", variable="minutes")
+    exit, call = await left(step, backstage=backstage)
+    assert (exit, call.variables.get("minutes")) == (left_by, minutes)
+    assert backstage.asked == [("expected_wait_s", "General")]
+    assert (await left(step, backstage=ScriptedBackstage(is_slow=True)))[0] == "unknown"
+
+
 async def test_alert_tells_the_supervisors_and_the_flow_knows():
     backstage = ScriptedBackstage()
     exit, call = await left(made("alert", reason="pressed 9"), backstage=backstage)

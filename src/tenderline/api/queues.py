@@ -47,7 +47,6 @@ class QueueSettings(_Json, frozen=True, forbid_unknown_fields=True):
     wait_max_s: Annotated[int, msgspec.Meta(ge=5, le=7200)] | None = None
     callback_after_s: Annotated[int, msgspec.Meta(ge=0, le=7200)] | None = None
     last_agent_wait_s: Annotated[int, msgspec.Meta(ge=0, le=300)] = 0
-    comfort: Words | None = None
 
 
 class QueueEntity(QueueSettings, frozen=True, kw_only=True):

@@ -213,6 +213,11 @@ class Backstage(Protocol):
         """What is known about whoever calls; None when nobody is. Raises `TimeoutError`."""
         ...
 
+    async def expected_wait_s(self, queue: str, *, timeout_s: float) -> float | None:
+        """How long somebody who came into this queue now would wait; 0 when an agent is free, None while nobody serves
+        it. Raises `TimeoutError`."""
+        ...
+
     async def call_back(self, call: Call, *, number: str | None, due_at: datetime | None) -> bool:
         """A callback is noted (None: to the caller's number, as soon as it may be). False when it cannot be."""
         ...

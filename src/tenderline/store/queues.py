@@ -61,7 +61,6 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True):
     wait_max_s: int | None = None
     callback_after_s: int | None = None
     last_agent_wait_s: int = 0
-    comfort: str | None = None
     updated_at: datetime | None = None
     updated_by: str | None = None
 
@@ -118,7 +117,6 @@ async def put(connection: Connection, queue: Queue, *, by: str) -> None:
         queue.wait_max_s,
         queue.callback_after_s,
         queue.last_agent_wait_s,
-        queue.comfort,
         by,
     )
     data = {name: value for name, value in msgspec.to_builtins(queue).items() if not name.startswith("updated_")}

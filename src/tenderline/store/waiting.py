@@ -256,9 +256,9 @@ async def position(connection: Connection, id: UUID) -> int:
     return int(await connection.fetchval(query("waiting", "position"), id))
 
 
-async def paces(connection: Connection) -> list[Pace]:
-    """Of every queue."""
-    return [Pace(**row) for row in await connection.fetch(query("waiting", "paces"))]
+async def paces(connection: Connection, queue: str | None = None) -> list[Pace]:
+    """Of every queue, or of one: none when there is no such queue."""
+    return [Pace(**row) for row in await connection.fetch(query("waiting", "paces"), queue)]
 
 
 async def hint(connection: Connection, node: UUID | None = None) -> None:

@@ -36,7 +36,7 @@ from tenderline.payments import telephone
 from tenderline.people import by_phone, distress
 from tenderline.people import identify as proving
 from tenderline.routing.lookup import Known, LookUps
-from tenderline.store import accounts, callbacks, captures, db, holds, people, secure_sessions
+from tenderline.store import accounts, callbacks, captures, db, holds, people, secure_sessions, waiting
 from tenderline.store.db import Connection
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -84,6 +84,15 @@ class DatabaseBackstage:
         if known.own_failed or (known.failed is not None and known.failed.reason is Failure.TIMED_OUT):
             raise TimeoutError
         return None
+
+    async def expected_wait_s(self, queue: str, *, timeout_s: float) -> float | None:
+        """As the floor tells it. Raises `TimeoutError`, also while the database is away."""
+        try:
+            async with asyncio.timeout(timeout_s), self._services.pool.acquire() as connection:
+                paces = await waiting.paces(connection, queue)
+        except db.AWAY:
+            raise TimeoutError from None
+        return paces[0].wait_s if paces else None
 
     async def call_back(self, call: Call, *, number: str | None, due_at: datetime | None) -> bool:
         """Notes a callback; False without a number."""

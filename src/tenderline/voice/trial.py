@@ -124,6 +124,10 @@ class _Stage:
         self.asked.append(f"look up {call.caller}")
         return self._script.known
 
+    async def expected_wait_s(self, queue: str, *, timeout_s: float) -> float | None:
+        del timeout_s
+        return 150.0 if self._note(f"tell how long the wait for {queue} is") else None
+
     async def call_back(self, call: Call, *, number: str | None, due_at: datetime | None) -> bool:
         del due_at
         return self._note(f"call back {number or call.caller}")

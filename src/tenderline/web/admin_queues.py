@@ -126,7 +126,6 @@ def _read(form: Form, before: Queue | None, skills: list[str], names: list[str])
         title=form.text("title", "Title", length_max=TITLE_LENGTH_MAX),
         rings=rings,
         tiers=_tiers(form),
-        comfort=before.comfort if before else None,
     )
     return msgspec.structs.replace(made, **numbers, **limits)
 

@@ -1,20 +1,20 @@
 -- name: all
 SELECT name, title, rings, tiers, ring_s, wrap_up_s, service_level_s, service_level_percent, wait_max_s,
-    callback_after_s, last_agent_wait_s, comfort, updated_at, updated_by
+    callback_after_s, last_agent_wait_s, updated_at, updated_by
 FROM queue ORDER BY name
 
 -- name: one
 SELECT name, title, rings, tiers, ring_s, wrap_up_s, service_level_s, service_level_percent, wait_max_s,
-    callback_after_s, last_agent_wait_s, comfort, updated_at, updated_by
+    callback_after_s, last_agent_wait_s, updated_at, updated_by
 FROM queue WHERE name = $1
 
 -- name: put
 INSERT INTO queue (name, title, rings, tiers, ring_s, wrap_up_s, service_level_s, service_level_percent, wait_max_s,
-    callback_after_s, last_agent_wait_s, comfort, updated_by)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+    callback_after_s, last_agent_wait_s, updated_by)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 ON CONFLICT (name) DO UPDATE SET title = $2, rings = $3, tiers = $4, ring_s = $5, wrap_up_s = $6, service_level_s = $7,
-    service_level_percent = $8, wait_max_s = $9, callback_after_s = $10, last_agent_wait_s = $11, comfort = $12,
-    updated_by = $13, updated_at = now()
+    service_level_percent = $8, wait_max_s = $9, callback_after_s = $10, last_agent_wait_s = $11,
+    updated_by = $12, updated_at = now()
 
 -- name: ensure
 INSERT INTO queue (name, title, updated_by) SELECT name, name, $2 FROM unnest($1::text[]) AS wanted (name)

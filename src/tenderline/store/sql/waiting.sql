@@ -183,6 +183,7 @@ LEFT JOIN (
     WHERE p.state NOT IN ('offline', 'away', 'distress') AND p.reach_until > clock_timestamp()
     GROUP BY a.queue
 ) AS staff ON staff.queue = q.name
+WHERE $1::text IS NULL OR q.name = $1
 
 -- name: hint
 SELECT pg_notify('routing', $1)
