@@ -63,6 +63,10 @@ def test_no_text_breaks_the_reading_and_reading_is_stable(text):
         ("caller says he will kill himself", "life"),
         ("says her nephew threatens her and makes her pay", "harm"),
         ("against her will", "harm"),
+        ("dice que la están obligando a pagar", "harm"),
+        ("la señora dice que quiere morirse", "life"),
+        ("son fils la frappe et l'oblige à payer", "harm"),
+        ("elle dit qu'elle ne veut plus vivre", "life"),
     ],
 )
 def test_what_people_say_is_found_and_the_gravest_counts(said, kind):
@@ -74,7 +78,7 @@ def test_what_people_say_is_found_and_the_gravest_counts(said, kind):
 @pytest.mark.parametrize(
     "said",
     ["", "I would like to give twenty five dollars", "Thank you, have a nice day", "quisiera donar cincuenta dólares",
-     "je voudrais donner vingt euros", "it is for the animal rescue fund", "my email is anna@example.org"],
+     "je voudrais donner vingt euros", "la force de notre association", "el donante pregunta por su recibo", "it is for the animal rescue fund", "my email is anna@example.org"],
 )  # fmt: skip
 def test_an_ordinary_gift_is_none(said):
     assert SHIPPED.find(said) is None
