@@ -78,7 +78,8 @@ def test_what_people_say_is_found_and_the_gravest_counts(said, kind):
 @pytest.mark.parametrize(
     "said",
     ["", "I would like to give twenty five dollars", "Thank you, have a nice day", "quisiera donar cincuenta dólares",
-     "je voudrais donner vingt euros", "la force de notre association", "el donante pregunta por su recibo", "it is for the animal rescue fund", "my email is anna@example.org"],
+     "je voudrais donner vingt euros", "la force de notre association", "el donante pregunta por su recibo",
+     "it is for the animal rescue fund", "my email is anna@example.org"],
 )  # fmt: skip
 def test_an_ordinary_gift_is_none(said):
     assert SHIPPED.find(said) is None
