@@ -205,7 +205,7 @@ async def test_what_the_gate_says_of_the_call_for_a_kept_place_is_what_its_callb
     async with nothing_left(node), TrialPhone(on_call=None) as agent:
         assert await agent.register(("127.0.0.1", node.endpoint.port), "anna", "secret")
         await kept(pool, node, number)
-        await pool.execute("UPDATE person SET distress_until = now() + interval '1 day' WHERE id = $1", person_id)
+        await pool.execute("UPDATE person SET opted_out_at = now() WHERE id = $1", person_id)
         await say(pool, "anna", "available")
         await agent.pick_up(within_s=10)
         await agent.is_hung_up(within_s=10)

@@ -1,9 +1,9 @@
 """What the CRM is told: gifts that arrived, refunds, opt-outs, how calls ended. Each entry once, by a key of ours.
 
 What is told is read anew for each try. Gifts and the ends of calls, which change, are told by one job at a time
-(`_alone`): so what arrives there last is what is so now, however slow the CRM. A word of silence is an entry of its own,
-which nothing replaces, and needs no turn. No transaction is open while it is asked. Gifts that came by another way than through us are
-usually told by whoever took them; so only telephone payments are written, unless set otherwise.
+(`_alone`): so what arrives there last is what is so now, however slow the CRM. A word of silence is an entry of its
+own, which nothing replaces, and needs no turn. No transaction is open while it is asked. Gifts that came by another way
+than through us are usually told by whoever took them; so only telephone payments are written, unless set otherwise.
 """
 
 from __future__ import annotations

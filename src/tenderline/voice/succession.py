@@ -111,7 +111,7 @@ class Succession:
             await onward.stop()
 
     async def _instead(self, onward: Reaching, first: Target) -> Target | None:
-        """Whom to seek next: a supervisor when one is wanted, `first` again when there is none; None when it is over."""
+        """Whom to seek next: supervisors when they are wanted, `first` again when there are none; None at the end."""
         while await self._is_led(onward):
             self._orders.supervisor_wanted.clear()
             if onward.target != SUPERVISORS:
