@@ -361,8 +361,8 @@ async def test_a_supervisor_who_becomes_ready_later_is_offered_the_caller_in_dis
         call_id = await pool.fetchval("SELECT id FROM conversation WHERE ended_at IS NULL")
         async with pool.acquire() as connection, connection.transaction():
             await distress.report(node.rig.services, connection, call_id, source="button", reason="a word", by="anna")
-        asked = "SELECT count(*) FROM live_command WHERE kind = 'escalate' AND answered_at IS NOT NULL"
-        await becomes(pool, asked, wanted=1)
+        sought = "SELECT count(*) FROM segment WHERE kind = 'queue' AND detail = 'supervisor' AND ended_at IS NOT NULL"
+        await becomes(pool, sought, wanted=1)
         assert await eve.register(at(node), "eve", "secret")
         await is_state(pool, agents["eve"], "available")
         await pool.execute("UPDATE live_command SET asked_at = asked_at - interval '31 s'")
