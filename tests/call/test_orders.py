@@ -21,6 +21,7 @@ from call.test_donation import (  # noqa: F401  # fixtures are found by their na
 from call.test_donation import hears as hears_words
 from support import telephones
 from tenderline.core.errors import TenderlineError
+from tenderline.people import distress
 from tenderline.store import conversations, live_commands
 from tenderline.voice.trial_phone import TrialPhone, speech_like
 
@@ -347,6 +348,28 @@ async def test_a_caller_in_distress_talks_with_a_supervisor_wherever_she_was(nod
         if where == "a payment":
             assert (await ended(pool, session)).result == "distress"
             await anna.is_hung_up(within_s=10)
+        eve.hang_up()
+        await phone.is_hung_up(within_s=20)
+    await all_is_let_go(pool)
+
+
+async def test_a_supervisor_who_becomes_ready_later_is_offered_the_caller_in_distress(node, pool, town, agents):
+    async with nothing_left(node), TrialPhone() as phone, phones(node, None, None) as (anna, eve):
+        assert await anna.register(at(node), "anna", "secret")
+        assert await phone.dial(NUMBER, at(node), caller=CALLER) == 200
+        await node.timeline.written()
+        call_id = await pool.fetchval("SELECT id FROM conversation WHERE ended_at IS NULL")
+        async with pool.acquire() as connection, connection.transaction():
+            await distress.report(node.rig.services, connection, call_id, source="button", reason="a word", by="anna")
+        sought = "SELECT count(*) FROM segment WHERE kind = 'queue' AND detail = 'supervisor' AND ended_at IS NOT NULL"
+        await becomes(pool, sought, wanted=1)
+        assert await eve.register(at(node), "eve", "secret")
+        await is_state(pool, agents["eve"], "available")
+        await pool.execute("UPDATE live_command SET asked_at = asked_at - interval '31 s'")
+        async with pool.acquire() as connection, connection.transaction():
+            assert await distress.lead_again(connection) == 1
+        await picks_up(pool, eve, "eve")
+        await talk_to_each_other(phone, eve)
         eve.hang_up()
         await phone.is_hung_up(within_s=20)
     await all_is_let_go(pool)

@@ -200,6 +200,23 @@ async def test_a_kept_place_that_reached_nobody_is_not_counted_as_talked(node, p
     assert (await agent_named(pool, "anna")).state == "available", "there is nothing to write up"
 
 
+async def test_what_the_gate_says_of_the_call_for_a_kept_place_is_what_its_callback_says(node, pool, trunk):
+    person_id, _, number = await world.make_person(pool)
+    async with nothing_left(node), TrialPhone(on_call=None) as agent:
+        assert await agent.register(("127.0.0.1", node.endpoint.port), "anna", "secret")
+        await kept(pool, node, number)
+        await pool.execute("UPDATE person SET opted_out_at = now() WHERE id = $1", person_id)
+        await say(pool, "anna", "available")
+        await agent.pick_up(within_s=10)
+        await agent.is_hung_up(within_s=10)
+        await until_outcome(pool, "callback_later")
+    why, told = await pool.fetchrow(
+        "SELECT c.why, a.why FROM callback_seen c, attempt a WHERE a.person_id = $1", person_id
+    )
+    assert why == told
+    assert why
+
+
 async def test_a_kept_place_whose_call_fails_before_the_agent_answers_has_its_turn_again(node, pool):
     _, _, number = await world.make_person(pool)
     async with TrialPhone(on_call=None) as agent:

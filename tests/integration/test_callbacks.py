@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from support import floor_life, world
+from support import floor_life, lines_up, world
 from support import services as world_services
 from support.live_calls import make_call
 from tenderline.campaigns import callbacks as feature
@@ -17,7 +17,7 @@ from tenderline.core.donor import Donor
 from tenderline.core.errors import InvalidInputError
 from tenderline.core.ids import uuid7
 from tenderline.people import by_phone
-from tenderline.store import alerts, callbacks, donors, floor, queues
+from tenderline.store import alerts, callbacks, donors, floor, queues, waiting
 from tenderline.store.calling_campaigns import CallingCampaign
 
 ANNA = "anna@example.org"
@@ -223,6 +223,7 @@ async def test_cancelling_gives_up_the_place_that_was_kept_in_a_queue(services, 
             VALUES ($1, $2, 'general', '+12025550151', now(), now(), $3)"""
         await queues.ensure(connection, ["general"], by=ANNA)
         await connection.execute(sql, uuid7(), call, made)
+        await lines_up.make_node(connection)
     async with pool.acquire() as connection, connection.transaction():
         with pytest.raises(feature.KeptPlaceError):
             await feature.move(
@@ -231,6 +232,60 @@ async def test_cancelling_gives_up_the_place_that_was_kept_in_a_queue(services, 
         assert await late(connection) == (0, 0, ["due"]), "she is called in her turn"
     await close(pool, made, is_done=False)
     assert await pool.fetchval("SELECT state FROM waiting") == "left"
+
+
+async def kept(connection, *, ago_h):
+    """A place that was kept so long ago, while some node can call; (its id, its callback's, the node's)."""
+    await lines_up.make_queue(connection, "general")
+    node, callback_id = await lines_up.make_node(connection), uuid7()
+    await lines_up.make_agent(connection, "anna", ["general"], node=node)
+    place = await lines_up.enter(connection, "general", node)
+    assert await lines_up.keep(connection, place.id, callback_id)
+    await connection.execute("UPDATE waiting SET kept_at = kept_at - $1 * interval '1 h'", float(ago_h))
+    await connection.execute("UPDATE callback SET due_at = due_at - $1 * interval '1 h'", float(ago_h))
+    return place.id, callback_id, node
+
+
+NOBODY_CALLS = {
+    "the campaign cannot call": "UPDATE voice_node SET calls_back = false",
+    "every node is killed": "UPDATE voice_node SET lease_until = now() - interval '1 s'",
+    "every node is gone": "UPDATE voice_node SET state = 'gone'",
+    "every node drains": "UPDATE voice_node SET state = 'draining'",
+    "there is none": "DELETE FROM voice_node",
+}
+
+
+@pytest.mark.parametrize("how", NOBODY_CALLS)
+async def test_a_kept_place_that_nobody_can_call_is_overdue_and_says_so(pool, how):
+    async with pool.acquire() as connection, connection.transaction():
+        _, callback_id, _ = await kept(connection, ago_h=2)
+        assert (await callbacks.get(connection, callback_id)).why == callbacks.IN_TURN
+        assert await late(connection) == (0, 0, ["due"])
+        await connection.execute(NOBODY_CALLS[how])
+        assert await late(connection) == (1, 1, ["overdue"])
+        assert "nobody calls her from it" in (await callbacks.get(connection, callback_id)).why
+
+
+async def test_a_kept_place_that_nobody_can_call_for_some_minutes_is_not_overdue(pool):
+    async with pool.acquire() as connection, connection.transaction():
+        await kept(connection, ago_h=0.5)
+        await connection.execute("UPDATE voice_node SET calls_back = false")
+        assert await late(connection) == (0, 0, ["due"])
+
+
+async def test_a_place_that_is_kept_for_hours_is_overdue_whoever_could_call(pool):
+    async with pool.acquire() as connection, connection.transaction():
+        await kept(connection, ago_h=4.1)
+        assert await late(connection) == (1, 1, ["overdue"])
+
+
+async def test_a_callback_whose_place_is_gone_does_not_say_that_she_keeps_it(pool):
+    async with pool.acquire() as connection, connection.transaction():
+        place, callback_id, _ = await kept(connection, ago_h=0)
+        await waiting.leave(connection, place, "callback_later")
+        assert (await callbacks.get(connection, callback_id)).why == "her place in line is gone: call by hand"
+        await callbacks.explain(connection, callback_id, "she opted out")
+        assert (await callbacks.get(connection, callback_id)).why == "she opted out"
 
 
 @pytest.mark.parametrize(

@@ -292,6 +292,26 @@ async def test_a_crm_that_is_down_is_told_later_and_for_good_it_is_parked_to_be_
     assert entry["amount"] == "25.00"
 
 
+@pytest.mark.parametrize("what", ["a gift", "an opt-out"])
+async def test_a_crm_that_never_answers_is_told_later_whatever_it_is_told(make, pool, crm, monkeypatch, what):
+    services, debtor = make(), await paid_by_telephone(pool)
+    await pool.execute("UPDATE person SET opted_out_at = now()")
+
+    async def hang(entry):
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(services.crm, "write", hang)
+    monkeypatch.setattr(write_back, "WRITE_TIMEOUT_S", 0.01)
+    out = kinds.PersonOptedOut(person_id=debtor.person_id, channel="sms", text="STOP", address=debtor.address)
+    paid = kinds.PaymentSucceeded(payment_id=debtor.payment_id, amount="$25.00")
+    tell, event = {
+        "a gift": (reactions.tell_crm_of_gift, paid),
+        "an opt-out": (reactions.tell_crm_of_opt_out, out),
+    }[what]
+    with pytest.raises(CrmUnavailableError, match="took longer"):
+        await asyncio.wait_for(tell(services, event), 5)
+
+
 async def test_a_crm_that_hangs_takes_no_more_than_its_share_of_the_worker(make, pool, crm, monkeypatch):
     services, hanging, let_go = make(), asyncio.Event(), asyncio.Event()
 

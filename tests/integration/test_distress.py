@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydantic import SecretStr
 
+from support import lines_up, world
 from support import services as world_services
-from support import world
 from support.live_calls import make_call
 from tenderline import app
 from tenderline.campaigns import calling
@@ -71,6 +71,64 @@ async def test_a_word_of_distress_does_all_of_it_at_once(services, pool):
     assert {"distress_reported", "distress_held"} <= actions
     claim = await world.claim(pool)
     assert claim.leased == [], "nothing automatic leaves for her"
+
+
+async def lead(pool):
+    """How many supervisors were asked for, once half a minute is over."""
+    await pool.execute("UPDATE live_command SET asked_at = asked_at - interval '31 s'")
+    async with pool.acquire() as connection, connection.transaction():
+        did = await distress.lead_again(connection)
+        assert await distress.lead_again(connection) == 0, "not again at once"
+        return did
+
+
+async def eve_is_free(pool, call):
+    """A supervisor whom the call's node can ring."""
+    async with pool.acquire() as connection, connection.transaction():
+        node = await connection.fetchval("SELECT node_id FROM conversation WHERE id = $1", call)
+        eve = await lines_up.make_agent(connection, "eve", ["supervisor"], node=node, direct=False)
+        return eve, node
+
+
+async def test_the_first_supervisor_who_becomes_free_is_offered_a_call_that_none_was_there_for(services, pool):
+    call = await make_call(pool, "+12025550117")
+    await say(services, call)
+    assert await lead(pool) == 0, "nobody is there"
+    await eve_is_free(pool, call)
+    assert await lead(pool) == 1
+    asked = await pool.fetch("SELECT detail ->> 'reason' FROM live_command WHERE kind = 'escalate'")
+    assert [tuple(row) for row in asked] == [("forced (harm)",)] * 2
+    assert await lead(pool) == 1, "when she could not take it"
+
+
+LED = {
+    "the alert is taken": "UPDATE alert SET taken_by = 'eve', taken_at = now()",
+    "the alert is closed": "UPDATE alert SET closed_by = 'eve', closed_at = now()",
+    "the call is over": "UPDATE conversation SET ended_at = now()",
+    "she waits for a supervisor": "INSERT INTO waiting (id, conversation_id, queue, rank_at)"
+    " SELECT gen_random_uuid(), id, 'supervisor', now() FROM conversation",
+    "a supervisor had her": "INSERT INTO waiting (id, conversation_id, queue, rank_at, connected_at, state, left_at)"
+    " SELECT gen_random_uuid(), id, 'supervisor', now(), now(), 'left', now() FROM conversation",
+    "a flow leads her": "DELETE FROM live_command WHERE kind = 'escalate'",
+    "it was tried often enough": "INSERT INTO live_command (id, node_id, conversation_id, kind, detail, asked_by,"
+    " not_after) SELECT gen_random_uuid(), node_id, conversation_id, kind, detail, asked_by, not_after"
+    " FROM live_command, generate_series(1, 20) WHERE kind = 'escalate'",
+    "the supervisor is away": "UPDATE agent_presence SET state = 'away'",
+    "the supervisor is reached from elsewhere": "WITH other AS (INSERT INTO voice_node (id, sip_address, calls_max,"
+    " lease_until) VALUES (gen_random_uuid(), '192.0.2.9:5060', 1, now() + interval '1 day') RETURNING id)"
+    " UPDATE agent_presence SET reach_node = other.id FROM other",
+    "the supervisor listens to it": "UPDATE agent_presence SET state = 'on_call', conversation_id = c.id,"
+    " node_id = c.node_id FROM conversation c",
+}
+
+
+@pytest.mark.parametrize("why", LED)
+async def test_no_supervisor_is_asked_for_again_when(services, pool, why):
+    call = await make_call(pool, "+12025550118")
+    await say(services, call)
+    await eve_is_free(pool, call)
+    await pool.execute(LED[why])
+    assert await lead(pool) == 0
 
 
 async def test_hits_at_once_and_again_are_one_act(services, pool):

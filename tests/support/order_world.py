@@ -67,6 +67,7 @@ class World:
         self.busy: set[str] = set()
         self.queues = ("general", "supervisor")
         self.lines: list[str] = []
+        self.entered: list[str] = []
         self.legs: list[Leg] = []
         self.on_line: dict[str, Party] = {}
         self.ringing: dict[str, asyncio.Future[bool]] = {}
@@ -108,6 +109,7 @@ class World:
         if queue not in self.queues:
             return "nobody"
         self.lines.append(queue)
+        self.entered.append(queue)
         try:
             await turn(4)
             if entered is not None:

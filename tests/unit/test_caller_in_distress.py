@@ -217,9 +217,86 @@ async def test_when_there_is_no_supervisor_she_is_where_she_was(where, monkeypat
     doing = asyncio.ensure_future(one.call.key(timeout_s=60))
     await turn(4)
     await one.distress()
+    await until(lambda: one.books.parts[-1:] == ["ivr"])
+    await turn(4)
+    assert not doing.done(), "she has the time that is left"
+    one.caller.leg.on_key("5")
     async with asyncio.timeout(5):
-        assert await doing is None
+        assert await doing == "5"
     assert not one.caller.is_gone
+
+
+async def test_what_was_cut_for_a_supervisor_who_is_not_there_is_said_again_from_its_beginning():
+    one = OneCall()
+    one.world.queues = ("general",)
+    doing = asyncio.ensure_future(one.call.say(WORDS, cut_by_key=False))
+    await until(lambda: one.caller.leg.said == 1)
+    await one.distress()
+    await until(lambda: one.books.parts[-1:] == ["ivr"])
+    await turn(8)
+    assert not doing.done()
+    one.caller.leg.be_quiet()
+    async with asyncio.timeout(5):
+        assert await doing is False
+
+
+@pytest.mark.parametrize("passes", range(8))
+async def test_an_agent_who_answers_in_the_instant_in_which_the_caller_hangs_up_is_let_go(passes):
+    one = OneCall()
+    doing = asyncio.ensure_future(one.call.queue("general", wait_max_s=60, comfort=None, comfort_every_s=45))
+    await until(lambda: one.world.ringing)
+    one.world.ringing["anna"].set_result(True)
+    await turn(passes)
+    one.caller.dialog.hang_up()
+    with pytest.raises(CallEndedError):
+        async with asyncio.timeout(5):
+            await doing
+    await turn(4)
+    assert (one.world.on_line, one.world.busy, one.world.lines) == ({}, set(), [])
+    assert all(leg.is_closed for leg in one.world.legs if leg is not one.caller.leg)
+
+
+@pytest.mark.parametrize("passes", range(8))
+async def test_an_agent_who_answers_in_the_instant_in_which_a_supervisor_is_wanted_talks_or_is_let_go(passes):
+    one = OneCall()
+    one.world.queues = ("general",)
+    one.world.busy |= {"bob", "eve"}
+    doing = asyncio.ensure_future(one.call.queue("general", wait_max_s=60, comfort=None, comfort_every_s=45))
+    await until(lambda: one.world.ringing)
+    one.world.ringing["anna"].set_result(True)
+    await turn(passes)
+    one.call.orders.supervisor_wanted.set()
+    await turn(40)
+    assert ("anna" in one.world.ringing) or one.caller.leg.peer is one.world.on_line["anna"].leg
+    await one.over(doing)
+    assert (one.world.on_line, one.world.busy) == ({}, {"bob", "eve"})
+
+
+class Refers:
+    """The other side takes a transfer."""
+
+    def __init__(self, one) -> None:
+        self.one = one
+        one.world.uri_of = lambda to: f"sip:{to}@127.0.0.1"
+        one.caller.dialog.refer = self
+
+    async def __call__(self, uri):
+        self.one.call.orders.supervisor_wanted.set()
+        return 202
+
+
+@pytest.mark.parametrize("how", ["transfer", "to_provider"])
+async def test_nobody_is_sought_for_a_caller_who_was_handed_over_to_another_system(how):
+    one = OneCall()
+    Refers(one)
+    ways = {
+        "transfer": lambda: one.call.transfer("+12025550123", ring_s=5),
+        "to_provider": lambda: one.call.to_provider("+12025550123", {}),
+    }
+    async with asyncio.timeout(5):
+        assert await ways[how]() == "transferred"
+    assert one.caller.is_gone
+    assert (one.world.ringing, one.world.lines) == ({}, [])
 
 
 async def test_who_waits_to_be_handed_on_waits_for_a_supervisor_instead():
@@ -233,6 +310,41 @@ async def test_who_waits_to_be_handed_on_waits_for_a_supervisor_instead():
     await one.seeks("supervisor")
     await one.over(talk)
     assert one.world.lines == []
+
+
+async def test_without_a_supervisor_whoever_was_sought_before_is_sought_again():
+    one = OneCall()
+    one.world.queues = ("general", "second")
+    talk = await one.with_an_agent()
+    one.world.busy |= {"bob", "eve"}
+    assert await one.asked("transfer", to="queue:second") == {"transferring": True}
+    one.world.busy.add("anna")
+    await one.seeks("second")
+    await until(lambda: one.books.parts[-1] == "queue")
+    await one.distress()
+    await turn(20)
+    await one.seeks("second")
+    one.world.let_go("bob")
+    assert await one.answers() is one.world.on_line["bob"]
+    await one.over(talk)
+    assert one.world.lines == []
+
+
+async def test_a_second_wish_for_a_supervisor_does_not_lose_her_place_in_their_line():
+    one = OneCall()
+    one.world.busy |= {"anna", "bob", "eve"}
+    doing = asyncio.ensure_future(one.call.key(timeout_s=60))
+    await turn(4)
+    await one.distress()
+    await one.seeks("supervisor")
+    began = len(one.world.entered)
+    await one.asked("escalate", reason="another word", waits=True)
+    await turn(20)
+    assert len(one.world.entered) == began
+    assert not one.call.orders.supervisor_wanted.is_set()
+    one.world.let_go("eve")
+    await one.answers()
+    await one.over(doing)
 
 
 async def test_what_an_agent_asks_for_is_refused_as_ever_when_nobody_takes_orders():

@@ -6,6 +6,7 @@ she is put to the queue of the supervisors, and somebody calls her within a day.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Literal
@@ -45,6 +46,9 @@ REASON_LENGTH_MAX: Final = 300
 BY_HAND: Final = "no calling campaign of supervisors is set in distress.callback_campaign: call by hand"
 NOT_HERS: Final = "the number she called from is somebody else's: call by hand"
 TEMPLATE: Final = "distress_callback"
+SUPERVISORS: Final = "supervisor"
+LED_AGAIN_S: Final = 30.0
+LED_TIMES_MAX: Final = 20
 Source = Literal["transcript", "agent_words", "button", "key", "speech"]
 
 
@@ -117,6 +121,20 @@ async def report(
     return Reported(alert_id, True, person_id, callback_id)
 
 
+async def lead_again(connection: Connection) -> int:
+    """Asks supervisors once more, in the caller's transaction, about calls in distress for which none was there: one
+    has become free, and nobody has taken the alert. How many calls."""
+    waiting = await holds.unled(connection, SUPERVISORS, every_s=LED_AGAIN_S, times_max=LED_TIMES_MAX)
+    for conversation_id, why in waiting:
+        with suppress(live_commands.NotLiveError):
+            await _to_supervisors(connection, conversation_id, why, by="worker")
+    return len(waiting)
+
+
+async def _to_supervisors(connection: Connection, conversation_id: UUID, why: str, *, by: str) -> None:
+    await live_commands.ask(connection, conversation_id, "escalate", {"reason": why, "waits": True}, asked_by=by)
+
+
 async def identified(connection: Connection, conversation_id: UUID, person_id: UUID, *, by: str) -> None:
     """The flow has found out who calls, in the caller's transaction: a word of distress on this call is about her,
     whoever the number belongs to; also one that was said before."""
@@ -172,8 +190,7 @@ async def _tell_the_call(connection: Connection, call: HeldCall, why: str, *, by
     try:
         await live_commands.ask(connection, call.id, "distress", {"reason": why}, asked_by=by)
         if not is_led:
-            detail = {"reason": why, "waits": True}
-            await live_commands.ask(connection, call.id, "escalate", detail, asked_by=by)
+            await _to_supervisors(connection, call.id, why, by=by)
     except live_commands.NotLiveError:
         log.info("distress_after_the_call", conversation=str(call.id))
 

@@ -1,8 +1,9 @@
 """What the CRM is told: gifts that arrived, refunds, opt-outs, how calls ended. Each entry once, by a key of ours.
 
-What is told is read anew for each try, by one job at a time (`_alone`): so what arrives there last is what is so now,
-however slow the CRM. No transaction is open while it is asked. Gifts that came by another way than through us are
-usually told by whoever took them; so only telephone payments are written, unless set otherwise.
+What is told is read anew for each try. Gifts and the ends of calls, which change, are told by one job at a time
+(`_alone`): so what arrives there last is what is so now, however slow the CRM. A word of silence is an entry of its
+own, which nothing replaces, and needs no turn. No transaction is open while it is asked. Gifts that came by another way
+than through us are usually told by whoever took them; so only telephone payments are written, unless set otherwise.
 """
 
 from __future__ import annotations
@@ -27,8 +28,10 @@ from tenderline.core.money import Money
 from tenderline.core.pan import mask_card_numbers
 from tenderline.crm.base import CrmUnavailableError, Disposition, Gift, OptOut, Standing, Whom, Written
 from tenderline.store import captures, conversations, crm_told, dispositions, payments, people, refunds
+from tenderline.store.captures import CaptureSession
 from tenderline.store.crm_told import Held
 from tenderline.store.db import Connection
+from tenderline.store.payments import PaymentRow
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -55,7 +58,7 @@ async def gift(services: Services, payment_id: UUID) -> None:
     if not is_on(services):
         return
     async with services.pool.acquire() as connection:
-        if await _gift(services, connection, payment_id) is None:
+        if await _arrived(services, connection, payment_id) is None:
             return
     async with _alone(services, payment_id, is_call=False) as held:
         async with services.pool.acquire() as connection:
@@ -64,13 +67,24 @@ async def gift(services: Services, payment_id: UUID) -> None:
             await _tell(services, held, entry, f"{entry.standing} {entry.left.minor} {entry.left.currency}")
 
 
-async def _gift(services: Services, connection: Connection, payment_id: UUID) -> Gift | None:
+async def _arrived(
+    services: Services, connection: Connection, payment_id: UUID
+) -> tuple[PaymentRow, CaptureSession | None] | None:
+    """A payment whose money came, with its session on the telephone, when gifts that came so are told."""
     payment = await payments.get(connection, payment_id)
     if payment.status not in ("succeeded", "refunded", "disputed"):
         return None
     session = await captures.of_transaction(connection, payment.gateway, payment.transaction_id)
     if session is None and services.settings.crm.write_gifts == "telephone":
         return None
+    return payment, session
+
+
+async def _gift(services: Services, connection: Connection, payment_id: UUID) -> Gift | None:
+    arrived = await _arrived(services, connection, payment_id)
+    if arrived is None:
+        return None
+    payment, session = arrived
     try:
         amount = Money.parse(payment.amount_minor, payment.currency)
     except InvalidInputError as error:
@@ -171,12 +185,7 @@ async def _tell(services: Services, held: Held, entry: Gift | Disposition, stand
     """Writes it, unless it stands so there already."""
     if held.told == stands:
         return
-    try:
-        async with asyncio.timeout(WRITE_TIMEOUT_S):
-            known = await _write(services, msgspec.structs.replace(entry, is_there=held.told is not None))
-    except TimeoutError:
-        raise CrmUnavailableError(f"The CRM took longer than {WRITE_TIMEOUT_S:.0f} s.") from None
-    if known:
+    if await _write(services, msgspec.structs.replace(entry, is_there=held.told is not None)):
         held.told = stands
 
 
@@ -193,14 +202,17 @@ async def _whom(connection: Connection, person_id: UUID, *, first: UUID | str | 
 
 
 async def _write(services: Services, entry: Written) -> bool:
-    """Whether the CRM knows whom it is about."""
+    """Whether the CRM knows whom it is about. Raises `CrmUnavailableError`, also when it takes too long."""
     crm = services.crm
     assert crm is not None, "it was asked for before"
     room = _rooms.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(WRITES_AT_ONCE_MAX))
     if room.locked():
         raise CrmUnavailableError("The CRM is being told other things; this is told later.")
-    async with room:
-        known = await crm.write(msgspec.structs.replace(entry, at=entry.at.astimezone(services.zone)))
+    try:
+        async with room, asyncio.timeout(WRITE_TIMEOUT_S):
+            known = await crm.write(msgspec.structs.replace(entry, at=entry.at.astimezone(services.zone)))
+    except TimeoutError:
+        raise CrmUnavailableError(f"The CRM took longer than {WRITE_TIMEOUT_S:.0f} s.") from None
     what = {"what": type(entry).__name__, "key": str(entry.key), "person": str(entry.whom.person_id)}
     if known:
         log.info("crm_told", **what)

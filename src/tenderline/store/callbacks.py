@@ -14,6 +14,7 @@ from tenderline.store.db import Connection, query
 
 LISTED_MAX: Final = 200
 IN_TURN: Final = "she keeps a place in line: her turn is when an agent is free"
+"""The view `callback_seen` knows it by these words, and says otherwise when it is not so any more."""
 Kind = Literal["wish", "agent", "distress"]
 
 
@@ -116,6 +117,11 @@ async def add_in_turn(connection: Connection, callback_id: UUID, number: str, *,
         asked_by=asked_by,
     )
     await add(connection, wanted, id=callback_id)
+
+
+async def explain(connection: Connection, callback_id: UUID, why: str) -> None:
+    """Why nobody calls by itself."""
+    await connection.execute(query("callbacks", "explain"), callback_id, why)
 
 
 async def answer(connection: Connection, callback_id: UUID, attempt_id: UUID) -> None:

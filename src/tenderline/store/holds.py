@@ -115,6 +115,12 @@ async def held(connection: Connection) -> list[HeldPerson]:
     return [HeldPerson(**row) for row in await connection.fetch(query("holds", "held"), HELD_SHOWN_MAX)]
 
 
+async def unled(connection: Connection, queue: str, *, every_s: float, times_max: int) -> list[tuple[UUID, str]]:
+    """(call, why) where a caller in distress has no supervisor yet, and somebody of this queue has become free."""
+    rows = await connection.fetch(query("holds", "unled"), queue, every_s, times_max)
+    return [(row["id"], row["why"] or "") for row in rows]
+
+
 async def keep_line(
     connection: Connection, conversation_id: UUID, *, participant: str, text: str, at: datetime
 ) -> None:

@@ -25,6 +25,7 @@ from tenderline.voice.rig import Rig
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 WHY_NOT: Final = "no calling campaign of agents is set in voice.callback_campaign, or it is switched off"
+REFUSED: Final = "the gate refused the call"
 
 
 class KeptPlaces:
@@ -106,6 +107,7 @@ class KeptPlaces:
             )
             if planned.why is not None or planned.id is None:
                 log.warning("callback_refused", why=planned.why)
+                await callbacks.explain(connection, wish["id"], planned.why or REFUSED)
                 return None
             await callbacks.answer(connection, wish["id"], planned.id)
             return planned.person_id, planned.id

@@ -111,30 +111,31 @@ class PhoneCall:
         return await self._play(frames, cut_by_key=cut_by_key)
 
     async def _play(self, frames: list[bytes], *, cut_by_key: bool) -> bool:
-        await self._led()
         leg = self.party.leg
-        leg.enqueue(frames)
-        played = asyncio.ensure_future(leg.played())
-        key = asyncio.ensure_future(self.party.key_waits()) if cut_by_key else played
-        done = await self._first({played, key})
+        done: set[asyncio.Future[Any]] = set()
+        while not done:  # from its beginning again, when a supervisor was wanted meanwhile and none is there
+            await self._led()
+            leg.enqueue(frames)
+            played = asyncio.ensure_future(leg.played())
+            key = asyncio.ensure_future(self.party.key_waits()) if cut_by_key else played
+            done = await self._first({played, key})
         if played not in done:
             leg.be_quiet()
-            await self._led()
         return cut_by_key and key in done
 
     async def key(self, *, timeout_s: float) -> str | None:
-        """The next key, those pressed ahead included; None when none came in time."""
-        await self._led()
-        key = self.party.next_key()
-        if key is not None:
-            return key
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._first({asyncio.ensure_future(self.party.key_waits())})
-        except TimeoutError:
-            return None
-        await self._led()
-        return self.party.next_key()
+        """The next key, those pressed ahead included; None when none came in time. Time with others is not counted."""
+        left_s = timeout_s
+        while True:
+            await self._led()
+            if (key := self.party.next_key()) is not None or left_s <= 0:
+                return key
+            try:
+                async with asyncio.timeout(left_s) as limit:
+                    await self._first({asyncio.ensure_future(self.party.key_waits())})
+            except TimeoutError:
+                return None
+            left_s = (limit.when() or 0) - asyncio.get_running_loop().time()
 
     async def _first(self, works: set[asyncio.Future[Any]]) -> set[asyncio.Future[Any]]:
         """Which of them are over, one at least, unless a supervisor is wanted for the caller first; the others end."""
@@ -269,38 +270,29 @@ class PhoneCall:
         keep_place: Spoken | None = None,
     ) -> QueueEnd:
         """Waits for an agent of that queue and lets the two talk until the agent hangs up."""
-        await self._led()
-        self._scribe.segment("queue", name)
-        frames = await self._prompter.prepare(comfort) if comfort is not None else []
-        offer = await self._prompter.prepare(keep_place) if keep_place is not None else []
-        line = InLine(self.party, frames, offer, every_s=comfort_every_s)
-        entered_s = asyncio.get_running_loop().time()
-        try:
+        clock = asyncio.get_running_loop().time
+        said = [await self._prompter.prepare(one) if one is not None else [] for one in (comfort, keep_place)]
+        agent: AgentOnCall | NoAgent | None = None
+        while agent is None:  # in line again, when a supervisor was wanted meanwhile and none is there
+            await self._led()
+            self._scribe.segment("queue", name)
+            entered_s = clock()
+            line = InLine(self.party, *said, every_s=comfort_every_s)
             agent = await self._agent_for(name, wait_max_s, wish, line)
-        finally:
-            await line.close()
-        waited_s = asyncio.get_running_loop().time() - entered_s
-        waited = replace(wish, waited_s=wish.waited_s + waited_s)
-        if agent is None:
-            left_s = max(1.0, wait_max_s - waited_s)
-            return await self.queue(
-                name,
-                wait_max_s=left_s,
-                comfort=comfort,
-                comfort_every_s=comfort_every_s,
-                wish=waited,
-                keep_place=keep_place,
-            )
+            waited_s = clock() - entered_s
+            wait_max_s, wish = max(1.0, wait_max_s - waited_s), replace(wish, waited_s=wish.waited_s + waited_s)
         if isinstance(agent, str):
             self._scribe.segment("ivr")
             return agent
         try:
-            return await self.talk(Other.agent(agent), name, waited)
+            return await self.talk(Other.agent(agent), name, wish)
         finally:
             self._scribe.segment("ivr")
 
     async def _agent_for(self, queue: str, wait_max_s: float, wish: Wish, line: InLine) -> AgentOnCall | NoAgent | None:
-        """None when she left the line, because a supervisor is wanted for her."""
+        """None when she left the line, because a supervisor is wanted for her. Whoever answers in the instant in which
+        the caller is gone is let go."""
+        found: AgentOnCall | NoAgent | None = None
         coming = asyncio.ensure_future(
             self._switch.agent_for(
                 queue,
@@ -311,7 +303,17 @@ class PhoneCall:
                 place=line.place,
             )
         )
-        return coming.result() if coming in await self._first({coming}) else None
+        try:
+            try:
+                done = await self._first({coming})
+            finally:
+                await line.close()
+            found = coming.result() if done else None
+            return found
+        finally:
+            late = None if found or coming.cancelled() or coming.exception() else coming.result()
+            if isinstance(late, AgentOnCall):
+                late.release()
 
     async def bridge(self, to: str, *, ring_s: float) -> Talk:
         """Calls a number or a SIP address and lets the two talk; ends when the other side hangs up."""
@@ -363,7 +365,7 @@ class PhoneCall:
         await self._led()
         status = await self.party.while_there(self.party.dialog.refer(self._switch.uri_of(to)))
         if 200 <= status < 300:
-            await self.hang_up()
+            self.party.dialog.hang_up()  # she is elsewhere: no supervisor is sought any more
             return "transferred"
         if status in (486, 600):
             return "busy"
@@ -380,7 +382,7 @@ class PhoneCall:
         uri = self._switch.uri_of(to) + "?" + urlencode(told, quote_via=quote)
         status = await self.party.while_there(self.party.dialog.refer(uri))
         if 200 <= status < 300:
-            await self.hang_up()
+            self.party.dialog.hang_up()  # she is elsewhere: no supervisor is sought any more
             return "transferred"
         log.error("not_handed_over", status=status, why="the trunk or the provider did not take the transfer")
         self._scribe.segment("ivr")

@@ -68,6 +68,9 @@ class Target:
         raise InvalidInputError("to: queue:NAME, agent: and the id of an agent, or a number as +12025550123.")
 
 
+SUPERVISORS: Final = Target("queue", SUPERVISOR)
+
+
 class Reaching:
     """One search. It has begun when she is in line, or the telephone is about to be rung."""
 
@@ -148,7 +151,7 @@ class Reach:
 
     def supervisor(self) -> Reaching:
         """Ahead of everybody who waits for one."""
-        return self._line(Target("queue", SUPERVISOR), Wish(priority=PRIORITY_MAX, waited_s=self.waited_s))
+        return self._line(SUPERVISORS, Wish(priority=PRIORITY_MAX, waited_s=self.waited_s))
 
     def _line(self, target: Target, wish: Wish) -> Reaching:
         async def wait(begun: Callable[[], None]) -> Found:

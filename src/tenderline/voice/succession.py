@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 from typing import Final, Literal
 
+import structlog
+
 from tenderline.core.ids import uuid7
 from tenderline.store.conversations import Purpose, SegmentKind
 from tenderline.voice.mixing import Wiring
 from tenderline.voice.orders import Orders
 from tenderline.voice.pair import Books, Music, Pair, Payment
 from tenderline.voice.party import Party
-from tenderline.voice.reaching import Found, Reach, Reaching, Target, UnreachedError
+from tenderline.voice.reaching import SUPERVISORS, Found, Reach, Reaching, Target, UnreachedError
 from tenderline.voice.switch import Other
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 Talked = Literal["talked", "timed_out", "nobody"]
 
@@ -79,29 +83,43 @@ class Succession:
             self._books.leave(joined)
 
     async def _wait_for(self, onward: Reaching) -> Found:
-        """With music. Who comes is taken; whatever happens else, nothing of the search is left."""
+        """With music. Who comes is taken; whatever happens else, nothing of the search is left. A supervisor who is
+        wanted meanwhile is sought instead, and when there is none, whoever was sought before is sought again."""
         music: Music | None = None
         begun_s = asyncio.get_running_loop().time()
+        waited_before_s = self._reach.waited_s
         try:
             if onward.found is None:
                 is_line = onward.target.kind == "queue"
                 self._books.segment("queue" if is_line else "hold", onward.target.value if is_line else "")
                 music = Music(self._caller)
-                if await self._is_led(onward):
-                    self._orders.supervisor_wanted.clear()
+                first = onward.target
+                while (instead := await self._instead(onward, first)) is not None:
                     await onward.stop()
-                    onward = self._reach.supervisor()
-                    await self._caller.while_there(onward.over())
+                    self._reach.waited_s = waited_before_s + asyncio.get_running_loop().time() - begun_s
+                    to_lead = instead == SUPERVISORS
+                    onward = self._reach.supervisor() if to_lead else self._reach.begin(instead, queue=self._queue)
             elif self._caller.is_gone:
                 await self._caller.while_there(asyncio.sleep(0))
             found = onward.found
             assert found is not None, "it is over"
             return found if isinstance(found, str) else onward.take()
         finally:
-            self._reach.waited_s += asyncio.get_running_loop().time() - begun_s
+            self._reach.waited_s = waited_before_s + asyncio.get_running_loop().time() - begun_s
             if music is not None:
                 await music.end()
             await onward.stop()
+
+    async def _instead(self, onward: Reaching, first: Target) -> Target | None:
+        """Whom to seek next: supervisors when they are wanted, `first` again when there are none; None at the end."""
+        while await self._is_led(onward):
+            self._orders.supervisor_wanted.clear()
+            if onward.target != SUPERVISORS:
+                return SUPERVISORS
+        if onward.target == first or not isinstance(onward.found, str):
+            return None
+        log.warning("no_supervisor", why=onward.found)
+        return first
 
     async def _is_led(self, onward: Reaching) -> bool:
         """Waits for the end of a search. True when a supervisor is wanted before it."""

@@ -12,6 +12,7 @@ from tenderline.app import Services
 from tenderline.campaigns import callbacks
 from tenderline.notify import delivery
 from tenderline.outgoing.delivery import Deliveries
+from tenderline.people import distress
 from tenderline.recovery import cases
 from tenderline.store import (
     answered_requests,
@@ -36,6 +37,7 @@ log = structlog.get_logger(__name__)
 LOOKUP_WAIT_MAX_S = 3_600.0
 HOUSEKEEPING_S = 60.0
 RECONCILE_S = 15.0
+LEAD_S = 5.0
 FORGOTTEN_MAX = 5_000
 LISTEN_CHECK_S = 5.0
 LOOP_BACK_OFF_MAX_S = 30.0
@@ -67,6 +69,7 @@ class Worker:
             group.create_task(self._loop("doubts", self._doubts, tick_s, asyncio.Event()))
             group.create_task(self._loop("charges", self._ask_gateways, RECONCILE_S, asyncio.Event()))
             group.create_task(self._loop("money", self._look_after_money, RECONCILE_S, asyncio.Event()))
+            group.create_task(self._loop("distress", self._lead_again, LEAD_S, asyncio.Event()))
             group.create_task(self._loop("housekeeping", self._keep_house, HOUSEKEEPING_S, asyncio.Event()))
             group.create_task(
                 self._loop("audit head", self._sign, self._services.settings.audit.head_interval_s, asyncio.Event())
@@ -161,6 +164,11 @@ class Worker:
 
     async def _look_after_money(self) -> int:
         return await money.look_after(self._services)
+
+    async def _lead_again(self) -> int:
+        async with self._services.pool.acquire() as connection, connection.transaction():
+            await distress.lead_again(connection)
+        return 0
 
     async def _keep_house(self) -> int:
         async with self._services.pool.acquire() as connection, connection.transaction():

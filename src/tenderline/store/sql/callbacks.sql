@@ -26,6 +26,9 @@ UPDATE callback c SET attempt_id = $2, person_id = coalesce(c.person_id, a.perso
     campaign = coalesce(c.campaign, a.template), not_after = coalesce(c.not_after, a.not_after)
 FROM attempt a WHERE c.id = $1 AND a.id = $2
 
+-- name: explain
+UPDATE callback SET why = $2 WHERE id = $1
+
 -- name: move
 UPDATE callback SET due_at = $2, not_after = $3, attempt_id = $4, why = $5, zone = $6, campaign = $7 WHERE id = $1
 

@@ -53,3 +53,30 @@ ON CONFLICT (id) DO NOTHING
 DELETE FROM transcript_line WHERE id IN (
     SELECT id FROM transcript_line WHERE kept_at < now() - make_interval(days => $1) ORDER BY kept_at LIMIT $2
 )
+
+-- name: unled
+-- Live calls whose distress nobody has taken, for which supervisors ($1) were asked when none was there, and one is now
+-- whom the call's node can ring. Each is asked again after $2 seconds at the earliest, and $3 times at most.
+SELECT c.id, c.payment_off_why AS why
+FROM alert a JOIN conversation c ON c.id = a.conversation_id AND c.ended_at IS NULL
+WHERE a.kind = 'distress' AND a.closed_at IS NULL AND a.taken_by IS NULL
+  AND (
+      SELECT count(*) BETWEEN 1 AND $3 AND max(l.asked_at) < now() - make_interval(secs => $2)
+      FROM live_command l WHERE l.conversation_id = c.id AND l.kind = 'escalate'
+  )
+  AND NOT EXISTS (
+      SELECT FROM waiting w
+      WHERE w.conversation_id = c.id AND w.queue = $1 AND (w.state <> 'left' OR w.connected_at IS NOT NULL)
+  )
+  AND NOT EXISTS (
+      SELECT FROM agent_presence p JOIN agent_queue q ON q.agent_id = p.agent_id AND q.queue = $1
+      WHERE p.conversation_id = c.id AND p.node_id IS NOT NULL
+  )
+  AND EXISTS (
+      SELECT FROM agent_presence p
+      JOIN agent s ON s.id = p.agent_id AND s.enabled
+      JOIN agent_queue q ON q.agent_id = p.agent_id AND q.queue = $1
+      JOIN voice_node n ON n.id = p.reach_node AND n.state <> 'gone'
+      WHERE p.state = 'available' AND p.reach_until > clock_timestamp() AND (p.reach_direct OR n.id = c.node_id)
+  )
+FOR UPDATE OF a SKIP LOCKED
