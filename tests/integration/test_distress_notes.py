@@ -56,3 +56,25 @@ async def test_in_distress_the_desk_shows_nothing_of_payments(http, pool, live):
     assert "Secure payment</h2>" in (await http.get("/desk")).text
     await end(http, live, "settled", note=WORDS)
     assert "Secure payment</h2>" not in (await http.get("/desk")).text
+
+
+@pytest.mark.parametrize("more", [f"and read out {'4242' * 4}", "\u202e"], ids=["a card", "unprintable"])
+async def test_a_note_is_read_before_it_is_refused_for_what_stands_beside_the_word(http, pool, live, more):
+    answer = await end(http, live, "settled", note=f"{WORDS} {more}")
+    assert answer.status_code == 422
+    assert await found(pool) == ([("agent_words", live.email)], 1)
+    assert await pool.fetchval("SELECT count(*) FROM conversation_disposition") == 0
+
+
+async def test_a_note_is_read_though_the_instant_beside_it_is_none(http, pool, live):
+    answer = await end(http, live, "call_back", note=WORDS, when="soon")
+    assert answer.status_code == 422
+    assert await found(pool) == ([("agent_words", live.email)], 1)
+
+
+@pytest.mark.parametrize("more", [f"and read out {'4242' * 4}", "x" * 100], ids=["a card", "too long"])
+async def test_why_a_supervisor_is_called_is_read_before_it_is_refused(http, pool, live, more):
+    answer = await post(http, "/desk/order", call=str(live.call), kind="escalate", reason=f"{WORDS} {more}")
+    assert answer.status_code == 422
+    assert await found(pool) == ([("agent_words", live.email)], 1)
+    assert await pool.fetchval("SELECT count(*) FROM audit WHERE action = 'call_escalate'") == 0

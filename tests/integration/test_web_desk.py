@@ -22,6 +22,9 @@ from tenderline.voice.orders import Orders
 from tenderline.web import desk
 
 NEW_YORK = ZoneInfo("America/New_York")
+VISA, AMEX = "4242" * 4, "3782822" + "46310005"
+LIKE_A_CARD = "49151" + "01234008"
+"""A German mobile number without its plus."""
 
 
 @pytest.fixture
@@ -107,6 +110,9 @@ async def test_the_recording_is_said_to_be_silent_while_a_card_is_keyed_in(http,
     text = await shown(http)
     assert "Secure: the recording is silent" in text
     assert "The caller keys a card in." in text
+    for refused in ('id="order-hold"', 'id="order-hang-up"', 'value="transfer"', 'value="consult"'):
+        button = text[text.index(refused) :].split("</button>")[0]
+        assert 'disabled aria-describedby="call-state"' in button, refused
 
 
 async def test_a_payment_that_is_started_here_comes_back_here(http, pool, live, orders):
@@ -188,6 +194,18 @@ async def test_what_cannot_be_asked_is_refused_and_asked_of_nobody(http, pool, l
     answer = await post(http, "/desk/order", **{"call": str(live.call), **fields})
     assert answer.status_code == 422
     assert await pool.fetchval("SELECT count(*) FROM live_command") == 0
+
+
+@pytest.mark.usefixtures("orders")
+async def test_a_telephone_number_that_looks_like_a_card_is_one_and_a_card_is_none(http, pool, live):
+    for number, is_card in ((LIKE_A_CARD, False), (VISA, True), (AMEX, True)):
+        answer = await post(http, "/desk/order", call=str(live.call), kind="transfer", number=number)
+        assert ("holds a card number" in answer.text) is is_card, number
+    for fields in ({"kind": "transfer", "to": f"queue:{VISA}"}, {"kind": "escalate", "reason": VISA}):
+        answer = await post(http, "/desk/order", call=str(live.call), **fields)
+        assert (answer.status_code, "holds a card number" in answer.text) == (422, True)
+    assert await pool.fetchval("SELECT count(*) FROM live_command") == 0
+    assert VISA not in str(await pool.fetch("SELECT data FROM audit"))
 
 
 async def test_a_call_of_somebody_else_obeys_only_her(http, pool, live):
@@ -375,6 +393,16 @@ async def test_without_a_campaign_for_callbacks_one_is_listed_for_people(http, p
     assert await pool.fetchval("SELECT count(*) FROM attempt") == 0
     text = await shown(http)
     assert "Nobody calls by itself" in text
+
+
+async def test_without_a_campaign_the_gate_is_asked_all_the_same(http, pool, live):
+    async with pool.acquire() as connection, connection.transaction():
+        person_id, _ = await people.of_number(connection, CALLER)
+    await pool.execute("UPDATE person SET opted_out_at = now(), opted_out_by = 'sms' WHERE id = $1", person_id)
+    answer = await end(http, live, "call_back")
+    assert answer.status_code == 409
+    assert "The gate refuses to call" in answer.text
+    assert await pool.fetchval("SELECT count(*) FROM callback") == 0
 
 
 @pytest.mark.parametrize("when", ["2020-01-01T10:00", "2126-01-01T10:00", "soon", "2026-11-30T10:00+00:00"])
