@@ -22,9 +22,6 @@ from tenderline.voice.orders import Orders
 from tenderline.web import desk
 
 NEW_YORK = ZoneInfo("America/New_York")
-VISA, AMEX = "4242" * 4, "3782822" + "46310005"
-LIKE_A_CARD = "49151" + "01234008"
-"""A German mobile number without its plus."""
 
 
 @pytest.fixture
@@ -194,18 +191,6 @@ async def test_what_cannot_be_asked_is_refused_and_asked_of_nobody(http, pool, l
     answer = await post(http, "/desk/order", **{"call": str(live.call), **fields})
     assert answer.status_code == 422
     assert await pool.fetchval("SELECT count(*) FROM live_command") == 0
-
-
-@pytest.mark.usefixtures("orders")
-async def test_a_telephone_number_that_looks_like_a_card_is_one_and_a_card_is_none(http, pool, live):
-    for number, is_card in ((LIKE_A_CARD, False), (VISA, True), (AMEX, True)):
-        answer = await post(http, "/desk/order", call=str(live.call), kind="transfer", number=number)
-        assert ("holds a card number" in answer.text) is is_card, number
-    for fields in ({"kind": "transfer", "to": f"queue:{VISA}"}, {"kind": "escalate", "reason": VISA}):
-        answer = await post(http, "/desk/order", call=str(live.call), **fields)
-        assert (answer.status_code, "holds a card number" in answer.text) == (422, True)
-    assert await pool.fetchval("SELECT count(*) FROM live_command") == 0
-    assert VISA not in str(await pool.fetch("SELECT data FROM audit"))
 
 
 async def test_a_call_of_somebody_else_obeys_only_her(http, pool, live):
