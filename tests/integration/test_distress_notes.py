@@ -1,4 +1,4 @@
-"""What an agent types at her desk is read for words of distress before anything else is done with it; no card is kept."""
+"""What an agent types at her desk is read for words of distress before anything else is done with it; no card stays."""
 
 # ruff: noqa: F811  # a fixture that is imported is named again by whoever takes it
 from __future__ import annotations
