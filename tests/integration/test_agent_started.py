@@ -313,6 +313,73 @@ async def test_it_is_completed_by_the_gateways_word_whatever_a_flow_says(http, h
     assert states == ["PENDING", "COMPLETED"]
 
 
+async def hung_up(pool, live, session_id):
+    """A caller who hangs up while she keys gets a link: (her payment's session)."""
+    made = services.make(pool, gateways=[Stripe(StripeSettings(api_key=SecretStr(bank_town.API_KEY)))])
+    begun = await telephone_money.begin(made, pool, conversation_id=live.call)
+    await telephone.leave(made, begun.id, "abandoned", "hung_up", hung_up=True)
+    async with pool.acquire() as connection:
+        await secure_sessions.end(connection, session_id, datetime.now(UTC), "abandoned", capture_session_id=begun.id)
+        return await captures.get(connection, begun.id)
+
+
+async def news(pool, session, kind, at):
+    """The gateway tells of the payment that the link leads to."""
+    fact = PaymentFact(
+        kind=kind, transaction_id=session.link_transaction_id, occurred_at_unix_s=at, event_id=f"e{at}",
+        amount_minor=2500, currency="USD",
+    )  # fmt: skip
+    async with pool.acquire() as connection, connection.transaction():
+        await settle.apply(connection, session.gateway, fact, telephone._whose(connection, session))
+
+
+async def test_who_hung_up_and_may_pay_by_a_link_is_pending_until_she_paid(http, header, live, orders, pool):
+    _, answer = await start(http, header, live, orders)
+    session_id, now = UUID(answer.json()["id"]), int(datetime.now(UTC).timestamp())
+
+    async def state():
+        read = (await http.get(f"{live.path}/{session_id}", headers=header)).json()
+        assert (read["reference"], read["result"]) == (session.reference, "abandoned")
+        return read["state"]
+
+    session = await hung_up(pool, live, session_id)
+    assert session.link_transaction_id is not None
+    assert await state() == "PENDING"
+    async with pool.acquire() as connection:
+        (shown,) = (await secure.read(connection, await conversations.get(connection, live.call))).sessions
+    assert "may still bring the money" in shown.words
+    await news(pool, session, FactKind.FAILED, now + 10)
+    assert await state() == "PENDING", "the link works on after a card that was declined"
+    await pool.execute("UPDATE secure_session SET started_at = now() - interval '2 years'")
+    assert await state() == "FAILED", "no link works so long"
+    await news(pool, session, FactKind.SUCCEEDED, now + 20)
+    assert await state() == "COMPLETED"
+
+
+async def test_a_link_whose_payment_was_stopped_has_failed(http, header, live, orders, pool):
+    _, answer = await start(http, header, live, orders)
+    session_id = UUID(answer.json()["id"])
+    session = await hung_up(pool, live, session_id)
+    await news(pool, session, FactKind.STOPPED, int(datetime.now(UTC).timestamp()) + 10)
+    (read,) = (await http.get(live.path, headers=header)).json()["entities"]
+    assert (read["state"], read["reference"]) == ("FAILED", session.reference)
+
+
+@pytest.mark.parametrize(("state", "told"), [("open", "PENDING"), ("failed", "FAILED"), ("abandoned", "FAILED")])
+async def test_what_a_provider_takes_is_pending_until_it_is_given_up(http, header, live, orders, pool, state, told):
+    _, answer = await start(http, header, live, orders)
+    made = services.make(pool, gateways=[Stripe(StripeSettings(api_key=SecretStr(bank_town.API_KEY)))])
+    begun = await telephone_money.begin(made, pool, conversation_id=live.call)
+    async with pool.acquire() as connection, connection.transaction():
+        await telephone.hand_over(connection, begun)
+        await captures.set_state(connection, begun.id, state, None)
+        await secure_sessions.end(
+            connection, UUID(answer.json()["id"]), datetime.now(UTC), "system_problem", capture_session_id=begun.id
+        )
+    (read,) = (await http.get(live.path, headers=header)).json()["entities"]
+    assert read["state"] == told
+
+
 async def test_a_command_is_taken_once_by_its_own_node(pool, live):
     async with pool.acquire() as connection:
         made = await live_commands.ask(connection, live.call, "hold", {}, asked_by="test")

@@ -305,3 +305,26 @@ async def test_a_wish_that_cannot_be_kept_is_refused_with_its_reason(services, p
     with pytest.raises(InvalidInputError):
         await schedule(services, **({"number": "+12025550152", "zone": "America/New_York"} | wish))
     assert await pool.fetchval("SELECT count(*) FROM callback") == 0
+
+
+@pytest.mark.parametrize("state", ["leased", "in_doubt", "accepted", "delivered"])
+async def test_a_call_that_rings_or_speaks_is_not_moved_and_nobody_is_called_twice(services, pool, state):
+    await campaign(services)
+    at = tomorrow_at(14, "America/New_York")
+    made = await schedule(services, number="+12025550155", at=at, zone="America/New_York", campaign="call_back")
+    await pool.execute("UPDATE attempt SET state = $1, lease_until = now()", state)
+    async with pool.acquire() as connection, connection.transaction():
+        with pytest.raises(feature.OverError):
+            await feature.move(
+                services, connection, made.id, at=at + timedelta(days=1), zone=None, window=None, by=ANNA
+            )
+    assert [row["state"] for row in await pool.fetch("SELECT state FROM attempt")] == [state]
+
+
+@pytest.mark.parametrize("state", ["in_doubt", "accepted"])
+async def test_one_whose_node_died_while_it_rang_can_be_closed(services, pool, state):
+    await campaign(services)
+    at = tomorrow_at(14, "America/New_York")
+    made = await schedule(services, number="+12025550156", at=at, zone="America/New_York", campaign="call_back")
+    await pool.execute("UPDATE attempt SET state = $1", state)
+    assert (await close(pool, made.id, is_done=False)).state == "cancelled"

@@ -139,6 +139,18 @@ async def test_the_button_turns_payment_off_and_a_supervisor_lifts_the_hold(scre
     assert "Nobody is held" in (await screens.get("/distress")).text
 
 
+@pytest.mark.parametrize(
+    ("number", "status"), [("49151" + "01234008", 303), ("4242" * 4, 422), ("3782822" + "46310005", 422)]
+)
+async def test_a_number_without_its_plus_may_look_like_a_card_and_a_card_is_no_number(pool, number, status):
+    made = world_services.make(pool, compliance__default_region="DE")
+    async with edge.client(made, headers={"Accept": "text/html"}) as http:
+        form = {"csrf_token": await sign_in(http, pool, "agent"), "number": number, "zone": "Europe/Berlin"}
+        assert (await http.post("/callbacks", data=form)).status_code == status
+        assert (await http.post("/callbacks", data={**form, "note": f"at {number}"})).status_code == 422
+    assert await pool.fetchval("SELECT count(*) FROM callback") == (status == 303)
+
+
 async def test_callbacks_are_added_moved_and_cancelled_on_their_page(screens, pool):
     token = await sign_in(screens, pool, "agent")
     at = (datetime.now(UTC) + timedelta(days=1)).replace(hour=18, minute=0).strftime("%Y-%m-%dT%H:%M")

@@ -1,4 +1,4 @@
-"""What an agent types at her desk is read for words of distress, before anything else is done with it."""
+"""What an agent types at her desk is read for words of distress before anything else is done with it; no card stays."""
 
 # ruff: noqa: F811  # a fixture that is imported is named again by whoever takes it
 from __future__ import annotations
@@ -10,6 +10,9 @@ from support import desk_call, edge, services
 from tenderline.store import alerts, holds
 
 WORDS = "was threatened by her nephew"
+VISA, AMEX = "4242" * 4, "3782822" + "46310005"
+LIKE_A_CARD = "49151" + "01234008"
+"""A German mobile number without its plus."""
 
 
 async def found(pool):
@@ -56,3 +59,37 @@ async def test_in_distress_the_desk_shows_nothing_of_payments(http, pool, live):
     assert "Secure payment</h2>" in (await http.get("/desk")).text
     await end(http, live, "settled", note=WORDS)
     assert "Secure payment</h2>" not in (await http.get("/desk")).text
+
+
+@pytest.mark.parametrize("more", [f"and read out {VISA}", "\u202e"], ids=["a card", "unprintable"])
+async def test_a_note_is_read_before_it_is_refused_for_what_stands_beside_the_word(http, pool, live, more):
+    answer = await end(http, live, "settled", note=f"{WORDS} {more}")
+    assert answer.status_code == 422
+    assert await found(pool) == ([("agent_words", live.email)], 1)
+    assert await pool.fetchval("SELECT count(*) FROM conversation_disposition") == 0
+
+
+async def test_a_note_is_read_though_the_instant_beside_it_is_none(http, pool, live):
+    answer = await end(http, live, "call_back", note=WORDS, when="soon")
+    assert answer.status_code == 422
+    assert await found(pool) == ([("agent_words", live.email)], 1)
+
+
+@pytest.mark.parametrize("more", [f"and read out {VISA}", "x" * 100], ids=["a card", "too long"])
+async def test_why_a_supervisor_is_called_is_read_before_it_is_refused(http, pool, live, more):
+    answer = await post(http, "/desk/order", call=str(live.call), kind="escalate", reason=f"{WORDS} {more}")
+    assert answer.status_code == 422
+    assert await found(pool) == ([("agent_words", live.email)], 1)
+    assert await pool.fetchval("SELECT count(*) FROM audit WHERE action = 'call_escalate'") == 0
+
+
+@pytest.mark.usefixtures("orders")
+async def test_a_telephone_number_that_looks_like_a_card_is_one_and_a_card_is_none(http, pool, live):
+    for number, is_card in ((LIKE_A_CARD, False), (VISA, True), (AMEX, True)):
+        answer = await post(http, "/desk/order", call=str(live.call), kind="transfer", number=number)
+        assert ("holds a card number" in answer.text) is is_card, number
+    for fields in ({"kind": "transfer", "to": f"queue:{VISA}"}, {"kind": "escalate", "reason": VISA}):
+        answer = await post(http, "/desk/order", call=str(live.call), **fields)
+        assert (answer.status_code, "holds a card number" in answer.text) == (422, True)
+    assert await pool.fetchval("SELECT count(*) FROM live_command") == 0
+    assert VISA not in str(await pool.fetch("SELECT data FROM audit"))

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from aiohttp import web
@@ -15,6 +16,7 @@ from aiohttp.test_utils import TestServer
 from support import services as made_services
 from support.world import make_debtor
 from tenderline.config import CrmRestSettings
+from tenderline.core.donor import Donor, Given
 from tenderline.core.ids import uuid7
 from tenderline.core.money import Money
 from tenderline.crm.base import Failure
@@ -250,6 +252,19 @@ async def test_while_nobody_can_say_by_what_a_line_asks_nothing_is_asked(stack, 
     assert known.failed is not None
     assert known.failed.reason is Failure.SKIPPED
     assert town.crm.asked == []
+
+
+@pytest.mark.parametrize(
+    ("zone", "said"), [("UTC", "yesterday (2026-11-19)"), ("America/Los_Angeles", "today (2026-11-19)")]
+)
+def test_the_days_since_a_gift_are_counted_where_gifts_are_booked(zone, said):
+    donor = Donor(crm_id="7", last_gift=Given(date(2026, 11, 19), None))
+    now = datetime(2026, 11, 20, 3, 0, tzinfo=UTC)
+    row = donors.Snapshot(
+        conversation_id=uuid7(), caller=KNOWN, state="found", asked_at=now, answered_at=now, donor=donor
+    )  # fmt: skip
+    shown = desk_donors.view(row, now.astimezone(ZoneInfo(zone)))
+    assert [one.text for one in shown.facts if one.name == "Last gift"] == [said]
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,9 @@ async def test_the_recording_is_said_to_be_silent_while_a_card_is_keyed_in(http,
     text = await shown(http)
     assert "Secure: the recording is silent" in text
     assert "The caller keys a card in." in text
+    for refused in ('id="order-hold"', 'id="order-hang-up"', 'value="transfer"', 'value="consult"'):
+        button = text[text.index(refused) :].split("</button>")[0]
+        assert 'disabled aria-describedby="call-state"' in button, refused
 
 
 async def test_a_payment_that_is_started_here_comes_back_here(http, pool, live, orders):
@@ -375,6 +378,16 @@ async def test_without_a_campaign_for_callbacks_one_is_listed_for_people(http, p
     assert await pool.fetchval("SELECT count(*) FROM attempt") == 0
     text = await shown(http)
     assert "Nobody calls by itself" in text
+
+
+async def test_without_a_campaign_the_gate_is_asked_all_the_same(http, pool, live):
+    async with pool.acquire() as connection, connection.transaction():
+        person_id, _ = await people.of_number(connection, CALLER)
+    await pool.execute("UPDATE person SET opted_out_at = now(), opted_out_by = 'sms' WHERE id = $1", person_id)
+    answer = await end(http, live, "call_back")
+    assert answer.status_code == 409
+    assert "The gate refuses to call" in answer.text
+    assert await pool.fetchval("SELECT count(*) FROM callback") == 0
 
 
 @pytest.mark.parametrize("when", ["2020-01-01T10:00", "2126-01-01T10:00", "soon", "2026-11-30T10:00+00:00"])

@@ -156,7 +156,8 @@ async def test_the_page_of_a_call_and_the_api_say_who_called_and_what_went_wrong
         await donors.tell(connection, late)
     await edge.sign_in(http, await edge.make_user(pool))
     shown = (await http.get(f"/calls/{call}")).text
-    assert "donor_lookup_failure: No answer within 2 s" in shown
+    assert "Looking the donor up failed: No answer within 2 s" in shown
+    assert "donor_lookup_failure" in shown, "by which the log is searched"
     assert "it may still come" in shown
     found = donors.Told(
         conversation_id=call, caller=HIGH, crm="rest", state="found", took_ms=5_100, donor=donor,

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tenderline.core import phone
 from tenderline.core.pan import MASK, holds_card_number, luhn_ok, mask_card_numbers
 
 # Published test numbers, kept apart so that no run of digits in this file is one.
@@ -51,6 +52,21 @@ def test_a_telephone_number_is_none_even_when_its_digits_would_pass_for_a_card()
         assert not holds_card_number(text.encode())
         assert mask_card_numbers(text) == text
     assert holds_card_number(f"+{NUMBERS[0]}".encode()), "sixteen digits are no telephone number"
+
+
+@given(st.from_regex(r"(3[0-9]|[2-6][0-9])[0-9]{12,17}", fullmatch=True))
+def test_no_card_of_today_is_taken_for_a_telephone_number_without_its_plus(digits):
+    assert not phone.is_whole(digits)
+
+
+@pytest.mark.parametrize("text", ["49151" + "01234008", "+49 1510 " + "1234008", "49151-" + "01234008", "12025550100"])
+def test_a_telephone_number_is_whole_without_its_plus_too(text):
+    assert phone.is_whole(text)
+
+
+@pytest.mark.parametrize("text", ["", "015101234008", "4111111" + "111111", "hello", "49 \ud800"])
+def test_what_does_not_begin_with_its_country_code_is_no_whole_number(text):
+    assert not phone.is_whole(text)
 
 
 @given(st.text(max_size=30), st.sampled_from(NUMBERS), st.text(max_size=30))

@@ -55,7 +55,8 @@ class ProgressEntity(_Json, frozen=True):
 
 
 class SecureSessionEntity(_Json, frozen=True):
-    """`state` is COMPLETED only when the gateway's webhook has said that the money arrived."""
+    """`state` is COMPLETED only when the gateway's webhook has said that the money arrived. It is PENDING also while
+    the caller, who hung up, may still pay by the link that she gets, or at a provider: charge nothing else for it."""
 
     id: UUID
     state: Literal["PENDING", "COMPLETED", "FAILED"]

@@ -33,6 +33,8 @@ NOTE_LENGTH_MAX: Final = 300
 TEMPLATE: Final = "callback"
 TAKEN_BACK: Final = "the callback was cancelled or moved"
 BY_HAND: Final = "no calling campaign calls by itself: call by hand"
+ON_ITS_WAY: Final = frozenset({"leased", "in_doubt", "accepted"})
+"""States of a call that cannot be taken back: it is dialled, rings or speaks, as far as anybody knows."""
 
 
 class RefusedByGateError(InvalidInputError):
@@ -143,7 +145,7 @@ async def move(
     there = await _zone(services, connection, person_id, zone)
     wish = Wish(number=found["number"], at=at, window=window)
     due_at, not_after = await _times(connection, wish, there)
-    await _take_back(connection, found)
+    await _take_back(connection, found, unless=ON_ITS_WAY | {"delivered"})
     campaign = found["campaign"]
     if campaign is None and found["kind"] != "distress":  # that one a person makes, unless supervisors have a campaign
         campaign = services.settings.voice.callback_campaign
@@ -164,7 +166,8 @@ async def close(connection: Connection, callback_id: UUID, *, is_done: bool, by:
     """Somebody has called by hand, or nobody shall any more; in the caller's transaction, audited. A place that it kept
     in a queue is given up. Raises `NotFoundError`, `OverError`."""
     found = await _waiting(connection, callback_id)
-    await _take_back(connection, found)
+    # Not for `accepted`: the node of a call may have died, and the callback could never be closed.
+    await _take_back(connection, found, unless=frozenset({"leased", "delivered"}))
     place = await callbacks.place_of(connection, callback_id)
     if place is not None:
         await waiting.leave(connection, place, "called_back" if is_done else "abandoned")
@@ -200,17 +203,17 @@ async def _waiting(connection: Connection, callback_id: UUID) -> Any:
     return found
 
 
-async def _take_back(connection: Connection, found: Any) -> None:
-    """Raises `OverError` when the call is on its way; one that did not get through leaves the callback waiting."""
+async def _take_back(connection: Connection, found: Any, *, unless: frozenset[str]) -> None:
+    """Raises `OverError` when its call is in one of these states; one that did not get through leaves it waiting."""
     if found["attempt_id"] is None or found["person_id"] is None:
         return
-    if await take_back(connection, found["person_id"], found["attempt_id"], TAKEN_BACK) in ("leased", "delivered"):
+    if await take_back(connection, found["person_id"], found["attempt_id"], TAKEN_BACK) in unless:
         raise OverError()
 
 
 async def take_back(connection: Connection, person_id: UUID, attempt_id: UUID, why: str) -> str | None:
     """A call that is planned is not made, in the caller's transaction; the state that it had, if there is such a call.
-    Whoever asks judges what is on its way."""
+    Whoever asks judges what is `ON_ITS_WAY`."""
     before = await callbacks.take_back(connection, person_id, attempt_id, why)
     if before is None:
         return None
@@ -263,24 +266,42 @@ async def _plan(
     by: str,
 ) -> tuple[UUID | None, datetime, str | None]:
     """(the call, when it is due, why nobody calls by itself). Raises `RefusedByGateError`."""
-    if campaign is not None:
-        planned = await calling.plan(
-            services, connection, campaign=campaign, number=number, by=by, due_at=due_at, not_after=not_after,
-            own_act_at=utc_now(),
-        )  # fmt: skip
-    else:
-        wanted = Planned(
-            person_id=who[0],
-            case_id=None,
-            channel="voice_live",
-            purpose=Purpose.SERVICING,
-            contact_point_id=who[1],
-            template=TEMPLATE,
-            due_at=due_at,
-            not_after=not_after,
-            own_act_at=utc_now(),
-        )
-        planned = await plans.ask(connection, services.book, services.defaults, wanted)
+    planned = await plan(
+        services, connection, campaign, number, who, due_at, not_after, own_act_at=utc_now(), by=by
+    )  # fmt: skip
     if planned.why is not None:
         raise RefusedByGateError(f"The gate refuses it: {planned.why}.")
     return (planned.id, planned.due_at, None) if campaign is not None else (None, planned.due_at, BY_HAND)
+
+
+async def plan(
+    services: Services,
+    connection: Connection,
+    campaign: str | None,
+    number: str,
+    who: tuple[UUID, UUID],
+    due_at: datetime,
+    not_after: datetime,
+    *,
+    own_act_at: datetime | None,
+    by: str,
+) -> Planned:
+    """The call that answers a callback, planned in its campaign; without one the gate is asked all the same about the
+    call by hand, and nothing is kept of it. `why`: what it refuses. `who`: the person, locked, and her number."""
+    if campaign is not None:
+        return await calling.plan(
+            services, connection, campaign=campaign, number=number, by=by, due_at=due_at, not_after=not_after,
+            own_act_at=own_act_at,
+        )  # fmt: skip
+    wanted = Planned(
+        person_id=who[0],
+        case_id=None,
+        channel="voice_live",
+        purpose=Purpose.SERVICING,
+        contact_point_id=who[1],
+        template=TEMPLATE,
+        due_at=due_at,
+        not_after=not_after,
+        own_act_at=own_act_at,
+    )
+    return await plans.ask(connection, services.book, services.defaults, wanted)

@@ -6,7 +6,7 @@ All of it comes from rows, so a page that is loaded anew in the middle of a call
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Final
 from uuid import UUID
 
@@ -135,6 +135,8 @@ class Around:
 
     organisation: str
     defaults: Defaults
+    zone: tzinfo
+    """By whose days gifts are booked."""
 
 
 async def read(connection: Connection, user_id: UUID, around: Around) -> DeskView | None:
@@ -178,7 +180,7 @@ async def zones_of(connection: Connection, person_id: UUID | None, number: str |
 async def _call(connection: Connection, desk: Desk, call_id: UUID, started_at: datetime, around: Around) -> CallPart:
     conversation = await conversations.get(connection, call_id)
     assert conversation is not None, "it was read in the same transaction"
-    donor = await donors.read(connection, call_id)
+    donor = await donors.read(connection, call_id, around.zone)
     where = await zones_of(connection, desk.person_id, desk.number, around.defaults)
     name = (donor.name if donor else None) or await _name(connection, desk.person_id)
     panel = await secure.read(connection, conversation)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Final
 from uuid import UUID
 
@@ -137,8 +137,8 @@ async def read_board(connection: Connection) -> CallBoard:
     )
 
 
-async def read_call(connection: Connection, conversation_id: UUID) -> CallView | None:
-    """One call. Read it in one transaction."""
+async def read_call(connection: Connection, conversation_id: UUID, zone: tzinfo) -> CallView | None:
+    """One call; `zone`: by whose days gifts are booked. Read it in one transaction."""
     found = await conversations.get(connection, conversation_id)
     if found is None:
         return None
@@ -155,7 +155,7 @@ async def read_call(connection: Connection, conversation_id: UUID) -> CallView |
         steps=tuple(await conversations.steps(connection, conversation_id)),
         tapes=tuple(_tape(one) for one in await recordings.of(connection, conversation_id)),
         payments=await payments.read(connection, conversation_id=conversation_id),
-        donor=await donors.read(connection, conversation_id),
+        donor=await donors.read(connection, conversation_id, zone),
         flow_text=version.content if version else None,
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, timedelta, tzinfo
 from typing import Final
 from uuid import UUID
 
@@ -49,7 +49,7 @@ class DonorView:
     facts: tuple[Fact, ...]
     notes: tuple[str, ...]
     failure: str | None
-    """What went wrong, with its tag; None when nothing did."""
+    """What went wrong; None when nothing did."""
     is_late: bool
 
 
@@ -61,14 +61,14 @@ class CrmHealth:
     reasons: dict[str, int]
 
 
-async def read(connection: Connection, conversation_id: UUID) -> DonorView | None:
-    """Of one call; None when nobody was looked up."""
+async def read(connection: Connection, conversation_id: UUID, zone: tzinfo) -> DonorView | None:
+    """Of one call; None when nobody was looked up. `zone`: by whose days gifts are booked."""
     found = await donors.get(connection, conversation_id)
-    return None if found is None else view(found, utc_now())
+    return None if found is None else view(found, utc_now().astimezone(zone))
 
 
 def view(found: Snapshot, now: datetime) -> DonorView:
-    """A look-up in words."""
+    """A look-up in words; the day of `now` is that in its zone."""
     state = found.state
     if state in ("asking", "late") and now - found.asked_at > ASKING_MAX:
         state = "failed"
@@ -76,7 +76,7 @@ def view(found: Snapshot, now: datetime) -> DonorView:
     failure = None
     if found.reason is not None or found.is_late:
         came = "; the answer came late" if found.is_late and found.state == "found" else ""
-        failure = f"donor_lookup_failure: {found.detail or 'no answer in time'}{came}"
+        failure = f"Looking the donor up failed: {found.detail or 'no answer in time'}{came}"
     said = STATES[state]
     if state in ("failed", "skipped", "late") and donor is not None:
         said = f"{said}; what follows is from our own database"

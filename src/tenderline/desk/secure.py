@@ -50,6 +50,7 @@ _SAID: Final = {
 _RESULTS: Final = {
     "success": ("The money has arrived.", "good"),
     "pending": ("The card was charged; the bank's word is still awaited.", "warn"),
+    "elsewhere": ("Not charged on this call; a link or a provider may still bring the money.", "warn"),
     "declined": ("Declined. Nothing was charged.", "bad"),
     "abandoned": ("The caller did not finish. Nothing was charged.", "mute"),
     "cancelled": ("Stopped. Nothing was charged.", "mute"),
@@ -118,7 +119,8 @@ def _view(one: SecureSession) -> SecureView:
     if one.state == "COMPLETED":
         result = "success"
     elif (one.state == "PENDING" and result is not None) or result == "success":
-        result = "pending"  # only the gateway's word makes money arrive, whatever a flow says
+        # Only the gateway's word makes money arrive, whatever a flow says.
+        result = "elsewhere" if one.is_elsewhere else "pending"
     if one.state == "FAILED" and result == "pending":
         result = "declined"
     words, tone = _RESULTS.get(result or "", ("The caller keys it in.", "busy"))

@@ -55,13 +55,15 @@ class SecureSession:
     started_at: datetime
     ended_at: datetime | None
     reference: str | None
-    """Of what may have been charged."""
+    """Of what may have been charged, or may be paid elsewhere."""
     transaction_status: str | None
-    """Of what was charged, by the gateway's news."""
+    """Of what was charged, by the gateway's news; of what may be paid elsewhere, PENDING while it may be."""
+    is_elsewhere: bool
+    """It is paid by the link that whoever hung up gets, or at a provider; if at all."""
 
     @property
     def state(self) -> State:
-        """COMPLETED only when the gateway has said that the money arrived; PENDING also while it has not."""
+        """COMPLETED only when the gateway has said that the money arrived; PENDING also while it has not, and may."""
         if self.ended_at is None:
             return "PENDING"
         if self.transaction_status == "COMPLETED":
@@ -117,15 +119,13 @@ async def pays(connection: Connection, conversation_id: UUID, capture_session_id
 
 async def get(connection: Connection, session_id: UUID) -> SecureSession | None:
     """One, or None."""
-    row = await connection.fetchrow(query("secure_sessions", "one"), session_id)
+    row = await connection.fetchrow(query("secure_sessions", "of"), session_id, None)
     return _session(row) if row else None
 
 
 async def of_conversation(connection: Connection, conversation_id: UUID) -> list[SecureSession]:
     """Those of a call, the newest first."""
-    return [
-        _session(row) for row in await connection.fetch(query("secure_sessions", "of_conversation"), conversation_id)
-    ]
+    return [_session(row) for row in await connection.fetch(query("secure_sessions", "of"), None, conversation_id)]
 
 
 def _session(row: asyncpg.Record) -> SecureSession:

@@ -16,7 +16,7 @@ from tenderline.core.errors import InvalidInputError
 from tenderline.store import callbacks, calling_campaigns
 from tenderline.store.users import Permission
 from tenderline.web.pages import page, services_of
-from tenderline.web.sign_in import PERMISSION, field, session_of, shell
+from tenderline.web.sign_in import NUMBERS, PERMISSION, field, session_of, shell
 
 PATH: Final = "/callbacks"
 _WINDOW_H_MAX: Final = 168
@@ -72,7 +72,7 @@ async def show(request: AnyRequest) -> Response[str]:
     )
 
 
-@post(PATH, include_in_schema=False, opt={PERMISSION: Permission.DESK})
+@post(PATH, include_in_schema=False, opt={PERMISSION: Permission.DESK, NUMBERS: ("number",)})
 async def add(request: AnyRequest) -> Redirect:
     """A callback at a time, through the gate."""
     services = services_of(request)

@@ -62,7 +62,7 @@ async def _call(request: AnyRequest, call_id: UUID) -> tuple[str, str]:
         services_of(request).pool.acquire() as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),
     ):
-        view = await desk.read_call(connection, call_id)
+        view = await desk.read_call(connection, call_id, services_of(request).zone)
         if view is None:
             raise NotFoundError("There is no call of this id; the list of calls leads to those there are.")
         panel = await secure.read(connection, view.conversation)

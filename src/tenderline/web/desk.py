@@ -21,7 +21,17 @@ from tenderline.store.presence import Said
 from tenderline.store.users import Permission
 from tenderline.web import endings, phone, stream
 from tenderline.web.pages import HTML, page, render, services_of
-from tenderline.web.sign_in import BACKGROUND, PERMISSION, SESSION_COOKIE, field, live_session, session_of, shell
+from tenderline.web.sign_in import (
+    BACKGROUND,
+    MASKS_CARDS,
+    PERMISSION,
+    SESSION_COOKIE,
+    field,
+    live_session,
+    refuse_cards,
+    session_of,
+    shell,
+)
 
 PATH: Final = "/desk"
 REASON_LENGTH_MAX: Final = 100
@@ -54,7 +64,7 @@ class NotOnCallError(TenderlineError):
 
 async def _live(request: AnyRequest) -> str:
     services, session = services_of(request), session_of(request)
-    around = Around(services.settings.organisation, services.defaults)
+    around = Around(services.settings.organisation, services.defaults, services.zone)
     async with (
         services.pool.acquire() as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),
@@ -166,12 +176,24 @@ async def say(request: AnyRequest) -> Redirect:
     return _back()
 
 
-@post(f"{PATH}/order", include_in_schema=False, opt=_OPT)
+async def _read(request: AnyRequest, call_id: UUID, given: object) -> str:
+    """What she typed about her call, in one line. It is read for distress before anything can refuse it."""
+    text = " ".join(given.split())[:NOTE_LENGTH_MAX] if isinstance(given, str) else ""
+    if text:
+        services, user = services_of(request), session_of(request).user
+        async with services.pool.acquire() as connection, connection.transaction():
+            await endings.read_note(services, connection, user.id, call_id, text, by=user.email)
+    return text
+
+
+@post(f"{PATH}/order", include_in_schema=False, opt={**_OPT, MASKS_CARDS: True})
 async def order(request: AnyRequest) -> Redirect:
     """Something that the call's node shall do; what it refuses is said as it says it."""
     services = services_of(request)
     form = await request.form()
     kind, call_id = str(form.get("kind")), _uuid(form.get("call"))
+    await _read(request, call_id, form.get("reason"))
+    refuse_cards(form, ("number",))
     if kind not in ORDERS:
         raise InvalidInputError(f"A call can be asked for: {', '.join(sorted(ORDERS))}.")
     detail: dict[str, str] = {}
@@ -179,11 +201,7 @@ async def order(request: AnyRequest) -> Redirect:
         detail["to"] = _target(form, services.settings.compliance.default_region)
     if kind == "escalate":
         detail["reason"] = field(form, "reason", length_max=REASON_LENGTH_MAX)
-    user = session_of(request).user
-    by = user.email
-    async with services.pool.acquire() as connection, connection.transaction():
-        await _agent(connection, request)
-        await endings.read_note(services, connection, user.id, call_id, detail.get("reason", ""), by=by)
+    by = session_of(request).user.email
     async with services.pool.acquire() as connection, connection.transaction():
         await _agent(connection, request)
         desk = await desks.of_user(connection, session_of(request).user.id)
@@ -207,26 +225,24 @@ def _target(form: Any, region: str) -> str:
     return wanted
 
 
-@post(f"{PATH}/ending", include_in_schema=False, opt=_OPT)
+@post(f"{PATH}/ending", include_in_schema=False, opt={**_OPT, MASKS_CARDS: True})
 async def end(request: AnyRequest) -> Redirect:
     """How the call ended; what follows is done with it."""
     services = services_of(request)
     form = await request.form()
-    given = form.get("note")
-    note = " ".join(given.split())[:NOTE_LENGTH_MAX] if isinstance(given, str) else ""
+    call_id = _uuid(form.get("call"))
+    note = await _read(request, call_id, form.get("note"))
+    refuse_cards(form)
     if not note.isprintable():
         raise InvalidInputError("Write the note with printable characters.")
     wish = endings.Wish(
-        call_id=_uuid(form.get("call")),
+        call_id=call_id,
         code=str(form.get("code"))[:40],
         note=note,
         wanted=read_instant(str(form.get("when") or "")[:30]),
     )
     user = session_of(request).user
-    async with services.pool.acquire() as connection:
-        async with connection.transaction():
-            await endings.read_note(services, connection, user.id, wish.call_id, note, by=user.email)
-        async with connection.transaction():
-            await endings.choose(services, connection, user.id, wish, by=user.email)
+    async with services.pool.acquire() as connection, connection.transaction():
+        await endings.choose(services, connection, user.id, wish, by=user.email)
     await events.hint(services.pool)
     return _back()

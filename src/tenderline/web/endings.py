@@ -9,7 +9,7 @@ from uuid import UUID
 
 from tenderline.app import Services
 from tenderline.campaigns import calling
-from tenderline.campaigns.callbacks import BY_HAND, take_back
+from tenderline.campaigns.callbacks import BY_HAND, ON_ITS_WAY, plan, take_back
 from tenderline.core.clock import utc_now
 from tenderline.core.errors import InvalidInputError, NotFoundError, TenderlineError
 from tenderline.core.events import CallDisposed
@@ -33,7 +33,6 @@ from tenderline.store.desks import Desk
 from tenderline.store.dispositions import Disposition, Done, Standing
 
 WRONG_NUMBER: Final = "a call found that it is somebody else's number"
-ON_ITS_WAY: Final = ("leased", "in_doubt", "accepted")
 TAKEN_BACK: Final = "the agent chose another end of the call"
 
 
@@ -107,9 +106,8 @@ async def read_note(
 ) -> None:
     """What she typed about her call is read for words of distress, in a transaction of its own: whether a choice that
     stands with it is refused must not matter. Raises `NotYourCallError`."""
-    if text:
-        await _hers(connection, user_id, call_id)
-        await distress.read_words(services, connection, call_id, text, source="agent_words", by=by)
+    await _hers(connection, user_id, call_id)
+    await distress.read_words(services, connection, call_id, text, source="agent_words", by=by)
 
 
 async def _hers(connection: Connection, user_id: UUID, call_id: UUID) -> tuple[Desk, Conversation, Standing]:
@@ -234,34 +232,31 @@ async def _call_back(
     campaign = services.settings.voice.callback_campaign
     if about.call.direction == "outbound" and await calling_campaigns.get(connection, about.call.campaign or ""):
         campaign = about.call.campaign
-    told = follows.words
+    who = await people.of_number(connection, about.number)
+    await people.lock(connection, who[0])
+    planned = await plan(
+        services,
+        connection,
+        campaign,
+        about.number,
+        who,
+        follows.at,
+        min(follows.at + calling.VALID, about.now + calling.VALID_MAX),
+        own_act_at=about.now if wanted.asked_for else None,
+        by=about.by,
+    )
+    if planned.why is not None:
+        raise GateRefusesError(f"The gate refuses to call: {planned.why}. Choose another end.")
+    attempt_id = planned.id if campaign is not None else None
+    told = endings.words("callback", planned.due_at, about.zones)
     if campaign is None:
         told += " Nobody calls by itself: no calling campaign is set for callbacks."
-        known = await people.find_by_address(connection, people.PHONE, about.number)
-        person_id = known[0] if known is not None else about.person_id
-        attempt_id, due_at, not_after = None, follows.at, follows.at + calling.VALID
-    else:
-        planned = await calling.plan(
-            services,
-            connection,
-            campaign=campaign,
-            number=about.number,
-            by=about.by,
-            due_at=follows.at,
-            not_after=min(follows.at + calling.VALID, about.now + calling.VALID_MAX),
-            own_act_at=about.now if wanted.asked_for else None,
-        )
-        if planned.why is not None:
-            raise GateRefusesError(f"The gate refuses to call: {planned.why}. Choose another end.")
-        attempt_id, person_id = planned.id, planned.person_id
-        due_at, not_after = planned.due_at, planned.not_after
-        told = endings.words("callback", due_at, about.zones)
     wish = callbacks.Wanted(
-        person_id=person_id,
+        person_id=planned.person_id,
         conversation_id=about.call.id,
         number=about.number,
-        due_at=due_at,
-        not_after=not_after,
+        due_at=planned.due_at,
+        not_after=planned.not_after,
         attempt_id=attempt_id,
         kind="agent",
         campaign=campaign,
@@ -270,7 +265,8 @@ async def _call_back(
         asked_by=about.by,
     )
     callback_id = await callbacks.add(connection, wish)
-    return Done(person_id=person_id, attempt_id=attempt_id, callback_id=callback_id), Next(due_at, told)
+    done = Done(person_id=planned.person_id, attempt_id=attempt_id, callback_id=callback_id)
+    return done, Next(planned.due_at, told)
 
 
 async def _silence(connection: Connection, about: _About, note: str) -> Done:

@@ -17,7 +17,7 @@ from tenderline.store import calling_campaigns, lines
 from tenderline.store.calling_campaigns import CallingCampaign
 from tenderline.store.users import Permission
 from tenderline.web.pages import page, services_of
-from tenderline.web.sign_in import PERMISSION, session_of, shell
+from tenderline.web.sign_in import NUMBERS, PERMISSION, session_of, shell
 
 PATH: Final = "/lines"
 NUMBER: Final = re.compile(r"\+?[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
@@ -60,7 +60,7 @@ async def show_lines(request: AnyRequest) -> Response[str]:
     )
 
 
-@post(PATH, include_in_schema=False, opt={PERMISSION: Permission.LINES})
+@post(PATH, include_in_schema=False, opt={PERMISSION: Permission.LINES, NUMBERS: ("number",)})
 async def put(request: AnyRequest) -> Redirect:
     """A line as it is from now on."""
     form = await request.form()
@@ -93,7 +93,7 @@ async def put(request: AnyRequest) -> Redirect:
     return Redirect(path=PATH, status_code=303)
 
 
-@post(f"{PATH}/remove", include_in_schema=False, opt={PERMISSION: Permission.LINES})
+@post(f"{PATH}/remove", include_in_schema=False, opt={PERMISSION: Permission.LINES, NUMBERS: ("number",)})
 async def remove(request: AnyRequest) -> Redirect:
     """The number leads nowhere any more."""
     number = _text(await request.form(), "number", 40)

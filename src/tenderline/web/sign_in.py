@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import re
 import secrets
+from collections.abc import Collection
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
@@ -21,6 +22,7 @@ from litestar.response import Redirect
 from litestar.types import ExceptionHandlersMap
 
 from tenderline.app import Services
+from tenderline.core import phone
 from tenderline.core.errors import ForbiddenError, InvalidInputError, UnauthenticatedError
 from tenderline.core.pan import require_no_card
 from tenderline.store import audit, credentials, limits, users
@@ -38,7 +40,10 @@ BACKGROUND: Final = "background"
 """The key in a route's `opt` that marks what a screen asks by itself: it does not keep a sign-in alive."""
 PUBLIC: Final = "public"
 MASKS_CARDS: Final = "masks_cards"
-"""The key in a route's `opt` for what masks card numbers itself, because nothing may hold it up."""
+"""The key in a route's `opt` for what masks or refuses card numbers itself, because nothing may hold up what it does
+first."""
+NUMBERS: Final = "numbers"
+"""The key in a route's `opt` for the names of its fields that are telephone numbers."""
 WITH_GIVEN_PASSWORD: Final = "with_given_password"  # noqa: S105  # the name of a key
 """The key in a route's `opt` for what somebody may do who has to choose a password of her own first."""
 
@@ -109,7 +114,7 @@ async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRou
     if not session.user.may(Permission(handler.opt.get(PERMISSION, Permission.VIEW))):
         raise RoleMissingError()
     if isinstance(connection, Request) and not handler.opt.get(MASKS_CARDS):
-        await _require_no_card(connection)
+        await _refuse_cards(connection, handler.opt.get(NUMBERS, ()))
     connection.scope["state"][_SESSION] = session
 
 
@@ -128,12 +133,17 @@ async def _csrf_token(request: Request[Any, Any, Any]) -> str:
     return given if isinstance(given, str) else ""
 
 
-async def _require_no_card(request: Request[Any, Any, Any]) -> None:
-    """Whatever is written into a form may be kept for ever: in notes, in the audit log, in the CRM."""
+async def _refuse_cards(request: Request[Any, Any, Any], numbers: Collection[str]) -> None:
     if request.method not in _SAFE_METHODS and request.content_type[0] in _FORMS:
-        for value in (await request.form()).values():
-            if isinstance(value, str):
-                require_no_card(value)
+        refuse_cards(await request.form(), numbers)
+
+
+def refuse_cards(form: Any, numbers: Collection[str] = ()) -> None:
+    """Whatever is written into a form may be kept for ever: in notes, in the audit log, in the CRM. What stands in a
+    field of `numbers` is none when it is a telephone number."""
+    for name, value in form.items():
+        if isinstance(value, str) and not (name in numbers and phone.is_whole(value)):
+            require_no_card(value)
 
 
 def _same(given: str, expected: str) -> bool:
