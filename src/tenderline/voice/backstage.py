@@ -54,7 +54,6 @@ _LEFT: Final[dict[str, captures.State]] = {
     "card_refused": "declined",
     "declined": "declined",
 }
-_ENDED: Final = frozenset({"COMPLETED", "FAILED"})
 _MODES: Final[dict[Value, captures.Mode]] = {"leave": "leave", "attended": "attended"}
 """Set by whoever runs a flow for an agent."""
 
@@ -296,12 +295,15 @@ class DatabaseBackstage:
         """Looked for a few times a second."""
         try:
             async with asyncio.timeout(timeout_s):
-                while (found := await telephone.settlement(self._services, UUID(payment_id))) not in _ENDED:
+                while True:
+                    found = await telephone.settlement(self._services, UUID(payment_id))
+                    if found == "COMPLETED":
+                        return "COMPLETED"
+                    if found == "FAILED":
+                        break
                     await asyncio.sleep(SETTLEMENT_LOOK_S)
         except TimeoutError:
             return "PENDING"
-        if found == "COMPLETED":
-            return "COMPLETED"
         async with asyncio.timeout(WRITE_TIMEOUT_S):
             await telephone.heard_of_failure(self._services, UUID(payment_id))
         return "FAILED"
