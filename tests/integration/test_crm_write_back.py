@@ -172,6 +172,26 @@ async def test_each_part_that_goes_back_is_told_and_the_last_makes_it_a_refund(m
     assert told == [("gift", None), ("partial_refund", "6.00"), ("refund", None)]
 
 
+async def test_a_part_that_went_back_and_did_not_arrive_is_a_gift_again(make, pool, crm):
+    services, debtor = make(), await paid_by_telephone(pool)
+    (tell_gift, gift), _ = steps_of(debtor)
+    refund_id = uuid7()
+    about = {"payment_id": debtor.payment_id, "amount": "$6.00", "refund_id": refund_id}
+    async with pool.acquire() as connection:
+        await refunds.seen(
+            connection, id=refund_id, payment_id=debtor.payment_id, gateway="stripe", reference="re_1",
+            money=Money(600, "USD"), state="failed",
+        )  # fmt: skip
+    await tell_gift(services, gift)
+    assert [one["type"] for one in crm.entries.values()] == ["gift"], "of what was never told nothing is taken back"
+    for state, event in (("succeeded", kinds.PaymentRefunded(**about)), ("failed", kinds.RefundFailed(**about))):
+        await pool.execute("UPDATE refund SET state = $1", state)
+        for _ in range(2):
+            await reactions.tell_crm_of_refund(services, event)
+    told = [(one["type"], one.get("amount_refunded")) for one in crm.entries.values()]
+    assert told == [("gift", None), ("partial_refund", "6.00"), ("partial_refund", "0.00")]
+
+
 async def test_what_was_not_paid_by_telephone_is_told_only_where_that_is_wished(make, pool, crm):
     debtor = await make_debtor(pool, attempts_due=0)
     await pool.execute("UPDATE payment SET transaction_status = 'COMPLETED', status = 'succeeded'")

@@ -110,3 +110,22 @@ async def test_who_is_given_up_gets_her_link_whatever_the_gateway_does(made, poo
     links = [row[0] for row in await pool.fetch("SELECT transaction_id FROM payment")]
     assert links == [f"tel_{sessions[1].reference}"]
     assert town.bank.faults().fail_before_next == 100, "no gateway was asked"
+
+
+async def test_a_payment_that_cannot_be_given_up_keeps_no_other_from_its_link(made, pool, town, monkeypatch):
+    monkeypatch.setattr(telephone, "FORSAKEN_MAX", 1)
+    sessions = []
+    for number in ("+12025550198", "+12025550199"):
+        call = await live_calls.make_call(pool, number)
+        sessions.append(await begin(made, pool, conversation_id=call))
+    await pool.execute("UPDATE conversation SET ended_at = now() - interval '1 hour'")
+    apply = telephone.settle.apply
+
+    async def cursed(connection, gateway, fact, *more):
+        if fact.transaction_id == f"tel_{sessions[0].reference}":
+            raise asyncpg.DataError("cursed")
+        return await apply(connection, gateway, fact, *more)
+
+    monkeypatch.setattr(telephone.settle, "apply", cursed)
+    assert [await telephone.give_up_forsaken(made) for _ in range(2)] == [0, 1]
+    assert await pool.fetchval("SELECT transaction_id FROM payment") == f"tel_{sessions[1].reference}"

@@ -62,7 +62,7 @@ async def event_of(kind, pool, debtor):  # noqa: C901  # one line for each kind 
             return kind(**about, amount="$1")
         case kinds.PaymentStopped:
             return kind(**about, amount="$1", why="refunded")
-        case kinds.PaymentRefunded:
+        case kinds.PaymentRefunded | kinds.RefundFailed:
             refund_id = uuid7()
             async with pool.acquire() as connection:
                 await refunds.intend(

@@ -265,7 +265,26 @@ async def test_a_refund_that_the_bank_did_not_take_can_be_given_again(made, pool
     await hear(made, pool, town, "refund.failed")
     after = await _row(pool, one.id)
     assert (after.state, after.why) == ("failed", "lost_or_stolen_card")
+    assert await pool.fetchval("SELECT count(*) FROM event WHERE kind = 'RefundFailed'") == 1, "the CRM is told"
     assert (await ask(pool, payment)).amount_minor == 2500
+
+
+@pytest.mark.parametrize("was_asked", [True, False])
+async def test_while_its_gateway_is_not_configured_nobody_knows_whether_it_took_a_refund(
+    made, pool, town, monkeypatch, was_asked
+):
+    payment = await paid(made, pool, town)
+    one = await ask(pool, payment)
+    with monkeypatch.context() as dying:
+        killed_at(dying, made, "after_gateway" if was_asked else "before_gateway")
+        with pytest.raises(Killed):
+            await refunds.carry_out(made, one.id)
+    for _ in range(2):
+        known = await refunds.carry_out(services.make(pool), one.id)
+        assert (known.state, known.why) == ("unknown", "the gateway stripe is not configured")
+    await refunds.reconcile(made, known)
+    assert await state(pool, one) == ("succeeded" if was_asked else "taken")
+    assert await given_back(town, payment) == (1, 2500)
 
 
 async def test_money_that_somebody_gave_back_at_the_gateway_itself_counts_and_is_asked_about(made, pool, town):

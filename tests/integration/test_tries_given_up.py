@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from support import bank_town, live_calls, services
-from support.telephone_money import DECLINED, GOOD, begin, charge, paid, token
+from support.telephone_money import DECLINED, GOOD, begin, charge, hear, paid, token
 from tenderline.config import StripeSettings
 from tenderline.core.events import PaymentSucceeded
 from tenderline.desk import payments as shown_payments
@@ -16,6 +16,7 @@ from tenderline.gateways.base import GatewayUnavailableError
 from tenderline.gateways.stripe import Stripe
 from tenderline.payments import telephone
 from tenderline.store import captures, holds, people
+from tenderline.voice.backstage import DatabaseBackstage
 from tenderline.worker import reactions
 
 
@@ -186,6 +187,56 @@ async def test_who_paid_in_the_same_call_after_all_gets_no_link_for_the_try_befo
     await telephone.reconcile(made, one)
     await the_call_ends(pool, call)
     assert await telephone.give_up_forsaken(made) == 1
+    row = await pool.fetchrow("SELECT state, link_transaction_id FROM capture_session WHERE id = $1", first.id)
+    assert tuple(row) == ("abandoned", None)
+
+
+async def test_who_heard_on_the_line_that_nothing_was_charged_gets_no_link(made, pool, town, monkeypatch):
+    call = await live_calls.make_call(pool, "+12025550199")
+    session, one = await no_answer(made, pool, town, monkeypatch, DECLINED, conversation_id=call)
+    await hear(made, pool, town, "payment_intent.payment_failed")
+    backstage = DatabaseBackstage(made)
+    assert await backstage.settlement(str(session.id), timeout_s=5) == "FAILED"
+    await backstage.close()
+    assert await doubts_shown(pool) == [False]
+    assert await doubtful(pool) == []
+    await telephone.reconcile(made, one)
+    await the_call_ends(pool, call)
+    assert await telephone.give_up_forsaken(made) == 0
+    row = await pool.fetchrow("SELECT state, link_transaction_id, declines FROM capture_session")
+    assert tuple(row) == ("declined", None, 1)
+    assert await pool.fetchval("SELECT count(*) FROM payment WHERE transaction_id LIKE 'tel%'") == 0
+    assert (await charge(made, session, await token(town))).result == "failed", "another card is another payment"
+
+
+async def test_of_two_payments_of_a_call_that_came_to_nothing_one_is_left_with_a_link(made, pool, town, monkeypatch):
+    call = await live_calls.make_call(pool, "+12025550199")
+    _, one = await no_answer(made, pool, town, monkeypatch, DECLINED, conversation_id=call)
+    second = await begin(made, pool, conversation_id=call)
+    await the_call_ends(pool, call)
+    assert await telephone.give_up_forsaken(made) == 1
+    await telephone.reconcile(made, one)
+    assert await telephone.give_up_forsaken(made) == 1
+    links = await pool.fetch("SELECT id FROM capture_session WHERE link_transaction_id IS NOT NULL")
+    assert [row["id"] for row in links] == [second.id], "two links would ask twice for one gift"
+
+
+async def test_while_a_later_payment_of_the_call_may_be_taken_no_link_follows_the_one_before(
+    made, pool, town, monkeypatch
+):
+    call = await live_calls.make_call(pool, "+12025550199")
+    first, one = await no_answer(made, pool, town, monkeypatch, DECLINED, conversation_id=call)
+    second, gateway = await begin(made, pool, conversation_id=call), made.gateways["stripe"]
+    charged = gateway.charge
+
+    async def meanwhile(request):
+        await telephone.reconcile(made, one)
+        await the_call_ends(pool, call)
+        assert await telephone.give_up_forsaken(made) == 1
+        return await charged(request)
+
+    monkeypatch.setattr(gateway, "charge", meanwhile)
+    assert (await charge(made, second, await token(town))).result == "taken"
     row = await pool.fetchrow("SELECT state, link_transaction_id FROM capture_session WHERE id = $1", first.id)
     assert tuple(row) == ("abandoned", None)
 

@@ -1,13 +1,14 @@
 """Card numbers are found wherever they hide, and what only looks like one is left alone."""
 
 import json
+from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tenderline.core import phone
-from tenderline.core.pan import MASK, holds_card_number, luhn_ok, mask_card_numbers
+from tenderline.core.pan import MASK, holds_card_number, is_written_in, luhn_ok, mask_card_numbers
 
 # Published test numbers, kept apart so that no run of digits in this file is one.
 PARTS = [
@@ -67,6 +68,31 @@ def test_a_telephone_number_is_whole_without_its_plus_too(text):
 @pytest.mark.parametrize("text", ["", "015101234008", "4111111" + "111111", "hello", "49 \ud800"])
 def test_what_does_not_begin_with_its_country_code_is_no_whole_number(text):
     assert not phone.is_whole(text)
+
+
+WIDE, ARABIC = ({ord("0") + value: zero + value for value in range(10)} for zero in (0xFF10, 0x0660))
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+@pytest.mark.parametrize("space", ["", " ", "  ", "\u00a0", "\u2009", "\n"])
+@pytest.mark.parametrize("shape", ["{}", "{}1225", "{} 12/25", "{} 123", "{} 1225 123", "25 {}", "she said {}, 25.00"])
+def test_whatever_digits_and_spaces_a_card_number_is_written_in_it_is_found(number, space, shape):
+    text = shape.format(space.join(number[at : at + 4] for at in range(0, len(number), 4)))
+    assert is_written_in(text)
+    assert is_written_in(text.translate(WIDE))
+    assert is_written_in(text.translate(ARABIC))
+
+
+@given(st.uuids(version=4), st.integers(10**6, 10**13 - 1), st.decimals(0, 10**6, places=2))
+def test_what_people_write_of_ids_numbers_and_amounts_passes(made, number, amount):
+    assert not is_written_in(f"call +{number} about {amount}")
+    assert not is_written_in(f"mail anna@example.org, order {number % 10**12}, on 2026-11-21 14:00, {amount} EUR")
+    assert not is_written_in(str(UUID(int=made.int & ~(0xFFFF << 64) | (0xABCD << 64))))
+
+
+@given(st.text(max_size=60))
+def test_no_text_raises(text):
+    assert is_written_in(text) in (True, False)
 
 
 @given(st.text(max_size=30), st.sampled_from(NUMBERS), st.text(max_size=30))

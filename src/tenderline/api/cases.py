@@ -358,7 +358,7 @@ async def dead_letters(request: Request[Any, Any, Any]) -> DeadLetters:
     operation_id="postRecoveryDeadLettersReplay",
     summary="Try dead letters again",
     security=[{"oauth2": ["outbound:write"]}],
-    responses=documented(400, 401, 403, 413, 429),
+    responses=documented(400, 401, 403, 413, 422, 429),
 )
 async def replay(request: Request[Any, Any, Any], data: JSONBody[ReplayRequest]) -> ReplayAnswer:
     """Puts them back with all their tries before them. What is not dead (any more) is left alone."""

@@ -12,6 +12,7 @@ from litestar.params import FromPath, JSONBody
 from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED
 
 from tenderline.api.auth import SCOPE, grant_of
+from tenderline.api.card_numbers import MASKS_CARDS
 from tenderline.api.errors import documented
 from tenderline.app import Services
 from tenderline.core.errors import NotFoundError, TenderlineError
@@ -102,7 +103,7 @@ async def _holds(connection: Connection) -> HoldList:
 @post(
     "/api/v2/conversations/{conversation_id:uuid}/transcript",
     status_code=HTTP_202_ACCEPTED,
-    opt={SCOPE: CALLS_SCOPE},
+    opt={SCOPE: CALLS_SCOPE, MASKS_CARDS: True},
     operation_id="postConversationTranscript",
     summary="Post what was said on a call",
     security=[{"oauth2": [CALLS_SCOPE]}],
@@ -125,7 +126,7 @@ async def post_transcript(
 @post(
     "/api/v2/conversations/{conversation_id:uuid}/distress",
     status_code=HTTP_202_ACCEPTED,
-    opt={SCOPE: CALLS_SCOPE},
+    opt={SCOPE: CALLS_SCOPE, MASKS_CARDS: True},
     operation_id="postConversationDistress",
     summary="Report that a caller is in distress",
     security=[{"oauth2": [CALLS_SCOPE]}],

@@ -234,7 +234,7 @@ async def remove_endpoint(request: Request[Any, Any, Any], endpoint_id: FromPath
     operation_id="postWebhooksEndpointDisable",
     summary="Tell an endpoint nothing more",
     security=SECURITY,
-    responses=documented(400, 401, 403, 404, 409, 413, 429),
+    responses=documented(400, 401, 403, 404, 409, 413, 422, 429),
 )
 async def disable_endpoint(
     request: Request[Any, Any, Any], endpoint_id: FromPath[UUID], data: JSONBody[WhyRequest]

@@ -16,7 +16,6 @@ from tenderline.api.errors import documented
 from tenderline.api.telephony import READ_SCOPE, WRITE_SCOPE
 from tenderline.app import Services
 from tenderline.core.errors import InvalidInputError, NotFoundError
-from tenderline.core.pan import require_no_card
 from tenderline.core.queue_rings import RINGS_MAX, Name, Ring
 from tenderline.flows import queues_named
 from tenderline.store import agents, presence, queues, waiting
@@ -345,7 +344,6 @@ async def say_presence(
 ) -> AgentEntity:
     """On a call it counts from its end on; distress shows at once. Audited."""
     services: Services = request.app.state.services
-    require_no_card(data.reason or "")
     async with services.pool.acquire() as connection, connection.transaction():
         await presence.say(connection, agent_id, data.state, reason=data.reason, by=_by(request))
         await waiting.hint(connection)

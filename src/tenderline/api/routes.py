@@ -33,6 +33,7 @@ from tenderline.api import (
     users,
 )
 from tenderline.api.auth import TokenGate
+from tenderline.api.card_numbers import require_no_card
 from tenderline.store.oauth import SCOPES
 
 BODY_BYTES_MAX: Final = 64 * 1024
@@ -157,6 +158,7 @@ _api = Router(
         health.ready,
         openapi,
     ],
+    guards=[require_no_card],
     exception_handlers=exception_handlers,
 )
 

@@ -62,6 +62,14 @@ class PaymentRefunded(Event, frozen=True):
     refund_id: UUID
 
 
+class RefundFailed(Event, frozen=True):
+    """Money that had gone back came back: the payer's bank did not take it, after the gateway had told that it did."""
+
+    summary = "{amount} given back did not arrive: it is with us again"
+    amount: str
+    refund_id: UUID
+
+
 class PayerContactMissing(Event, frozen=True):
     """A payment failed and the gateway's event told no way to reach the payer; the gateway is asked."""
 
@@ -324,6 +332,7 @@ AnyEvent = (
     | PaymentSucceeded
     | PaymentStopped
     | PaymentRefunded
+    | RefundFailed
     | PayerContactMissing
     | PaymentLookupWanted
     | CaseOpened

@@ -48,6 +48,11 @@ _CANDIDATE = re.compile(
     rb"(?<![0-9A-Za-z_.])(?!(?<=\+)[0-9](?:[ .-]?[0-9]){12,14}(?![ .-]?[0-9]))"
     rb"[0-9](?:[ .-]?[0-9]){12,18}(?![0-9A-Za-z_])"
 )
+# In what somebody wrote also among other digits: an amount before the number, an expiry or a code right behind it.
+_WRITTEN = re.compile(
+    rb"(?<![0-9A-Za-z_.-])(?!(?<=\+)[0-9](?:[ .-]?[0-9]){12,14}(?![ .-]?[0-9]))(?=([0-9](?:[ .-]?[0-9]){13,18}))"
+)
+_WRITTEN_LENGTHS: Final = range(14, 20)
 _SEPARATORS = re.compile(rb"[ .-]")
 # Digits as JSON escapes (\u0034) would slip past the pattern.
 _ESCAPED_DIGIT = re.compile(rb"\\u00(3[0-9])")
@@ -92,9 +97,24 @@ def holds_card_number(body: bytes) -> bool:
     )
 
 
+def is_written_in(text: str) -> bool:
+    """Whether somebody wrote a card number into a text: in whichever digits and spaces, also with an expiry or a code
+    right behind it."""
+    folded = text if text.isascii() else "".join(_ascii_digit(one) for one in unicodedata.normalize("NFKC", text))
+    body = " ".join(folded.split()).encode("utf-8", "replace")
+    if holds_card_number(body):
+        return True
+    runs = (_SEPARATORS.sub(b"", found[1]).decode("ascii") for found in _WRITTEN.finditer(body))
+    return any(is_card_number(run[:length]) for run in runs for length in _WRITTEN_LENGTHS if length <= len(run))
+
+
+def _ascii_digit(character: str) -> str:
+    return str(unicodedata.decimal(character, character))
+
+
 def require_no_card(text: str) -> None:
-    """Raises `InvalidInputError` for a text that somebody wrote a card number into, in whichever digits and spaces."""
-    if holds_card_number(unicodedata.normalize("NFKC", " ".join(text.split())).encode("utf-8", "replace")):
+    """Raises `InvalidInputError` for a text that somebody wrote a card number into."""
+    if is_written_in(text):
         raise InvalidInputError("What you wrote holds a card number, which may be kept nowhere; leave it out.")
 
 

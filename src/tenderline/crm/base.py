@@ -110,7 +110,7 @@ class Gift(Entry, frozen=True, kw_only=True):
     campaign: str | None = None
     standing: Standing = "completed"
     given_back: Money | None = None
-    """The part of a completed one that has gone back so far."""
+    """The part of a completed one that has gone back so far; nothing, when what had gone back came back."""
 
     @property
     def left(self) -> Money:

@@ -172,7 +172,8 @@ def written(amount: Money) -> str:
 
 def about(entry: Gift, *, length_max: int) -> str:
     """A gift in one line, with what became of it: for CRMs that have no field for that."""
-    part = f"({entry.given_back.format()} of {entry.amount.format()} given back)" if entry.given_back else None
+    back = entry.given_back if entry.left != entry.amount else None
+    part = f"({back.format()} of {entry.amount.format()} given back)" if back else None
     ended = None if entry.standing == "completed" else f"({entry.standing})"
     said = " ".join(filter(None, ("Telephone gift", part, ended, entry.campaign, entry.fund, entry.reference)))
     return said[:length_max]

@@ -87,7 +87,7 @@ class Rest:
 def _key(entry: Written) -> str:
     """What became of a gift, and another choice for the same call, are other things than what was told before."""
     match entry:
-        case Gift(standing="completed", given_back=back) if back is not None:
+        case Gift(standing="completed", given_back=back) if back is not None and _is_part(entry):
             return f"{entry.key}-refunded-{back.minor}"
         case Gift(standing="refunded"):
             return f"{entry.key}-refund"
@@ -99,13 +99,18 @@ def _key(entry: Written) -> str:
             return str(entry.key)
 
 
+def _is_part(entry: Gift) -> bool:
+    """Nothing that went back is worth telling only to who was told of more."""
+    return entry.given_back is not None and (entry.given_back.minor > 0 or entry.is_there)
+
+
 def _gift(entry: Gift) -> dict[str, object]:
     kind, status = {
         "completed": ("gift", "COMPLETED"),
         "refunded": ("refund", "REFUNDED"),
         "disputed": ("dispute", "DISPUTED"),
     }[entry.standing]
-    part = entry.given_back
+    part = entry.given_back if _is_part(entry) else None
     if part is not None:
         kind, status = "partial_refund", "PARTIALLY_REFUNDED"
     return {

@@ -13,7 +13,6 @@ BUILT_IN = frozenset({"caller", "called", "language"})
 """Known on every call, and set by no step. `caller` is null when the number was withheld."""
 
 VALUE_CHARACTERS_MAX = 500
-_CARD_LENGTHS_MIN = 14
 
 
 class Sets(str):
@@ -36,7 +35,4 @@ def of(call: Call) -> dict[str, Value]:
 
 def is_storable(value: Value) -> bool:
     """False for what looks like a card number, also with an expiry or a code typed right behind it."""
-    text = str(value) if isinstance(value, str | int) else ""
-    return not any(
-        pan.holds_card_number(text[:length].encode()) for length in {*range(_CARD_LENGTHS_MIN, len(text)), len(text)}
-    )
+    return not (isinstance(value, str | int) and pan.is_written_in(str(value)))

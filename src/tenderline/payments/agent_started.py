@@ -33,9 +33,7 @@ from tenderline.store.secure_sessions import Mode, SecureSession
 
 FLOW: Final = "secure_payment"
 VALUES_MAX: Final = 20
-OURS: Final = frozenset(
-    {"amount", "payment", "payment_mode", "payment_result", "reference", "last_four", "brand", "declines"}
-)
+OURS: Final = frozenset({"amount", "payment", "payment_mode", "payment_result", "reference", "last_four", "brand"})
 """Variables that a payment sets: whoever starts one does not say how it ends."""
 
 Name = Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9_]{0,39}$")]
@@ -166,7 +164,7 @@ def _checked(wish: Wish) -> dict[str, Any]:
     if taken := sorted(OURS & set(wish.values)):
         raise InvalidInputError(f"The value {taken[0]!r} is what comes of a payment; it cannot go with one.")
     for name, value in wish.values.items():
-        if pan.holds_card_number(str(value).encode()):
+        if pan.is_written_in(str(value)):
             raise CardNumberError(f"The value {name!r} holds a card number; the caller keys it in.")
     return dict(wish.values)
 

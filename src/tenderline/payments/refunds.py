@@ -16,7 +16,7 @@ import structlog
 from tenderline.app import Services
 from tenderline.core.clock import utc_now
 from tenderline.core.errors import InvalidInputError, NotFoundError, TenderlineError
-from tenderline.core.events import PaymentRefunded
+from tenderline.core.events import PaymentRefunded, RefundFailed
 from tenderline.core.facts import Payer, RefundFact, RefundState
 from tenderline.core.ids import uuid7
 from tenderline.core.money import Money
@@ -141,8 +141,8 @@ async def carry_out(services: Services, refund_id: UUID) -> Refund:
     if one.state not in ("intended", "unknown"):
         return one
     gateway = services.gateways.get(one.gateway)
-    if gateway is None:
-        return await _answered(services, one, "refused", f"the gateway {one.gateway} is not configured")
+    if gateway is None:  # it may have been asked before it went
+        return await _answered(services, one, "unknown", f"the gateway {one.gateway} is not configured")
     try:
         found = await gateway.refund(_request(one, payment))
     except GatewayUnavailableError as error:
@@ -197,14 +197,20 @@ async def hear(connection: Connection, gateway: str, fact: RefundFact) -> None:
         return
     await refunds.set_state(connection, one.id, state, why=fact.why, reference=fact.reference)
     if state == "succeeded":
-        await _tell(connection, one.payment_id, one.id, one.money)
+        await _tell(connection, PaymentRefunded, one.payment_id, one.id, one.money)
+    elif one.state == "succeeded":
+        await _tell(connection, RefundFailed, one.payment_id, one.id, one.money)
 
 
-async def _tell(connection: Connection, payment_id: UUID, refund_id: UUID, money: Money) -> None:
+async def _tell(
+    connection: Connection,
+    kind: type[PaymentRefunded | RefundFailed],
+    payment_id: UUID,
+    refund_id: UUID,
+    money: Money,
+) -> None:
     payment = await payments.get(connection, payment_id)
-    told = PaymentRefunded(
-        person_id=payment.person_id, payment_id=payment_id, refund_id=refund_id, amount=money.format()
-    )
+    told = kind(person_id=payment.person_id, payment_id=payment_id, refund_id=refund_id, amount=money.format())
     await events.append(connection, [told])
 
 
@@ -238,7 +244,7 @@ async def _not_asked(connection: Connection, gateway: str, fact: RefundFact, sta
             state=state,
         )
         if is_new and state == "succeeded":
-            await _tell(connection, found[1], refund_id, money)
+            await _tell(connection, PaymentRefunded, found[1], refund_id, money)
     await unmatched.add(
         connection,
         "refund_not_asked",

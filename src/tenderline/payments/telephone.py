@@ -217,6 +217,18 @@ async def settlement(services: Services, session_id: UUID) -> str | None:
         return await captures.settlement(connection, session_id)
 
 
+async def heard_of_failure(services: Services, session_id: UUID) -> None:
+    """The caller is told that nothing was charged, as the gateway's news say. That ends it: no link follows her."""
+    async with services.pool.acquire() as connection, connection.transaction():
+        session = await captures.get(connection, session_id, lock=True)
+        if session.state != "charged" or await captures.settlement(connection, session_id) != "FAILED":
+            return  # other news came, or somebody wrote down how it ended
+        for one in await captures.charges_of(connection, session_id):
+            if one.state in ("taken", "unknown"):
+                await captures.answer(connection, one.id, "declined", "the gateway's news")
+        await captures.set_state(connection, session_id, "declined", "the caller heard that nothing was charged")
+
+
 async def leave(services: Services, session_id: UUID, state: captures.State, why: str, *, hung_up: bool) -> None:
     """The caller is done with it, without success; what may have been charged stays as it is. A try that is under way
     decides first: the session stays open, and `give_up_forsaken` comes back when the try took nothing.
@@ -257,8 +269,10 @@ async def hand_over(connection: Connection, session: CaptureSession) -> str:
 
 
 async def give_up_forsaken(services: Services) -> int:
-    """Ends sessions whose process was killed, as if the caller had hung up: nothing was charged on them, and she gets
-    the link that she would have got. Those at a provider are given up when no news came for a day. How many."""
+    """Ends sessions that are open after their call, as if the caller had hung up: their process was killed, or their
+    try took nothing after all, and nobody told her so. She gets the link that she would have got; whoever heard on the
+    line that nothing was charged is not among them. Those at a provider are given up when no news came for a day. How
+    many."""
     async with services.pool.acquire() as connection:
         found = await captures.forsaken(
             connection, older_than_s=FORSAKEN_AFTER_S, provider_s=PROVIDER_WAIT_S, limit=FORSAKEN_MAX
@@ -266,6 +280,8 @@ async def give_up_forsaken(services: Services) -> int:
     ended = 0
     for session_id in found:
         try:
+            async with services.pool.acquire() as connection:
+                await captures.touch(connection, session_id)  # one that always fails is not the first again
             await leave(services, session_id, "abandoned", "the call ended and nobody told how", hung_up=True)
             ended += 1
         except (*db.AWAY, TenderlineError) as error:

@@ -95,6 +95,7 @@ async def _gift(services: Services, connection: Connection, payment_id: UUID) ->
         log.warning("gift_not_told", payment=str(payment_id), why="its payer has no address")
         return None
     back = await refunds.gone_back_minor(connection, payment_id)
+    is_part = back > 0 or await refunds.has_come_back(connection, payment_id)
     standing: Standing = "disputed" if payment.status == "disputed" else "completed"
     if payment.status == "refunded" or back >= amount.minor:
         standing = "refunded"
@@ -108,7 +109,7 @@ async def _gift(services: Services, connection: Connection, payment_id: UUID) ->
         fund=session.fund if session is not None else None,
         campaign=session.campaign if session is not None else None,
         standing=standing,
-        given_back=Money(back, amount.currency) if standing == "completed" and back > 0 else None,
+        given_back=Money(back, amount.currency) if standing == "completed" and is_part else None,
     )
 
 

@@ -171,7 +171,7 @@ async def may_have_paid(connection: Connection, session_id: UUID) -> bool:
 
 
 async def was_repeated(connection: Connection, session: CaptureSession) -> bool:
-    """Whether she paid by a session that she began after this one, in the same call."""
+    """Whether a session that she began after this one, in the same call, is paid, or may be: now or by its link."""
     values = session.conversation_id, session.id, session.started_at
     return bool(await connection.fetchval(query("captures", "was_repeated"), *values))
 

@@ -90,6 +90,11 @@ async def gone_back_minor(connection: Connection, payment_id: UUID) -> int:
     return int(await connection.fetchval(query("refunds", "gone_back"), payment_id))
 
 
+async def has_come_back(connection: Connection, payment_id: UUID) -> bool:
+    """Whether a refund of a payment failed."""
+    return bool(await connection.fetchval(query("refunds", "has_come_back"), payment_id))
+
+
 async def set_state(
     connection: Connection, refund_id: UUID, state: State, *, why: str | None = None, reference: str | None = None
 ) -> None:

@@ -306,11 +306,16 @@ class DatabaseBackstage:
             async with asyncio.timeout(timeout_s):
                 while True:
                     found = await telephone.settlement(self._services, UUID(payment_id))
-                    if found in ("COMPLETED", "FAILED"):
-                        return "COMPLETED" if found == "COMPLETED" else "FAILED"
+                    if found == "COMPLETED":
+                        return "COMPLETED"
+                    if found == "FAILED":
+                        break
                     await asyncio.sleep(SETTLEMENT_LOOK_S)
         except TimeoutError:
             return "PENDING"
+        async with asyncio.timeout(WRITE_TIMEOUT_S):
+            await telephone.heard_of_failure(self._services, UUID(payment_id))
+        return "FAILED"
 
     async def close(self) -> None:
         """Closes what is open to others."""

@@ -17,6 +17,7 @@ from tenderline.cardholder.messages import Say as Say_
 from tenderline.core.errors import InvalidInputError, TenderlineError
 from tenderline.core.money import Money
 from tenderline.flows.call import Value
+from tenderline.payments.agent_started import OURS
 from tenderline.store import secure_sessions
 from tenderline.store.db import Connection
 from tenderline.store.secure_sessions import Mode, Result
@@ -121,7 +122,7 @@ async def take(order: Order, pair: Pair, means: Means) -> None:
 async def _run(wanted: Wanted, means: Means) -> Result:
     variables, assert_run = means.variables, means.run
     assert assert_run is not None, "looked at before it began"
-    for name in ("payment", "payment_result", "reference", "last_four", "brand", "amount"):
+    for name in OURS:
         variables.pop(name, None)
     variables.update(wanted.values)
     variables["payment_mode"] = wanted.mode

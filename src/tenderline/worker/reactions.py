@@ -27,6 +27,7 @@ from tenderline.core.events import (
     PaymentSucceeded,
     PersonOptedIn,
     PersonOptedOut,
+    RefundFailed,
     ReplyUnclear,
     ZoneCorrected,
 )
@@ -166,7 +167,8 @@ async def tell_crm_of_gift(services: Services, event: Event) -> None:
 
 
 async def tell_crm_of_refund(services: Services, event: Event) -> None:
-    """Money that was given back, whole or a part, or that is disputed, is no gift in the CRM either."""
+    """Money that was given back, whole or a part, or that is disputed, is no gift in the CRM either; what came back is
+    one again."""
     assert event.payment_id is not None
     if not isinstance(event, PaymentStopped) or event.why in ("refunded", "disputed"):
         await write_back.gift(services, event.payment_id)
@@ -200,6 +202,7 @@ REACTIONS: dict[type[Event], tuple[Reaction, ...]] = {
     PaymentSucceeded: (close_case, end_pay_page, thank_caller, match_money, tell_crm_of_gift),
     PaymentStopped: (close_case, end_pay_page, tell_crm_of_refund),
     PaymentRefunded: (tell_of_refund, tell_crm_of_refund),
+    RefundFailed: (tell_crm_of_refund,),
     PayerContactMissing: (ask_gateway_for_payer,),
     PaymentLookupWanted: (look_payment_up,),
     ReplyUnclear: (hold_cases,),

@@ -56,9 +56,11 @@ WHERE id = $1 AND transaction_id IS NULL AND state = 'intended'
 RETURNING id
 
 -- name: was_repeated
+-- Open is also one whose try is under way: it ends paid, or gets the link itself.
 SELECT EXISTS (
     SELECT FROM capture_session
-    WHERE conversation_id = $1 AND id <> $2 AND started_at >= $3 AND state IN ('charged', 'completed')
+    WHERE conversation_id = $1 AND id <> $2 AND started_at >= $3
+        AND (state IN ('open', 'charged', 'completed') OR link_transaction_id IS NOT NULL)
 )
 
 -- name: answer
@@ -150,8 +152,8 @@ LEFT JOIN payment y ON y.gateway = s.gateway AND y.transaction_id = coalesce(s.l
 WHERE s.conversation_id = $1 ORDER BY s.started_at DESC LIMIT $2
 
 -- name: forsaken
--- The call is over for so long, and its process did not say how the payment ended: it was killed. A link that was sent is
--- no reason to wait: its payment has a life of its own.
+-- The call is over for so long, and nobody said how the payment ended: its process was killed, or its try took nothing
+-- after all and the caller did not hear so. A link that was sent is no reason to wait: its payment has a life of its own.
 SELECT s.id FROM capture_session s JOIN conversation c ON c.id = s.conversation_id
 WHERE s.state = 'open'
   AND c.ended_at < now() - make_interval(secs => CASE s.mode WHEN 'provider' THEN $2::float8 ELSE $1::float8 END)

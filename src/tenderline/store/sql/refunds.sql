@@ -39,6 +39,9 @@ WHERE payment_id = $1 AND state IN ('intended', 'taken', 'unknown', 'succeeded')
 -- name: gone_back
 SELECT coalesce(sum(amount_minor), 0)::bigint FROM refund WHERE payment_id = $1 AND state = 'succeeded'
 
+-- name: has_come_back
+SELECT EXISTS (SELECT FROM refund WHERE payment_id = $1 AND state = 'failed')
+
 -- name: set_state
 UPDATE refund SET state = $2, why = $3, reference = coalesce(reference, $4), looked_at = now(),
     ended_at = CASE WHEN $2 IN ('succeeded', 'refused', 'failed') THEN now() END
