@@ -25,7 +25,7 @@ start = "agents"
 [node.agents]
 step = "queue"
 queue = "general"
-wait_max_s = 120
+wait_max_s = 600
 exits = { talked = "after", timed_out = "nobody", nobody = "nobody" }
 
 [node.after]
@@ -37,7 +37,7 @@ step = "hangup"
 text = "Nobody is there."
 """
 AGENTS = ("anna", "bob", "carla", "dora")
-ALL_S = 150.0
+ALL_S = 300.0
 TALKS = speech_like(0.6)
 
 

@@ -442,7 +442,7 @@ async def test_a_token_is_renewed_before_it_ends_and_also_when_nobody_waits_for_
         assert await tokens.get() == "token-1", "it is good still; the next one is fetched beside"
         now = 101.0
         waiting = asyncio.create_task(tokens.get())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while len(given) < 2:
                 await asyncio.sleep(0.01)
         waiting.cancel()

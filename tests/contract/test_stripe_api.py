@@ -375,7 +375,7 @@ async def test_the_event_of_a_declined_card_verifies_and_agrees_with_what_is_rea
         charged = {"amount": 700, "currency": "usd", "customer": customer["id"], "payment_method": method}
         declined = await _post(stripe_url, "payment_intents", confirm=True, **charged)
         assert declined["error"]["code"] == "card_declined"
-        told = await asyncio.wait_for(facts.get(), 5)
+        told = await asyncio.wait_for(facts.get(), 20)
     assert told.transaction_id is not None
     read = await stripe.read_payment(told.transaction_id)
     assert read is not None
