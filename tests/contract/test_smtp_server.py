@@ -26,7 +26,7 @@ from tenderline_sandbox.smtp import SmtpServer
 HOST = "127.0.0.1"
 CUT = "cut"
 SILENT = "silent"
-TIMEOUT_S = 5.0
+TIMEOUT_S = 20.0
 
 
 class Server:

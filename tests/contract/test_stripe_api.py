@@ -68,7 +68,7 @@ class Script:
 async def _scripted(answers: dict[str, Any]) -> AsyncIterator[tuple[Stripe, Script]]:
     script = Script(answers)
     async with _served(script) as api_url:
-        stripe = Stripe(StripeSettings(api_key=SecretStr(KEY), api_url=api_url, timeout_s=5))
+        stripe = Stripe(StripeSettings(api_key=SecretStr(KEY), api_url=api_url, timeout_s=20))
         try:
             yield stripe, script
         finally:
@@ -304,7 +304,7 @@ async def _post(url: str, path: str, /, **fields: Any) -> Any:
 @pytest.fixture
 async def stripe(stripe_url: str) -> AsyncIterator[Stripe]:
     secrets = [SecretStr("whsec_contract")]
-    gateway = Stripe(StripeSettings(api_key=SecretStr(KEY), api_url=stripe_url, webhook_secrets=secrets, timeout_s=5))
+    gateway = Stripe(StripeSettings(api_key=SecretStr(KEY), api_url=stripe_url, webhook_secrets=secrets, timeout_s=20))
     yield gateway
     await gateway.close()
 

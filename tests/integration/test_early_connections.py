@@ -58,7 +58,7 @@ class Gateway:
             "api_key": "public:private",
             "account": "Tenderline",
             "ca_file": str(self._certificate),
-            "timeout_s": 5.0,
+            "timeout_s": 20.0,
         }
         return GatewayTarget(**fields | more)  # type: ignore[arg-type]
 

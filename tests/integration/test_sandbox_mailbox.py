@@ -191,9 +191,7 @@ async def test_a_connection_cut_before_the_last_answer_leaves_the_message_stored
 async def test_a_late_answer_comes_after_the_message_is_stored(world: World) -> None:
     await world.control("PUT", "/faults/mailbox", latency_ms=60_000)
     with pytest.raises(aiosmtplib.SMTPTimeoutError):
-        await aiosmtplib.send(
-            letter(), hostname="127.0.0.1", port=world.sandbox.smtp_port, start_tls=False, timeout=2
-        )
+        await aiosmtplib.send(letter(), hostname="127.0.0.1", port=world.sandbox.smtp_port, start_tls=False, timeout=2)
     assert len(await received(world)) == 1
 
 
