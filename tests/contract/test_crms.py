@@ -23,20 +23,9 @@ from pydantic import SecretStr, ValidationError
 
 import tenderline.crm
 from support import postgres
-from support.crm_sides import (
-    KNOWN,
-    LIFETIME_MINOR,
-    NAME,
-    OTHER,
-    SECRET,
-    SIDES,
-    UNKNOWN,
-    DynamicsSide,
-    RestSide,
-    SalesforceSide,
-    Side,
-    SqlSide,
-)
+from support.crm_cloud_sides import DynamicsSide, SalesforceSide
+from support.crm_side import KNOWN, LIFETIME_MINOR, NAME, OTHER, SECRET, UNKNOWN, Side
+from support.crm_sides import SIDES, RestSide, SqlSide
 from tenderline.config import CrmRestSettings, CrmSqlSettings
 from tenderline.core.errors import ConfigurationError, ProviderError, TenderlineError
 from tenderline.core.money import Money
