@@ -132,6 +132,12 @@ async def at_work(agents, taken):
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+async def everybody_is_there(town):
+    """Every agent may be offered the next call: that a telephone registered is written down a moment later."""
+    there = "SELECT count(*) = 4 FROM agent_presence WHERE state = 'available' AND reach_until > now()"
+    await product.until(lambda: town.fetchval(there), "every agent to be there for the next call")
+
+
 async def _a_busy_minute(server, folder):
     lived, taken = {}, []
     async with AsyncExitStack() as stack:
@@ -146,6 +152,7 @@ async def _a_busy_minute(server, folder):
         agents = [await stack.enter_async_context(TrialPhone(on_call=None)) for _ in AGENTS]
         for at, (agent, name) in enumerate(zip(agents, AGENTS, strict=True)):
             assert await agent.register(nodes[at % 2].at, name, "secret")
+        await everybody_is_there(town)
         await stack.enter_async_context(at_work(agents, taken))
 
         async def talked(count):
@@ -175,10 +182,7 @@ async def _a_busy_minute(server, folder):
         await product.until(
             lambda: town.fetchval("SELECT count(*) = 0 FROM waiting WHERE state <> 'left'"), "the line to be empty"
         )
-        await product.until(
-            lambda: town.fetchval("SELECT count(*) = 4 FROM agent_presence WHERE state = 'available'"),
-            "every agent to be there for the next call",
-        )
+        await everybody_is_there(town)
         taken.clear()
         await a_wave(nodes, range(100, 116), lived)
         assert {number: how for number, how in lived.items() if number >= 100 and how != "talked"} == {}
