@@ -138,6 +138,20 @@ async def everybody_is_there(town):
     await product.until(lambda: town.fetchval(there), "every agent to be there for the next call")
 
 
+async def nobody_was_forgotten(town, lived):
+    """Each has talked. Of one who did not hear the last words, as a busy machine loses sound, the books say so; most
+    have heard them."""
+    unheard = {number: how for number, how in lived.items() if how != "talked"}
+    assert "lost" not in unheard.values(), unheard
+    outcome = "SELECT outcome FROM waiting WHERE caller = $1 AND state = 'left'"
+    for number, how in unheard.items():
+        one = await product.until(
+            lambda caller=f"+1202555{number:04d}": town.fetchval(outcome, caller), f"the end of {number}"
+        )
+        assert (number, how, one) == (number, how, "talked")
+    assert len(unheard) <= len(lived) // 4, unheard
+
+
 async def _a_busy_minute(server, folder):
     lived, taken = {}, []
     async with AsyncExitStack() as stack:
@@ -177,7 +191,8 @@ async def _a_busy_minute(server, folder):
         await town.start("work")
         await waves
         assert set(lived) == set(range(24))
-        assert {number: how for number, how in lived.items() if how != "talked" and (number % 2 or how != "lost")} == {}
+        was_lost = {number for number, how in lived.items() if how == "lost" and number % 2 == 0}  # with its node
+        await nobody_was_forgotten(town, {number: how for number, how in lived.items() if number not in was_lost})
 
         await product.until(
             lambda: town.fetchval("SELECT count(*) = 0 FROM waiting WHERE state <> 'left'"), "the line to be empty"
@@ -185,5 +200,5 @@ async def _a_busy_minute(server, folder):
         await everybody_is_there(town)
         taken.clear()
         await a_wave(nodes, range(100, 116), lived)
-        assert {number: how for number, how in lived.items() if number >= 100 and how != "talked"} == {}
+        await nobody_was_forgotten(town, {number: how for number, how in lived.items() if number >= 100})
         assert set(taken) == set(agents), "each of them takes calls again"
