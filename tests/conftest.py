@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -17,7 +18,6 @@ settings.load_profile("default")
 
 TOGETHER: Final = {
     "tests/integration/test_bench_smoke.py": "bench",
-    "tests/chaos/test_newcomer.py": "newcomer",
     **dict.fromkeys(
         (
             "tests/call/test_baresip.py",
@@ -28,12 +28,19 @@ TOGETHER: Final = {
             "tests/call/test_edge.py",
             "tests/call/test_many_calls.py",
             "tests/call/test_sip_edge.py",
+            "tests/browser/test_whole_story.py",
+            "tests/chaos/test_busy_minute.py",
         ),
         "many calls or many programs at once",
     ),
+    "tests/browser": "browsers, and programs that are killed",
+    "tests/chaos": "browsers, and programs that are killed",
 }
-"""What stays on one worker, one after the other: for what it makes once, or because it fills the machine alone, and a
-call beside another such one loses packets."""
+"""What stays on one worker, one after the other, by file or by folder: for what it makes once, or because it fills the
+machine alone, and a call beside another such one loses packets."""
+
+if missing := [one for one in TOGETHER if not (Path(__file__).parents[1] / one).exists()]:
+    raise pytest.UsageError(f"TOGETHER of tests/conftest.py names what is not there (any more): {', '.join(missing)}")
 
 
 class Scheduling(LoadScopeScheduling):
@@ -41,7 +48,8 @@ class Scheduling(LoadScopeScheduling):
     pytest-xdist 3.8 do nothing under pytest 9.2.)"""
 
     def _split_scope(self, nodeid: str) -> str:
-        return TOGETHER.get(nodeid.partition("::")[0], nodeid)
+        path = nodeid.partition("::")[0]
+        return TOGETHER.get(path) or TOGETHER.get(path.rpartition("/")[0], nodeid)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -5,11 +5,9 @@ A missing browser is a failure, never a skip: on Debian and Ubuntu `apt-get inst
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +15,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, expect
 
 from support import edge, postgres, screens, services
-from support.screens import NOTE_VIOLATIONS, Watched, require_readable
+from support.screens import NOTE_VIOLATIONS, Watched, picture, require_readable
 from tenderline.core.queue_rings import Ring
 from tenderline.store import access, agents, db, queues
 from tenderline.store.queues import Queue
@@ -93,12 +91,6 @@ async def office(server_url: str) -> AsyncIterator[Office]:
         yield Office(base, pool, browser)
 
 
-async def picture(watched: Watched, name: str) -> None:
-    """Keeps what the page looks like, when somebody asks for it."""
-    if folder := os.environ.get("TENDERLINE_TEST_PICTURES"):
-        await watched.page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_every_page_is_readable_quiet_and_fits_a_narrow_window(office: Office, scheme: str) -> None:
     user_id = await office.pool.fetchval("SELECT id FROM app_user WHERE role = 'viewer'")
@@ -108,7 +100,7 @@ async def test_every_page_is_readable_quiet_and_fits_a_narrow_window(office: Off
             await watched.go(path)
             await require_readable(watched, f"{path} ({scheme})", widths=(1024, 512, 360))
             await watched.require_clean()
-            await picture(watched, f"{scheme}{path.replace('/', '_')}")
+            await picture(watched.page, f"{scheme}{path.replace('/', '_')}")
 
 
 async def test_a_queue_is_made_by_the_keyboard_and_what_is_wrong_stands_beside_its_field(office: Office) -> None:
@@ -128,14 +120,14 @@ async def test_a_queue_is_made_by_the_keyboard_and_what_is_wrong_stands_beside_i
         await expect(page.locator(".notice[role=alert]")).to_contain_text("Nothing was changed")
         await expect(page.locator("#f-title")).to_have_value("Donors")
         await require_readable(watched, "refused queue")
-        await picture(watched, "refused_queue")
+        await picture(watched.page, "refused_queue")
         await wrong.fill("30")
         await page.get_by_role("group", name="Ring 2").get_by_label("general").focus()
         await page.keyboard.press("Space")
         await page.get_by_role("button", name="Draw what is typed").press("Enter")
         await expect(page.locator("svg.reach")).to_be_visible()
         await expect(page.locator(".steps li").nth(1)).to_contain_text("also the agents of general")
-        await picture(watched, "drawn_queue")
+        await picture(watched.page, "drawn_queue")
         await page.get_by_role("button", name="Add the queue").press("Enter")
         await page.wait_for_url("**/admin/queues#queue-donors")
         assert await office.pool.fetchval("SELECT count(*) FROM queue WHERE name = 'donors'") == 1
@@ -150,7 +142,7 @@ async def test_a_new_user_signs_in_once_and_chooses_her_own_password(office: Off
         await page.get_by_role("button", name="Add the user").press("Enter")
         given = await page.inner_text("#password")
         await require_readable(watched, "password")
-        await picture(watched, "password_once")
+        await picture(watched.page, "password_once")
         await watched.require_clean()
     context = await office.browser.new_context()
     try:

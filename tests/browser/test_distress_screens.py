@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,25 +13,18 @@ from playwright.async_api import Browser, expect
 
 from support import edge, postgres, screens, services
 from support.live_calls import make_call
-from support.screens import NOTE_VIOLATIONS, SMALL, Watched, require_readable
+from support.screens import NOTE_VIOLATIONS, SMALL, Watched, picture, require_readable
 from tenderline.campaigns import callbacks
 from tenderline.campaigns.callbacks import Wish
 from tenderline.store import db
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-PICTURES = os.environ.get("TENDERLINE_TEST_PICTURES")
-"""A folder that pictures are kept in, for whoever wants to look."""
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def browser() -> AsyncIterator[Browser]:
     async with screens.launched() as made:
         yield made
-
-
-async def picture(watched: Watched, name: str) -> None:
-    if PICTURES:
-        await watched.page.screenshot(path=str(Path(PICTURES) / f"{name}.png"), full_page=True)
 
 
 async def fill(made: Any) -> Any:
@@ -71,7 +62,7 @@ async def test_a_supervisor_reads_and_reaches_all_of_it(server_url: str, browser
         await watched.go(f"/calls/{call}")
         await page.get_by_text("The caller is in distress").click()
         await require_readable(watched, f"the button ({scheme})")
-        await picture(watched, f"distress-button-{scheme}")
+        await picture(watched.page, f"distress-button-{scheme}")
         await page.fill("#distress-reason", "says her nephew makes her pay")
         await page.get_by_role("button", name="Tell a supervisor, stop payment").click()
         await expect(page.locator("#distress")).to_contain_text("Payment is off for this call")
@@ -81,7 +72,7 @@ async def test_a_supervisor_reads_and_reaches_all_of_it(server_url: str, browser
             await require_readable(watched, f"{path} ({scheme})")
             small = [one for _, one in await page.evaluate(SMALL) if not one.startswith("<a ")]
             assert not small, (path, small)
-            await picture(watched, f"distress-{path.split('/')[1]}-{scheme}")
+            await picture(watched.page, f"distress-{path.split('/')[1]}-{scheme}")
         await page.get_by_label("Why contacts may go on").fill("spoke with her and her daughter")
         await page.get_by_role("button", name="Lift the hold").click()
         await expect(page.locator("main")).to_contain_text("Nobody is held")

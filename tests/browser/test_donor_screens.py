@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 from aiohttp import web
@@ -13,7 +11,7 @@ from aiohttp.test_utils import TestServer
 from playwright.async_api import expect
 
 from support import edge, screens, services
-from support.screens import NOTE_VIOLATIONS, Watched, require_readable
+from support.screens import NOTE_VIOLATIONS, Watched, picture, require_readable
 from tenderline.core.donor import Donor, Given
 from tenderline.core.ids import uuid7
 from tenderline.core.money import Money
@@ -91,9 +89,3 @@ async def test_a_donor_is_seen_on_the_call_and_rules_are_tried_and_put_in_force(
         await page.click("text=Put in force")
         await expect(page.locator("main")).to_contain_text("Version 1.")
         await watched.require_clean()
-
-
-async def picture(page, name):
-    """Kept where somebody asked for pictures."""
-    if folder := os.environ.get("TENDERLINE_PICTURES"):
-        await page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)

@@ -162,5 +162,5 @@ async def test_a_hidden_floor_still_hears_of_an_alert(desk: Desk) -> None:
         await expect(page.locator("#stream")).to_have_count(0)
         async with desk.pool.acquire() as connection:
             await alerts.raise_one(connection, "distress", None, None, {"reason": "scam"})
-        await expect(page).to_have_title("(3) Floor · Tenderline", timeout=10_000)
+        await expect(page).to_have_title("(3) Floor · Tenderline")
         await watched.require_clean()

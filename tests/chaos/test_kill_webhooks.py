@@ -28,7 +28,7 @@ STEPS = {
 @pytest.mark.parametrize("step", STEPS)
 async def test_a_worker_killed_at_any_step_tells_the_crm_under_one_id(database_url, tmp_path, step):
     tmp_path.chmod(0o755)
-    settings = {"WEBHOOKS__HTTP_ON_LOOPBACK": "true", "WEBHOOKS__TIMEOUT_S": "1"}
+    settings = {"WEBHOOKS__HTTP_ON_LOOPBACK": "true", "WEBHOOKS__TIMEOUT_S": "5"}
     async with open_town(database_url, tmp_path, **settings) as town, other.receiving() as crm:
         async with db.open_pool(database_url, size_max=2) as pool:
             secret = await _opt_out(pool, town, crm)

@@ -136,7 +136,7 @@ async def test_a_gateway_that_says_nothing_is_given_up_in_time(
     started = time.monotonic()
     outcome = await ask(exchange, target_of(vault, target.ca_file, timeout_s=0.5))
     assert outcome == TokenUnavailable("the gateway did not answer in time")
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 5
     assert vault.requests == 1
 
 

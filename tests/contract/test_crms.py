@@ -23,20 +23,9 @@ from pydantic import SecretStr, ValidationError
 
 import tenderline.crm
 from support import postgres
-from support.crm_sides import (
-    KNOWN,
-    LIFETIME_MINOR,
-    NAME,
-    OTHER,
-    SECRET,
-    SIDES,
-    UNKNOWN,
-    DynamicsSide,
-    RestSide,
-    SalesforceSide,
-    Side,
-    SqlSide,
-)
+from support.crm_cloud_sides import DynamicsSide, SalesforceSide
+from support.crm_side import KNOWN, LIFETIME_MINOR, NAME, OTHER, SECRET, UNKNOWN, Side
+from support.crm_sides import SIDES, RestSide, SqlSide
 from tenderline.config import CrmRestSettings, CrmSqlSettings
 from tenderline.core.errors import ConfigurationError, ProviderError, TenderlineError
 from tenderline.core.money import Money
@@ -442,7 +431,7 @@ async def test_a_token_is_renewed_before_it_ends_and_also_when_nobody_waits_for_
         assert await tokens.get() == "token-1", "it is good still; the next one is fetched beside"
         now = 101.0
         waiting = asyncio.create_task(tokens.get())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while len(given) < 2:
                 await asyncio.sleep(0.01)
         waiting.cancel()

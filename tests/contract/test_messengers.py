@@ -59,8 +59,8 @@ from tenderline_sandbox.webhook import WebhookPoster
 pytestmark = pytest.mark.filterwarnings("ignore:Overriding the .event_loop_policy:pytest.PytestDeprecationWarning")
 
 SECRET = "contract-secret-0123456789"
-TIMEOUT_S = 5.0
-SHORT_S = 1.0
+TIMEOUT_S = 20.0
+SHORT_S = 2.0
 TEXT = "Hope House: your $25.00 payment didn't go through. Pay: https://pay.example.org/pay/"
 HOST = "127.0.0.1"
 

@@ -25,7 +25,7 @@ from tenderline_sandbox.certificate import server_context
 
 HOST = "127.0.0.1"
 WAIT_S = 20.0
-LEASE_S = 1.5
+LEASE_S = 4.0
 
 SENDER = """
 import sys

@@ -68,7 +68,7 @@ class Script:
 async def _scripted(answers: dict[str, Any]) -> AsyncIterator[tuple[Stripe, Script]]:
     script = Script(answers)
     async with _served(script) as api_url:
-        stripe = Stripe(StripeSettings(api_key=SecretStr(KEY), api_url=api_url, timeout_s=5))
+        stripe = Stripe(StripeSettings(api_key=SecretStr(KEY), api_url=api_url, timeout_s=20))
         try:
             yield stripe, script
         finally:
@@ -304,7 +304,7 @@ async def _post(url: str, path: str, /, **fields: Any) -> Any:
 @pytest.fixture
 async def stripe(stripe_url: str) -> AsyncIterator[Stripe]:
     secrets = [SecretStr("whsec_contract")]
-    gateway = Stripe(StripeSettings(api_key=SecretStr(KEY), api_url=stripe_url, webhook_secrets=secrets, timeout_s=5))
+    gateway = Stripe(StripeSettings(api_key=SecretStr(KEY), api_url=stripe_url, webhook_secrets=secrets, timeout_s=20))
     yield gateway
     await gateway.close()
 
@@ -375,7 +375,7 @@ async def test_the_event_of_a_declined_card_verifies_and_agrees_with_what_is_rea
         charged = {"amount": 700, "currency": "usd", "customer": customer["id"], "payment_method": method}
         declined = await _post(stripe_url, "payment_intents", confirm=True, **charged)
         assert declined["error"]["code"] == "card_declined"
-        told = await asyncio.wait_for(facts.get(), 5)
+        told = await asyncio.wait_for(facts.get(), 20)
     assert told.transaction_id is not None
     read = await stripe.read_payment(told.transaction_id)
     assert read is not None

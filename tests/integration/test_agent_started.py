@@ -167,9 +167,10 @@ async def test_a_node_that_has_too_much_to_do_says_so(http, header, live, orders
 async def test_a_payment_without_an_answer_is_not_begun_twice_by_the_same_request(
     http, header, live, orders, pool, monkeypatch
 ):
-    monkeypatch.setitem(live_commands.answer_of.__kwdefaults__, "timeout_s", 0.3)
     orders.open()
+    monkeypatch.setitem(live_commands.answer_of.__kwdefaults__, "timeout_s", 0.3)
     lost = await http.post(live.path, json={}, headers=header)
+    monkeypatch.setitem(live_commands.answer_of.__kwdefaults__, "timeout_s", 20)
     assert (lost.status_code, lost.json()["code"]) == (503, "call.no_answer")
     again = asyncio.create_task(http.post(live.path, json={}, headers=header))
     await taken(orders)
@@ -208,7 +209,7 @@ async def test_a_command_that_nobody_asks_about_any_more_is_forgotten(pool, live
 async def test_a_card_that_was_charged_by_a_node_that_died_is_known_by_its_payment(live, orders, http, header, pool):
     _, answer = await start(http, header, live, orders)
     async with bank_town.open_town() as town:
-        gateway = Stripe(StripeSettings(api_key=SecretStr(bank_town.API_KEY), api_url=town.url, timeout_s=3))
+        gateway = Stripe(StripeSettings(api_key=SecretStr(bank_town.API_KEY), api_url=town.url, timeout_s=20))
         made = services.make(pool, gateways=[gateway])
         backstage = DatabaseBackstage(made)
         call = SimpleNamespace(conversation_id=live.call, caller="+12025550100", variables={"payment_mode": "leave"})

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from support import command, world
+from support.locks import waits_for
 from tenderline.compliance import ruleset
 from tenderline.people import dnc_import
 from tenderline.people.dnc_import import Ask, NothingInItError
@@ -144,7 +145,7 @@ async def test_two_imports_into_one_list_take_turns(pool):
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute(dnc.query("dnc", "lock_source"), "national", "US")
         waiting = asyncio.create_task(read_in(pool, [ONE]))
-        await asyncio.sleep(0.3)
+        await waits_for(pool, connection)
         assert not waiting.done()
     await waiting
     both = await asyncio.gather(*(read_in(pool, [ONE, TWO, THREE], replace=True) for _ in range(4)))

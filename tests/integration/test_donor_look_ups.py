@@ -200,7 +200,7 @@ async def test_a_step_with_less_patience_than_the_budget_gets_what_is_known_by_t
     look_ups.begin(call, debtor.address, LINE, "ANI")
     async with pool.acquire() as connection:
         assert await donors.own(connection, debtor.address, zone="UTC") is not None
-    known = await look_ups.known(call, debtor.address, LINE, timeout_s=1)
+    known = await look_ups.known(call, debtor.address, LINE, timeout_s=3)
     assert known.own is not None
     assert known.failed is not None
     town.let_go.set()

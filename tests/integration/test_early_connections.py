@@ -58,7 +58,7 @@ class Gateway:
             "api_key": "public:private",
             "account": "Tenderline",
             "ca_file": str(self._certificate),
-            "timeout_s": 5.0,
+            "timeout_s": 20.0,
         }
         return GatewayTarget(**fields | more)  # type: ignore[arg-type]
 
@@ -283,7 +283,7 @@ async def test_a_handshake_that_is_stuck_costs_what_connecting_may_take_and_not_
     exchange: Exchange, gateway: Gateway
 ) -> None:
     gateway.manners = [is_silent, answers]
-    target = gateway.target(connect_s=0.5)
+    target = gateway.target(connect_s=1.0)
     await asyncio.to_thread(exchange.approach, target, (LOOPBACK,))
     assert await ask(exchange, target) == Tokenised("pm_good")
     assert (gateway.connections, gateway.shaken) == (2, 1)
@@ -367,7 +367,7 @@ async def test_the_child_is_connected_before_the_last_key_and_has_sent_nothing(g
 
 async def test_a_handshake_that_is_stuck_delays_no_key_and_ends_no_capture(gateway: Gateway) -> None:
     gateway.manners = [is_silent, answers]
-    async with room(gateway, connect_s=0.2) as one:
+    async with room(gateway, connect_s=1.0) as one:
         caller = Caller()
         await keyed(one, caller, Prompt.CONFIRM_EXPIRY)
         await asyncio.wait_for(gateway.opened.wait(), WAIT_S)

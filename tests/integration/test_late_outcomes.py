@@ -10,6 +10,7 @@ import pytest
 
 from support import services as world_services
 from support import world
+from support.locks import waits_for
 from tenderline.core.facts import FactKind, Payer, PaymentFact
 from tenderline.core.reasons import FailureReason
 from tenderline.gateways.stripe import Stripe
@@ -189,14 +190,6 @@ async def test_what_waits_too_long_for_its_gateway_is_shown_and_still_holds(pool
 # --- locks in one order ----------------------------------------------------------------------------------------------
 
 
-async def _until_somebody_waits(pool):
-    for _ in range(500):
-        if await pool.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("nobody waits for a lock")
-
-
 def failed(transaction_id, payer):
     return PaymentFact(
         kind=FactKind.FAILED, transaction_id=transaction_id, occurred_at_unix_s=1000, event_id=f"e{transaction_id}",
@@ -240,7 +233,7 @@ async def test_settling_a_payment_locks_its_person_before_the_payment(pool, serv
                     await settle.apply(connection, "stripe", fact, find_payer(services, connection, "stripe"))
 
             telling = asyncio.create_task(told())
-            await _until_somebody_waits(pool)
+            await waits_for(pool, gate)
             await gate.execute("UPDATE payment SET updated_at = now() WHERE id = $1", debtor.payment_id)
         await telling
     assert await pool.fetchval("SELECT status FROM payment") == "succeeded"

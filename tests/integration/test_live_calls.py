@@ -40,13 +40,15 @@ async def test_a_caller_is_handed_on_once_and_it_is_written_down(http, header, l
 
 
 async def test_without_an_answer_the_same_again_is_not_done_twice(http, header, live, orders, pool, monkeypatch):
-    monkeypatch.setitem(live_commands.answer_of.__kwdefaults__, "timeout_s", 0.3)
     url, body = path(live, live.agent, "/replace"), {"queueId": "second"}
     orders.open()
+    monkeypatch.setitem(live_commands.answer_of.__kwdefaults__, "timeout_s", 0.3)
     lost = await http.post(url, json=body, headers=header)
+    monkeypatch.setitem(live_commands.answer_of.__kwdefaults__, "timeout_s", 20)
     assert (lost.status_code, lost.json()["code"]) == (503, "call.no_answer")
     again = asyncio.create_task(http.post(url, json=body, headers=header))
-    (await orders.next()).answer({"transferring": True})
+    async with asyncio.timeout(20):
+        (await orders.next()).answer({"transferring": True})
     assert (await again).json()["transferring"] is True
     assert await pool.fetchval("SELECT count(*) FROM live_command") == 1
 

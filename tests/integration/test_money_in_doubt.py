@@ -24,7 +24,7 @@ async def town():
 @pytest.fixture
 async def made(pool, town, monkeypatch):
     monkeypatch.setattr(money, "RECONCILED_MAX", 1)
-    gateway = Stripe(StripeSettings(api_key=SecretStr(bank_town.API_KEY), api_url=town.url, timeout_s=3))
+    gateway = Stripe(StripeSettings(api_key=SecretStr(bank_town.API_KEY), api_url=town.url, timeout_s=20))
     yield services.make(pool, gateways=[gateway], organisation="Hope House")
     await gateway.close()
 

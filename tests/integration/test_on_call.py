@@ -142,7 +142,7 @@ async def test_another_system_is_asked_signed_and_its_answer_taken(asking, crm):
 
     crm.answers.append(answer)
     values = {"gift": Money(2500, "USD"), "name": "Ada"}
-    found = await backstage.post(OnTheLine("+12125550144"), endpoint="crm_check", values=values, timeout_s=5)
+    found = await backstage.post(OnTheLine("+12125550144"), endpoint="crm_check", values=values, timeout_s=20)
     assert found == {"tier": "gold", "since": 2019, "vip": True, "none": None}
     assert len(crm.ids(secret)) == 1
     question = json.loads(crm.got[0].body)
@@ -159,14 +159,14 @@ async def test_what_is_no_answer_is_none(asking, crm, body):
         return web.Response(body=body)
 
     crm.answers.append(answer)
-    assert await backstage.post(OnTheLine(None), endpoint="crm_check", values={}, timeout_s=5) is None
+    assert await backstage.post(OnTheLine(None), endpoint="crm_check", values={}, timeout_s=20) is None
 
 
 async def test_a_refusal_a_stranger_and_a_silent_system(asking, crm):
     backstage, _ = asking
     crm.answers.append(500)
-    assert await backstage.post(OnTheLine(None), endpoint="crm_check", values={}, timeout_s=5) is None
-    assert await backstage.post(OnTheLine(None), endpoint="nobody", values={}, timeout_s=5) is None
+    assert await backstage.post(OnTheLine(None), endpoint="crm_check", values={}, timeout_s=20) is None
+    assert await backstage.post(OnTheLine(None), endpoint="nobody", values={}, timeout_s=20) is None
 
     async def silent(request):
         await asyncio.sleep(30)

@@ -90,7 +90,7 @@ async def she(pool: Any, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Payer
     monkeypatch.setattr(pay_page, "LOOK_PAUSE_S", 0.02)
     async with AsyncExitStack() as stack:
         town = await stack.enter_async_context(open_town())
-        gateway = Watched(StripeSettings(api_key=SecretStr(API_KEY), api_url=town.url, timeout_s=5))
+        gateway = Watched(StripeSettings(api_key=SecretStr(API_KEY), api_url=town.url, timeout_s=20))
         stack.push_async_callback(gateway.close)
         services = world_services.make(pool, gateways=[gateway], organisation="Hope House")
         http = await stack.enter_async_context(edge.client(services))

@@ -34,7 +34,7 @@ async def town():
 
 @pytest.fixture
 async def made(pool, town):
-    gateway = Stripe(StripeSettings(api_key=SecretStr(bank_town.API_KEY), api_url=town.url, timeout_s=3))
+    gateway = Stripe(StripeSettings(api_key=SecretStr(bank_town.API_KEY), api_url=town.url, timeout_s=20))
     one = services.make(pool, gateways=[gateway], messengers=[services.message_class("sms")], organisation="Hope House")
     yield one
     await gateway.close()

@@ -375,4 +375,4 @@ async def test_an_open_page_is_told_when_to_look_again(world: World) -> None:
     address = world.sandbox.url + live.group(1).replace("&amp;", "&")
     async with world.http.get(address, headers={"Accept": "text/event-stream"}) as stream:
         await world.send()
-        assert await asyncio.wait_for(stream.content.readline(), 5) == b"event: change\n"
+        assert await asyncio.wait_for(stream.content.readline(), 20) == b"event: change\n"

@@ -111,7 +111,7 @@ async def test_a_stopped_sandbox_lets_open_pages_and_messages_go() -> None:
         address = f"{world.sandbox.url}/live?topic=carrier&since={world.sandbox.carrier.changes.version}"
         async with world.http.get(address) as stream:
             await until(lambda: world.sandbox.carrier.pending == 1, "the message is on its way")
-            await asyncio.wait_for(world.sandbox.stop(), 5)
+            await asyncio.wait_for(world.sandbox.stop(), 20)
             assert world.sandbox.carrier.pending == 0
             assert stream.status == 200
 

@@ -1,46 +1,23 @@
 """Tries that others gave up, and tries that took nothing after all: charged once at most, and her link comes once."""
 
+# ruff: noqa: F811  # a fixture that is imported is named again by whoever takes it
 from __future__ import annotations
 
 import asyncio
 
 import pytest
-from pydantic import SecretStr
 
-from support import bank_town, live_calls, services
+from integration.test_telephone_payments import doubtful, made, town, tries  # noqa: F401  # two are fixtures
+from support import live_calls
+from support.locks import waits_for
 from support.telephone_money import DECLINED, GOOD, begin, charge, hear, paid, token
-from tenderline.config import StripeSettings
 from tenderline.core.events import PaymentSucceeded
 from tenderline.desk import payments as shown_payments
 from tenderline.gateways.base import GatewayUnavailableError
-from tenderline.gateways.stripe import Stripe
 from tenderline.payments import telephone
-from tenderline.store import captures, holds, people
+from tenderline.store import holds, people
 from tenderline.voice.backstage import DatabaseBackstage
 from tenderline.worker import reactions
-
-
-@pytest.fixture
-async def town():
-    async with bank_town.open_town() as opened:
-        yield opened
-
-
-@pytest.fixture
-async def made(pool, town):
-    gateway = Stripe(StripeSettings(api_key=SecretStr(bank_town.API_KEY), api_url=town.url, timeout_s=3))
-    yield services.make(pool, gateways=[gateway], organisation="Hope House")
-    await gateway.close()
-
-
-async def tries(pool, session):
-    async with pool.acquire() as connection:
-        return await captures.charges_of(connection, session.id)
-
-
-async def doubtful(pool):
-    async with pool.acquire() as connection:
-        return await captures.in_doubt(connection, older_than_s=-1, limit=10)
 
 
 async def hang_up(made, session):
@@ -241,17 +218,6 @@ async def test_while_a_later_payment_of_the_call_may_be_taken_no_link_follows_th
     assert tuple(row) == ("abandoned", None)
 
 
-async def waits_for(pool, connection):
-    """Somebody waits for what `connection` has locked."""
-    holder = await connection.fetchval("SELECT pg_backend_pid()")
-    waiting = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE $1 = ANY(pg_blocking_pids(pid)))"
-    for _ in range(500):
-        if await pool.fetchval(waiting, holder):
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("nobody waits")
-
-
 @pytest.mark.parametrize("act", ["hang_up", "begin"])
 async def test_a_payment_and_the_callers_distress_lock_her_before_her_call(made, pool, act):
     call = await live_calls.make_call(pool, "+12025550199")
@@ -269,7 +235,7 @@ async def test_a_payment_and_the_callers_distress_lock_her_before_her_call(made,
             await people.lock(reporter, session.person_id)
             payment = asyncio.create_task(hang_up(made, session) if act == "hang_up" else begin_another())
             await waits_for(pool, reporter)
-            await reporter.execute("SET LOCAL lock_timeout = '2s'")
+            await reporter.execute("SET LOCAL lock_timeout = '20s'")
             assert await holds.turn_payment_off(reporter, call, session.person_id, "distress")
         if act == "begin":
             with pytest.raises(holds.PaymentOffError):

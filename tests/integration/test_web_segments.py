@@ -14,6 +14,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from support import edge, services
+from support.locks import waits_for
 from tenderline.config import CrmRestSettings
 from tenderline.core.donor import Donor, Given
 from tenderline.core.ids import uuid7
@@ -117,7 +118,7 @@ async def test_of_two_who_put_rules_in_force_at_once_the_second_is_told(pool):
         await segment_rules.put(one, STRICTER, by="ann", expected=0)
         await second.start()
         waiting = asyncio.create_task(segment_rules.put(other, segments.shipped_text(), by="sue", expected=0))
-        await asyncio.wait({waiting}, timeout=0.2)
+        await waits_for(pool, one)
         await first.commit()
         with pytest.raises(segment_rules.SegmentsChangedMeanwhileError):
             await waiting

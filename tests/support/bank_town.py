@@ -23,7 +23,7 @@ from tenderline_sandbox.bank import Bank
 API_KEY = "sk_test_for_these_tests"
 SECRET = "whsec_for_these_tests"
 STATIC = Path(faults.__file__).parent / "static"
-WAIT_S = 10.0
+WAIT_S = 30.0
 
 
 async def until(true: Callable[[], Any], what: str) -> Any:

@@ -42,7 +42,7 @@ from tenderline.voice.backstage import DatabaseBackstage
 from tenderline.voice.card_rooms import CardRooms
 from tenderline.worker import read
 
-TIMEOUT_S = 3.0
+TIMEOUT_S = 10.0
 SETTLES_S = 4.0
 """How long a caller waits for the news, unless the task says otherwise: `settles_s`."""
 POINTS: dict[str, tuple[Any, str, str]] = {

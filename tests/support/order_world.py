@@ -204,7 +204,7 @@ async def turn(times: int) -> None:
 
 async def until(happened) -> None:
     """Waits for it."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not happened():
             await turn(1)
 

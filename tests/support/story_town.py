@@ -162,7 +162,8 @@ async def _people(pool: db.Pool) -> None:
              (("anna", "agent"), ("carol", "supervisor"))}  # fmt: skip
     async with pool.acquire() as connection, connection.transaction():
         await queues.put_skill(connection, LEGACY, "Legacy gifts", by="test")
-        await queues.put(connection, Queue(name=GENERAL, title="General"), by="test")
+        for name, title in ((GENERAL, "General"), (SUPERVISOR, "Supervisors")):  # it rings while pages are looked at
+            await queues.put(connection, Queue(name=name, title=title, ring_s=60), by="test")
         rings = (Ring(), Ring(after_s=1, skills_dropped=(LEGACY,), queues_joined=(GENERAL,)))
         legacy = Queue(name=LEGACY, title="Legacy gifts", rings=rings, tiers={"High_Value_Donor": 3}, wrap_up_s=600)
         await queues.put(connection, legacy, by="test")

@@ -56,7 +56,7 @@ class OneCall:
         self.books.note = self.results.append
 
     async def asked(self, kind, **detail):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             return await self.call.orders.give(kind, detail)
 
     async def distress(self):
@@ -94,7 +94,7 @@ class OneCall:
     async def over(self, task):
         self.caller.dialog.hang_up()
         self.caller.close()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await asyncio.gather(task, return_exceptions=True)
 
     async def seeks(self, *queues):
@@ -188,7 +188,7 @@ async def test_from_wherever_a_flow_has_her_she_is_put_to_a_supervisor_and_the_c
     one.world.let_go("eve")
     supervisor = await one.answers()
     supervisor.dialog.hang_up()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         if where == "a good-bye":
             await doing
         else:
