@@ -24,8 +24,9 @@ log = structlog.get_logger(__name__)
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
-AWAY: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
-"""What a database raises that is away, or does not do what it is asked now: a loop tries again later."""
+AWAY: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""What a database raises that is away, or does not do what it is asked now: a loop tries again later. (The last comes
+of a connection that breaks while it is cleaned up after a cancellation.)"""
 
 SERVER_VERSION_MIN = 150_000
 CONNECT_TIMEOUT_S = 10.0
