@@ -98,12 +98,11 @@ async def test_numbers_that_are_not_ours_are_refused_and_counted(make_node):
 async def test_too_many_calls_of_one_address_are_told_to_wait(make_node):
     node = await make_node(voice__unlimited_networks="", voice__calls_per_s="1")
     async with nothing_left(node):
-        phones = [TrialPhone() for _ in range(45)]
         statuses = []
-        for phone in phones:
-            async with phone:
+        while 503 not in statuses and len(statuses) < 200:  # a slow machine earns one more in each second
+            async with TrialPhone() as phone:
                 statuses.append(await phone.dial(NUMBER, at(node)))
-    assert statuses[:40] == [200] * 40
+    assert set(statuses[:40]) == {200}
     assert statuses[-1] == 503
 
 
