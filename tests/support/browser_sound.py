@@ -95,8 +95,8 @@ async def agent_hears(page: Page, caller: TrialPhone, frequency_hz: float) -> No
 async def agent_hears_nothing(
     page: Page, caller: TrialPhone, frequency_hz: float, meanwhile: Awaitable[None] | None = None
 ) -> Heard:
-    """What the browser plays while the caller says a tone, and `meanwhile` is done: measured from the moment on in which
-    nothing of before comes any more, until what was said must have arrived."""
+    """What the browser plays while the caller says a tone, and `meanwhile` is done: measured once nothing of before
+    comes any more, until what was said must have arrived."""
     async with asyncio.timeout(WITHIN_S):
         while (await _measured(page)).loud_db >= SILENT_DB:
             pass
