@@ -18,7 +18,7 @@ AGENT_HZ, CALLER_HZ = 440, 700
 MEASURE_S, WITHIN_S = 1.2, 20.0
 SILENT_DB = -90
 CLEAR_DB = -40
-LEVEL_SHOWN = 0.1
+LEVEL_SHARE_MIN = 0.1
 # Measures what the page plays from now on: the strongest frequency in Hz, and how loud it is in decibels.
 BEGIN = """async () => {
   const stream = document.getElementById("phone-audio").srcObject;
@@ -58,7 +58,7 @@ class Heard:
     def is_tone(self, frequency_hz: float) -> bool:
         """Whether it was this one, clearly, and shown."""
         near = abs(self.frequency_hz - frequency_hz) < 12
-        return near and self.loud_db > CLEAR_DB and self.level > LEVEL_SHOWN
+        return near and self.loud_db > CLEAR_DB and self.level > LEVEL_SHARE_MIN
 
 
 def microphone(path: Path) -> list[str]:
