@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, nullcontext
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
@@ -50,13 +50,13 @@ exits = { talked = "after", timed_out = "bye", nobody = "nobody" }
 [node.number]
 step = "bridge"
 to = "sip:anna"
-ring_s = 5
+ring_s = 20
 exits = { talked = "after", busy = "bye", no_answer = "bye", failed = "bye" }
 
 [node.hand_over]
 step = "transfer"
 to = "sip:anna"
-ring_s = 5
+ring_s = 20
 exits = { busy = "bye", no_answer = "bye", failed = "bye" }
 
 [node.opt_out]
@@ -135,7 +135,7 @@ async def node(make_node: Callable[..., Any]) -> VoiceNode:
 async def nothing_left(node: VoiceNode) -> AsyncIterator[None]:
     """After the calls no leg, port, dialog or task is left of them."""
     yield
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         while node.calls or len(node.engine.ticker) or node.endpoint.dialogs:
             await asyncio.sleep(0.02)
     await node.timeline.written()
@@ -152,7 +152,22 @@ def frames(sound: bytes) -> list[bytes]:
     return [sound[at : at + FRAME_SAMPLES] for at in range(0, len(sound) - FRAME_SAMPLES + 1, FRAME_SAMPLES)]
 
 
-async def is_heard(speaker: TrialPhone, listener: TrialPhone) -> None:
+async def becomes(pool: db.Pool, query: str, *args: Any, wanted: Any) -> None:
+    """Waits until a query gives this."""
+    async with asyncio.timeout(20):
+        while await pool.fetchval(query, *args) != wanted:
+            await asyncio.sleep(0.05)
+
+
+class Listener(Protocol):
+    """A telephone, or whatever else hears a call."""
+
+    async def hear(self, frames: Sequence[bytes], *, within_s: float) -> None:
+        """Raises `CallFailedError` when they do not come in time."""
+        ...
+
+
+async def is_heard(speaker: TrialPhone, listener: Listener) -> None:
     """What she says is heard; said again when the two were not yet joined, or a packet was lost."""
     for _ in range(8):
         words = speech_like(0.4)

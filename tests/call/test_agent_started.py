@@ -7,18 +7,19 @@ import asyncio
 
 import pytest
 
-from call.conftest import NUMBER, frames, nothing_left, put_line, talk_to_each_other
+from call.conftest import NUMBER, becomes, frames, nothing_left, put_line, talk_to_each_other
 from call.test_donation import (  # noqa: F401  # fixtures are found by their names
     GOOD,
     bank_is_heard,
     hears,
     hears_prompt,
-    key_card,
     node,
     spoken_once,
     the_session,
     town,
 )
+from support.card_keys import key_card
+from support.telephones import heard_next
 from tenderline.core.errors import TenderlineError
 from tenderline.payments import agent_started
 from tenderline.payments.agent_started import NoAgentOnCallError, Wish
@@ -68,6 +69,17 @@ async def ended(pool, session):
             await asyncio.sleep(0.1)
 
 
+async def after_keys(pool, session, count):
+    """What the agent sees once so many digits are there."""
+    async with asyncio.timeout(20):
+        while True:
+            async with pool.acquire() as connection:
+                found = (await secure_sessions.get(connection, session.id)).progress
+            if found is not None and found.count == count:
+                return found
+            await asyncio.sleep(0.05)
+
+
 @pytest.mark.parametrize("mode", ["leave", "attended"])
 async def test_the_agent_gets_the_caller_back_with_the_result_and_has_heard_no_key(node, pool, town, mode):
     async with pool.acquire() as connection, connection.transaction():
@@ -87,18 +99,17 @@ async def test_the_agent_gets_the_caller_back_with_the_result_and_has_heard_no_k
             words = speech_like(0.4)
             await phone.speak(words)
             await phone.press(GOOD[:5])
-            await asyncio.sleep(0.3)
+            await heard_next(agent, 1.0)
             since = bytes(agent.heard[before:])
             heard_voice = any(one in since for one in frames(words)[5:15])
             assert heard_voice == (mode == "attended")
-            async with pool.acquire() as connection:
-                so_far = (await secure_sessions.get(connection, session.id)).progress
             if mode == "attended":
-                assert (so_far.field, so_far.count, so_far.brand) == ("number", 5, "visa")
+                so_far = await after_keys(pool, session, 5)
+                assert (so_far.field, so_far.brand) == ("number", "visa")
                 await ask(pool, session, "secure_restart", field="number")
-                await hears_prompt(phone, node, "ask_number")
-            await phone.press("*" if mode == "leave" else "")
-            await key(phone, node, mode)
+            else:
+                await phone.press("*")
+            await key_card(phone, node.prompts, GOOD, code_twice=mode == "leave")
             await hears(phone, node, "Thank you.")
             before = len(agent.heard)
             over = await ended(pool, session)
@@ -107,7 +118,7 @@ async def test_the_agent_gets_the_caller_back_with_the_result_and_has_heard_no_k
         assert not any(find(frames(heard), [PCMU] * len(frames(heard))))
         assert agent.party.leg.key_packets == 0
         agent.hang_up()
-        await phone.is_hung_up(within_s=10)
+        await phone.is_hung_up(within_s=20)
     assert (over.state, over.result, over.last_four) == ("COMPLETED", "success", "4242")
     assert over.reference == (await the_session(pool))["reference"]
     assert (await the_session(pool))["mode"] == mode
@@ -115,29 +126,6 @@ async def test_the_agent_gets_the_caller_back_with_the_result_and_has_heard_no_k
     async with pool.acquire() as connection:
         parts = [one.kind for one in await conversations.segments(connection, call_id)]
     assert parts == ["ivr", "queue", "agent", "secure_ivr", "ivr", "agent", "ivr"]
-
-
-async def key(phone, node, mode):
-    if mode == "leave":
-        await key_rest(phone, node, code_twice=True)
-    else:
-        await key_rest(phone, node, code_twice=False)
-
-
-async def key_rest(phone, node, *, code_twice):
-    await asyncio.sleep(1.5)
-    await phone.press(f"{GOOD}#")
-    await asyncio.sleep(1.5)
-    await phone.press("1")
-    await asyncio.sleep(1.5)
-    await phone.press("1230")
-    await asyncio.sleep(1.5)
-    await phone.press("1")
-    await asyncio.sleep(1.5)
-    await phone.press("123")
-    if code_twice:
-        await asyncio.sleep(1.5)
-        await phone.press("123")
 
 
 async def test_an_agent_stops_it_holds_the_caller_and_is_told_what_cannot_be(node, pool, town):
@@ -148,9 +136,7 @@ async def test_an_agent_stops_it_holds_the_caller_and_is_told_what_cannot_be(nod
         with pytest.raises(NoAgentOnCallError):
             await start(node, pool, alone)
         phone.hang_up()
-        async with asyncio.timeout(10):
-            while await pool.fetchval("SELECT ended_at IS NULL FROM conversation"):
-                await asyncio.sleep(0.05)
+        await becomes(pool, "SELECT ended_at IS NULL FROM conversation", wanted=False)
         with pytest.raises(live_commands.NotLiveError):
             await start(node, pool, alone)
     async with nothing_left(node), TrialPhone() as phone, TrialPhone(on_call=None) as agent:
@@ -186,11 +172,9 @@ async def test_an_agent_stops_it_holds_the_caller_and_is_told_what_cannot_be(nod
         await live_commands.answer_of(pool, command)
         await talk_to_each_other(phone, agent)
         session = await start(node, pool, call_id, amount="25", disconnect=True)
-        await agent.is_hung_up(within_s=5)
+        await agent.is_hung_up(within_s=20)
         await hears(phone, node, "You pay")
-        async with asyncio.timeout(5):
-            while await pool.fetchval("SELECT state FROM agent_presence WHERE state = 'on_call'") is not None:
-                await asyncio.sleep(0.05)
+        await becomes(pool, "SELECT count(*) FROM agent_presence WHERE state = 'on_call'", wanted=0)
         phone.hang_up()
         assert (await ended(pool, session)).result == "abandoned"
     assert await pool.fetchval("SELECT count(*) FROM charge") == 0

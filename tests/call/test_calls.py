@@ -6,12 +6,14 @@ import asyncio
 
 import pytest
 
-from call.conftest import NUMBER, is_heard, nothing_left, talk_to_each_other
+from call.conftest import NUMBER, becomes, frames, is_heard, nothing_left, talk_to_each_other
+from support.telephones import heard_next
 from tenderline.core import recording_file
 from tenderline.flows.spoken import Digits, Sound, Spoken, Words, said
 from tenderline.store import conversations, recordings
-from tenderline.voice import tones
-from tenderline.voice.packet import PCMA, PCMU
+from tenderline.voice import codec, tones
+from tenderline.voice.packet import FRAME_MS, PCMA, PCMU
+from tenderline.voice.ticker import BEHIND_S_MAX
 from tenderline.voice.trial_phone import TrialPhone, speech_like
 
 
@@ -25,6 +27,16 @@ async def prompt(node, *parts):
     return await node.prompts.prepare(Spoken("en", parts))
 
 
+def in_law(sound, law):
+    """What arrives of it on a line of this law."""
+    return [codec.convert(codec.convert(one, PCMU, law), law, PCMU) for one in sound]
+
+
+def holds_most(sound, wanted):
+    """Whether most of these frames are in it: of what passes a line, some may be lost."""
+    return sum(one in sound for one in wanted) > len(wanted) / 2
+
+
 async def the_call(pool):
     async with pool.acquire() as connection:
         (call,) = await conversations.latest(connection, 10)
@@ -35,16 +47,12 @@ async def the_call(pool):
 async def test_a_line_check_proves_both_directions_and_the_keys(node, pool, law):
     async with nothing_left(node), TrialPhone(payload_type=law) as phone:
         assert await phone.dial("check", at(node)) == 200
-        if law == PCMU:
-            await phone.hear(await prompt(node, "This is the line check. You called"), within_s=10)
-        await asyncio.sleep(9.0 if law == PCMA else 0)
-        if law == PCMU:
-            await phone.hear(await prompt(node, Sound("beep")), within_s=10)
-            await asyncio.sleep(0.3)
-            words = speech_like(1.0)
-            await phone.speak(words)
-            await phone.hear([words[i : i + 160] for i in range(0, len(words), 160)], within_s=6)
-            await phone.hear(await prompt(node, "Now press some keys, and then the pound key."), within_s=8)
+        await phone.hear(in_law(await prompt(node, "This is the line check. You called"), law), within_s=20)
+        await phone.hear(in_law(await prompt(node, Sound("beep")), law), within_s=20)
+        words = speech_like(0.4)
+        await phone.speak(words * 8)  # for longer than it listens: the whole of them is in it
+        await phone.hear(in_law(frames(words), law), within_s=20)
+        await phone.hear(in_law(await prompt(node, "Now press some keys, and then the pound key."), law), within_s=20)
         await phone.press("45*1290#")
         await phone.is_hung_up(within_s=25)
     call, steps, (recording,) = await the_call(pool)
@@ -53,18 +61,19 @@ async def test_a_line_check_proves_both_directions_and_the_keys(node, pool, law)
     assert [one.node for one in steps] == ["greeting", "speak", "echo", "keys", "read_back", "again", "goodbye"]
     assert all(one.exit and one.left_at for one in steps)
     lasted_s = (call.ended_at - call.answered_at).total_seconds()
-    assert abs(recording.duration_ms / 1000 - lasted_s) < 0.3, "a recording is as long as the call"
+    left_out_s = BEHIND_S_MAX + node.engine.ticker.skipped_frames * FRAME_MS / 1000  # by a machine that stood still
+    assert abs(recording.duration_ms / 1000 - lasted_s) < left_out_s, "a recording is as long as the call"
 
 
 async def test_a_recording_holds_both_sides_and_no_key(node, pool):
     async with nothing_left(node), TrialPhone() as phone:
         await phone.dial("check", at(node))
-        await phone.hear(await prompt(node, Sound("beep")), within_s=10)
+        await phone.hear(await prompt(node, Sound("beep")), within_s=20)
         words = speech_like(0.6)
         await phone.speak(words)
-        await phone.hear(await prompt(node, "Now press some keys, and then the pound key."), within_s=8)
+        await phone.hear(await prompt(node, "Now press some keys, and then the pound key."), within_s=20)
         await phone.press("739#")
-        await phone.hear(await prompt(node, Words("You pressed"), Digits("739")), within_s=8)
+        await phone.hear(await prompt(node, Words("You pressed"), Digits("739")), within_s=20)
         phone.hang_up()
     call, _, (recording,) = await the_call(pool)
     assert call.ended_by == "caller"
@@ -73,10 +82,9 @@ async def test_a_recording_holds_both_sides_and_no_key(node, pool):
     key = recording_file.open_key(recording.sealed_key, node.master_key, recording.id)
     chunks = list(recording_file.read(data, key, recording.id))
     caller, other = (b"".join(side) for side in zip(*chunks, strict=True))
-    assert words[1600:3200] in caller
-    assert b"".join((await prompt(node, Sound("beep")))[3:8]) in other
-    frames = [caller[i : i + 160] for i in range(0, len(caller) - 159, 160)]
-    assert not any(tones.find(frames, [PCMU] * len(frames)))
+    assert holds_most(caller, frames(words))
+    assert holds_most(other, await prompt(node, Sound("beep")))
+    assert not any(tones.find(frames(caller), [PCMU] * len(frames(caller))))
 
 
 async def test_numbers_that_are_not_ours_are_refused_and_counted(make_node):
@@ -90,12 +98,11 @@ async def test_numbers_that_are_not_ours_are_refused_and_counted(make_node):
 async def test_too_many_calls_of_one_address_are_told_to_wait(make_node):
     node = await make_node(voice__unlimited_networks="", voice__calls_per_s="1")
     async with nothing_left(node):
-        phones = [TrialPhone() for _ in range(45)]
         statuses = []
-        for phone in phones:
-            async with phone:
+        while 503 not in statuses and len(statuses) < 200:  # a slow machine earns one more in each second
+            async with TrialPhone() as phone:
                 statuses.append(await phone.dial(NUMBER, at(node)))
-    assert statuses[:40] == [200] * 40
+    assert set(statuses[:40]) == {200}
     assert statuses[-1] == 503
 
 
@@ -116,15 +123,13 @@ async def test_an_agent_and_a_caller_hear_each_other_and_no_key_reaches_the_agen
         await talk_to_each_other(phone, agent)
         before = len(agent.heard)
         await phone.press("4111")
-        await asyncio.sleep(0.3)
-        heard = bytes(agent.heard[before:])
-        assert not any(
-            tones.find([heard[i : i + 160] for i in range(0, len(heard) - 159, 160)], [PCMU] * (len(heard) // 160))
-        )
+        await heard_next(agent, 1.0)
+        heard = frames(bytes(agent.heard[before:]))
+        assert not any(tones.find(heard, [PCMU] * len(heard)))
         assert agent.party.leg.key_packets == 0
         agent.hang_up()
-        await phone.hear(await prompt(node, "That was it."), within_s=5)
-        await phone.is_hung_up(within_s=5)
+        await phone.hear(await prompt(node, "That was it."), within_s=20)
+        await phone.is_hung_up(within_s=20)
     async with pool.acquire() as connection:
         (call,) = await conversations.latest(connection, 1)
         parts = [(one.kind, one.detail) for one in await conversations.segments(connection, call.id)]
@@ -135,20 +140,20 @@ async def test_without_any_agent_nobody_waits(node):
     async with nothing_left(node), TrialPhone() as phone:
         await phone.dial(NUMBER, at(node))
         await phone.press("1")
-        await phone.hear(await prompt(node, "Nobody is there."), within_s=5)
+        await phone.hear(await prompt(node, "Nobody is there."), within_s=20)
 
 
-async def test_who_waits_longest_is_served_first_and_a_silent_telephone_is_left_alone(node):
+async def test_who_waits_longest_is_served_first_and_a_silent_telephone_is_left_alone(node, pool):
     async with nothing_left(node), TrialPhone() as early, TrialPhone() as late, TrialPhone(on_call=None) as agent:
         await agent.register(at(node), "anna", "secret")
-        for phone in (early, late):
+        for number, phone in enumerate((early, late), 1):
             await phone.dial(NUMBER, at(node))
             await phone.press("1")
-            await asyncio.sleep(0.4)
+            await becomes(pool, "SELECT count(*) FROM waiting WHERE state <> 'left'", wanted=number)
         await agent.pick_up()
         await is_heard(agent, early)
         early.hang_up()
-        await agent.pick_up(within_s=5)
+        await agent.pick_up(within_s=20)
         await is_heard(agent, late)
 
 
@@ -163,7 +168,7 @@ async def test_a_telephone_is_called_and_a_busy_one_is_told(node):
         await busy.register(at(node), "anna", "secret")
         await phone.dial(NUMBER, at(node))
         await phone.press("2")
-        await phone.hear(await prompt(node, "Goodbye."), within_s=5)
+        await phone.hear(await prompt(node, "Goodbye."), within_s=20)
 
 
 async def test_a_caller_is_handed_over_by_going_through_us_when_refer_is_refused(node):
@@ -174,7 +179,7 @@ async def test_a_caller_is_handed_over_by_going_through_us_when_refer_is_refused
         await agent.pick_up()
         await is_heard(agent, phone)
         agent.hang_up()
-        await phone.is_hung_up(within_s=5)
+        await phone.is_hung_up(within_s=20)
 
 
 @pytest.mark.real_voice
@@ -182,7 +187,7 @@ async def test_a_key_silences_every_channel(node, pool):
     async with nothing_left(node), TrialPhone() as phone:
         await phone.dial(NUMBER, at(node), caller="+12025550177")
         await phone.press("4")
-        await phone.hear(await prompt(node, "Goodbye."), within_s=5)
+        await phone.hear(await prompt(node, "Goodbye."), within_s=20)
     row = await pool.fetchrow(
         "SELECT p.opted_out_at, p.opted_out_by FROM person p JOIN contact_point q ON q.person_id = p.id"
         " WHERE q.value = '+12025550177'"
@@ -200,9 +205,7 @@ async def test_a_hang_up_at_any_point_leaves_nothing_behind(node, pool, after_s,
         await phone.press(keys)
         await asyncio.sleep(after_s)
         phone.hang_up()
-    async with asyncio.timeout(5):
-        while await pool.fetchval("SELECT count(*) FROM agent_presence WHERE node_id IS NOT NULL"):
-            await asyncio.sleep(0.02)
+    await becomes(pool, "SELECT count(*) FROM agent_presence WHERE node_id IS NOT NULL", wanted=0)
     call, steps, _ = await the_call(pool)
     assert call.ended_at is not None
     assert all(one.left_at is not None for one in steps)

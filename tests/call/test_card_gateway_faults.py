@@ -8,8 +8,9 @@ from contextlib import asynccontextmanager
 from pydantic import SecretStr
 
 from call.conftest import nothing_left, put_line
-from call.test_donation import GOOD, LINE, give, hears, hears_prompt, key_card
+from call.test_donation import GOOD, LINE, give, hears, hears_prompt
 from support import services, vaults
+from support.card_keys import key_card
 from support.receiver import make_certificate
 from tenderline.config import StripeSettings
 from tenderline.gateways.stripe import Stripe
@@ -50,7 +51,7 @@ async def is_told_of_trouble(node, *, after_a_moment=False):
     """Keys her card, is asked for a moment, where it takes one, and hears that it cannot be taken."""
     async with nothing_left(node), TrialPhone() as phone:
         await give(phone, node)
-        await key_card(phone, node, GOOD, listens=True)
+        await key_card(phone, node.prompts, GOOD)
         if after_a_moment:
             await hears_prompt(phone, node, "one_moment")
         await hears(phone, node, TROUBLE)

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from call.conftest import NUMBER, frames, is_heard, nothing_left, talk_to_each_other
+from call.conftest import NUMBER, becomes, frames, is_heard, nothing_left, talk_to_each_other
 from call.test_agent_started import CALLER, at, ended, start
 from call.test_agent_started import ask as ask_payment
 from call.test_donation import (  # noqa: F401  # fixtures are found by their names
@@ -20,6 +20,7 @@ from call.test_donation import (  # noqa: F401  # fixtures are found by their na
 )
 from call.test_donation import hears as hears_words
 from support import telephones
+from support.telephones import heard_next
 from tenderline.core.errors import TenderlineError
 from tenderline.people import distress
 from tenderline.store import conversations, live_commands
@@ -59,13 +60,6 @@ async def ask(pool, call_id, kind, **detail):
     return await live_commands.answer_of(pool, command)
 
 
-async def becomes(pool, query, *args, wanted):
-    async with asyncio.timeout(15):
-        while (found := await pool.fetchval(query, *args)) != wanted:
-            await asyncio.sleep(0.05)
-    return found
-
-
 async def is_state(pool, agent_id, wanted):
     await becomes(pool, "SELECT state FROM agent_presence WHERE agent_id = $1", agent_id, wanted=wanted)
 
@@ -84,7 +78,7 @@ async def heard_by(speaker, *others):
     marks = [len(one.heard) for one in others]
     words = speech_like(0.6)
     await speaker.speak(words)
-    await asyncio.sleep(0.4)
+    await asyncio.gather(*(heard_next(one, 0.6) for one in others))
     return [
         one
         for one, mark in zip(others, marks, strict=True)
@@ -287,12 +281,11 @@ async def test_whoever_monitors_hears_silence_while_a_card_is_keyed_in_and_all_o
         await hears_words(phone, node, "You pay")
         await phone.press("1")
         await hears_prompt(phone, node, "ask_number")
-        await asyncio.sleep(0.2)  # what was on its way is there
+        await heard_next(eve, 0.4)  # what was on its way is there
         before = len(eve.heard)
         await asyncio.gather(phone.speak(speech_like(1.0)), anna.speak(speech_like(1.0)), phone.press(GOOD[:6]))
-        await asyncio.sleep(0.3)
+        await heard_next(eve, 0.6)
         during = frames(bytes(eve.heard[before:]))
-        assert len(during) > 40
         assert all(set(one) == {0xFF} for one in during)
         await ask_payment(pool, session, "secure_cancel")
         assert (await ended(pool, session)).state == "FAILED"

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-
-from call.conftest import NUMBER, nothing_left, put_line
+from call.conftest import NUMBER, becomes, nothing_left, put_line
 from tenderline.store import conversations, lines, recordings
 from tenderline.voice.trial_phone import TrialPhone
 
@@ -41,16 +39,17 @@ def at(node):
 
 
 async def test_holding_is_a_part_of_its_own(node, pool):
+    parts_of = "SELECT count(*) FROM segment WHERE kind = $1"
     async with nothing_left(node), TrialPhone() as phone, TrialPhone(on_call=None) as agent:
         assert await agent.register(at(node), "anna", "secret")
         await phone.dial(NUMBER, at(node))
         await phone.press("1")
         party = await agent.pick_up()
-        await asyncio.sleep(0.3)
+        await becomes(pool, parts_of, "agent", wanted=1)
         party.dialog.reoffer(party.offer(keys_offered=False, direction="sendonly"))
-        await asyncio.sleep(0.5)
+        await becomes(pool, parts_of, "hold", wanted=1)
         party.dialog.reoffer(party.offer(keys_offered=False))
-        await asyncio.sleep(0.5)
+        await becomes(pool, parts_of, "agent", wanted=2)
         agent.hang_up()
         await phone.is_hung_up(within_s=10)
     async with pool.acquire() as connection:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -13,6 +14,8 @@ from tenderline.flows.spoken import said
 from tenderline.store import agents, lines, presence, queues
 from tenderline.store.calling_campaigns import CallingCampaign
 from tenderline.store.queues import Queue
+from tenderline.voice import in_line
+from tenderline.voice.switch import Place
 from tenderline.voice.trial_phone import TrialPhone
 
 OURS = "+18005550100"
@@ -79,7 +82,7 @@ async def say(pool, name, state):
 
 
 async def until_state(pool, name, state):
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         while (await agent_named(pool, name)).state != state:
             await asyncio.sleep(0.05)
 
@@ -93,19 +96,19 @@ async def test_a_place_is_kept_and_called_back_in_its_turn_agent_first(node, poo
         await say(pool, "anna", "away")
         async with TrialPhone() as caller:
             assert await caller.dial(KEEPING, at, caller=number) == 200
-            await caller.hear(await node.prompts.prepare(said("en", ("Press one.",))), within_s=10)
+            await caller.hear(await node.prompts.prepare(said("en", ("Press one.",))), within_s=20)
             await caller.press("1")
-            await caller.hear(await node.prompts.prepare(said("en", ("We call you.",))), within_s=10)
-            await caller.is_hung_up(within_s=5)
+            await caller.hear(await node.prompts.prepare(said("en", ("We call you.",))), within_s=20)
+            await caller.is_hung_up(within_s=20)
         row = await pool.fetchrow("SELECT state, kept_at, node_id FROM waiting")
         assert (row["state"], row["kept_at"] is None, row["node_id"]) == ("waiting", False, None)
         await say(pool, "anna", "available")
-        await agent.pick_up(within_s=10)
-        await trunk.pick_up(within_s=10)
+        await agent.pick_up(within_s=20)
+        await trunk.pick_up(within_s=20)
         await is_heard(agent, trunk)
         assert (await agent_named(pool, "anna")).state == "on_call"
         agent.hang_up()
-        await trunk.is_hung_up(within_s=5)
+        await trunk.is_hung_up(within_s=20)
     await until_state(pool, "anna", "wrap_up")
     row = await pool.fetchrow(
         "SELECT w.outcome, a.state FROM waiting w JOIN callback c ON c.id = w.callback_id"
@@ -126,11 +129,11 @@ async def test_who_does_not_answer_is_away_and_the_next_agent_gets_the_call(node
         await until_state(pool, "anna", "available")
         assert await agent.register(at, "bob", "secret")
         assert await caller.dial(KEEPING, at) == 200
-        await agent.pick_up(within_s=10)
+        await agent.pick_up(within_s=20)
         assert (await agent_named(pool, "anna")).state == "away"
         await until_state(pool, "bob", "on_call")
         caller.hang_up()
-        await agent.is_hung_up(within_s=5)
+        await agent.is_hung_up(within_s=20)
     await until_state(pool, "bob", "wrap_up")
     assert await pool.fetchval("SELECT offers FROM waiting") == 2
 
@@ -142,47 +145,62 @@ async def kept(pool, node, caller_number):
     await say(pool, "anna", "away")
     async with TrialPhone() as caller:
         assert await caller.dial(KEEPING, at, caller=caller_number) == 200
-        await caller.hear(await node.prompts.prepare(said("en", ("Press one.",))), within_s=10)
+        await caller.hear(await node.prompts.prepare(said("en", ("Press one.",))), within_s=20)
         await caller.press("1")
-        await caller.is_hung_up(within_s=10)
+        await caller.is_hung_up(within_s=20)
 
 
 async def until_outcome(pool, outcome):
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         while await pool.fetchval("SELECT outcome FROM waiting ORDER BY id LIMIT 1") != outcome:
             await asyncio.sleep(0.05)
 
 
-async def test_who_presses_the_key_while_an_agent_is_rung_and_hangs_up_is_gone_and_stops_nobody(node, pool):
+@pytest.fixture
+def places(monkeypatch):
+    """Those that callers are offered to keep."""
+    made = []
+
+    def making():
+        made.append(Place())
+        return made[-1]
+
+    monkeypatch.setattr(in_line, "Place", making)
+    return made
+
+
+@asynccontextmanager
+async def kept_while_rung(node, pool, places, agent):
+    """A caller who pressed the key, and it was taken, while the agent is rung."""
     at = "127.0.0.1", node.endpoint.port
+    assert await agent.register(at, "anna", "secret")
+    await until_state(pool, "anna", "available")
+    async with TrialPhone() as caller:
+        assert await caller.dial(KEEPING, at) == 200
+        await until_state(pool, "anna", "ringing")
+        await caller.hear(await node.prompts.prepare(said("en", ("Press one.",))), within_s=20)
+        await caller.press("1")
+        async with asyncio.timeout(20):
+            await places[0].wanted.wait()
+        yield caller
+
+
+async def test_who_presses_the_key_while_an_agent_is_rung_and_hangs_up_is_gone_and_stops_nobody(node, pool, places):
     async with nothing_left(node), TrialPhone(on_call=None) as agent:
-        assert await agent.register(at, "anna", "secret")
-        await until_state(pool, "anna", "available")
-        async with TrialPhone() as caller:
-            assert await caller.dial(KEEPING, at) == 200
-            await until_state(pool, "anna", "ringing")
-            await caller.hear(await node.prompts.prepare(said("en", ("Press one.",))), within_s=10)
-            await caller.press("1")
+        async with kept_while_rung(node, pool, places, agent) as caller:
             caller.hang_up()
         await until_outcome(pool, "abandoned")
         async with TrialPhone() as another:
-            assert await another.dial(KEEPING, at) == 200
+            assert await another.dial(KEEPING, ("127.0.0.1", node.endpoint.port)) == 200
             await until_state(pool, "anna", "ringing")
             another.hang_up()
 
 
-async def test_who_presses_the_key_while_an_agent_is_rung_in_vain_keeps_her_place(node, pool):
-    at = "127.0.0.1", node.endpoint.port
+async def test_who_presses_the_key_while_an_agent_is_rung_in_vain_keeps_her_place(node, pool, places):
     async with nothing_left(node), TrialPhone(on_call=None) as agent:
-        assert await agent.register(at, "anna", "secret")
-        await until_state(pool, "anna", "available")
-        async with TrialPhone() as caller:
-            assert await caller.dial(KEEPING, at) == 200
-            await until_state(pool, "anna", "ringing")
-            await caller.hear(await node.prompts.prepare(said("en", ("Press one.",))), within_s=10)
-            await caller.press("1")
+        async with kept_while_rung(node, pool, places, agent) as caller:
             await agent.decline()
-            await caller.is_hung_up(within_s=10)
+            await caller.is_hung_up(within_s=20)
         row = await pool.fetchrow("SELECT state, kept_at FROM waiting")
         assert (row["state"], row["kept_at"] is None) == ("waiting", False)
 
@@ -193,9 +211,9 @@ async def test_a_kept_place_that_reached_nobody_is_not_counted_as_talked(node, p
         assert await agent.register(("127.0.0.1", node.endpoint.port), "anna", "secret")
         await kept(pool, node, number)
         await say(pool, "anna", "available")
-        await agent.pick_up(within_s=10)
+        await agent.pick_up(within_s=20)
         await trunk.decline()
-        await agent.is_hung_up(within_s=10)
+        await agent.is_hung_up(within_s=20)
         await until_outcome(pool, "callback_later")
     assert (await agent_named(pool, "anna")).state == "available", "there is nothing to write up"
 
@@ -226,7 +244,7 @@ async def test_a_kept_place_whose_call_fails_before_the_agent_answers_has_its_tu
         await until_state(pool, "anna", "ringing")
         for task in tuple(node._calls.values()):
             task.cancel()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             while await pool.fetchval("SELECT offers FROM waiting") < 2:
                 await asyncio.sleep(0.05)
         assert await pool.fetchval("SELECT outcome FROM waiting") is None
@@ -247,10 +265,10 @@ async def test_a_place_is_kept_once_and_called_once_though_every_answer_of_the_d
         assert await agent.register(("127.0.0.1", node.endpoint.port), "anna", "secret")
         await kept(pool, node, number)
         await say(pool, "anna", "available")
-        await agent.pick_up(within_s=10)
-        await trunk.pick_up(within_s=10)
+        await agent.pick_up(within_s=20)
+        await trunk.pick_up(within_s=20)
         agent.hang_up()
-        await trunk.is_hung_up(within_s=5)
+        await trunk.is_hung_up(within_s=20)
         await until_outcome(pool, "talked")
     for table in ("waiting", "callback", "attempt"):
         assert await pool.fetchval(f"SELECT count(*) FROM {table}") == 1, table

@@ -12,9 +12,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from support import product, telephones
+from support import card_keys, product, telephones
 from support.raw_sip import RawSip
-from tenderline.flows import card_words
 from tenderline.flows.spoken import Spoken, Words
 from tenderline.store import db, lines
 from tenderline.voice.prompts.pack import Prompts
@@ -71,7 +70,7 @@ class Giver(TrialPhone):
 
     async def asked(self, prompt: str) -> None:
         """Waits for a prompt of the card's room: for its first words."""
-        await self.hears(card_words.TEXTS[prompt].words("en")[0])
+        await card_keys.asked(self, self._gifts.prompts, prompt)
 
     async def calls(self, line: str = LINE) -> None:
         """Dials, and is taken."""
@@ -99,17 +98,7 @@ class Giver(TrialPhone):
 
     async def keys_rest(self, code: str = "123", expiry: str = "1230", *, code_twice: bool = True) -> None:
         """Confirms the number, and keys what is asked for then."""
-        await self.asked("confirm_number")
-        await self.press("1")
-        await self.asked("ask_expiry")
-        await self.press(expiry)
-        await self.asked("confirm_expiry")
-        await self.press("1")
-        await self.asked("ask_code")
-        await self.press(code)
-        if code_twice:
-            await self.asked("ask_code_again")
-            await self.press(code)
+        await card_keys.key_rest(self, self._gifts.prompts, code, expiry, code_twice=code_twice)
 
 
 def free_udp_port(host: str) -> int:

@@ -69,7 +69,7 @@ class RawSip:
         """Sends bytes to the node."""
         self.sip.sendto(data, self.node)
 
-    async def answer(self, *, within_s=3.0, final=True, method=None):
+    async def answer(self, *, within_s=15.0, final=True, method=None):
         """The next answer (a final one, of that method); None when none comes."""
         loop = asyncio.get_running_loop()
         try:
@@ -105,7 +105,7 @@ class RawSip:
         answer = await self.answer()
         return answer.status if answer else None
 
-    async def until_bye(self, *, within_s=5.0):
+    async def until_bye(self, *, within_s=20.0):
         """Waits for the node's BYE and says yes to it; False when none comes."""
         found = await self.answer(within_s=within_s, method="BYE")
         if found is None:
