@@ -1,7 +1,7 @@
 """A telephone for trying flows: it dials, presses keys, speaks, listens and hangs up, by a script. On real SIP and RTP.
 
-What it hears is compared with what a prompt sounds like, frame by frame: a telephone line that we are on both ends of
-changes nothing, though it may lose a frame now and then, as lines do.
+What it hears is compared with what a prompt sounds like, piece by piece: a telephone line that we are on both ends of
+changes nothing, though it may lose a packet now and then, as lines do.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ END_PACKETS = 3
 HEARD_S_MAX = 600
 HEAR_LOOK_S = 0.05
 SAMPLE_FRAMES = 16
+PIECE_SAMPLES = FRAME_SAMPLES // 2
 SAMPLE_SHARE_MIN = 0.6
 """Of a prompt its loudest 320 ms are listened for, and 200 ms of them are enough to know it: the rest may be lost."""
 
@@ -170,20 +171,17 @@ class TrialPhone:
 
     async def hear(self, frames: Sequence[bytes], *, within_s: float) -> None:
         """Waits until it has heard this prompt, since the last one that it heard."""
-        sample, at = Sample(frames), self._read_from
+        sample, begin = Sample(frames), self._read_from
         try:
             async with asyncio.timeout(within_s):
-                while True:
-                    while at + FRAME_SAMPLES <= len(self.heard):
-                        at += FRAME_SAMPLES
-                        if sample.hear(bytes(self.heard[at - FRAME_SAMPLES : at])):
-                            self._read_from = at + sample.left * FRAME_SAMPLES
-                            return
+                while (end := sample.find(self.heard, begin)) is None:
                     if self.party.is_gone:
                         raise CallFailedError("The call was ended before the prompt was heard.")
+                    begin = max(begin, len(self.heard) - PIECE_SAMPLES + 1)
                     await asyncio.sleep(HEAR_LOOK_S)
         except TimeoutError:
             raise CallFailedError(f"The prompt was not heard within {within_s:g} s.") from None
+        self._read_from = end
 
     async def is_hung_up(self, *, within_s: float) -> None:
         """Waits until the other side has hung up."""
@@ -199,26 +197,34 @@ class TrialPhone:
 
 
 class Sample:
-    """The loudest part of a prompt, which nobody takes for another one: listened for, frame by frame."""
+    """The loudest part of a prompt, which nobody takes for another one: listened for in pieces of 10 ms."""
 
     def __init__(self, frames: Sequence[bytes]) -> None:
-        loudness = [sum(0x7F - (one & 0x7F) for one in frame) for frame in frames]
+        loudness = [_loudness(frame) for frame in frames]
         if not any(loudness):
             raise CallFailedError("The prompt is silent; it cannot be listened for.")
         size = min(SAMPLE_FRAMES, len(frames))
         begin = max(range(len(frames) - size + 1), key=lambda at: sum(loudness[at : at + size]))
-        self._last = {frame: at for at, frame in enumerate(frames[begin : begin + size]) if loudness[begin + at]}
-        self._end, self._missing_max = size - 1, int(len(self._last) * (1 - SAMPLE_SHARE_MIN))
-        self._missing = set(self._last)
-        self.left = 0
-        """Frames of this part that come after the one heard last."""
+        sound = b"".join(frames[begin : begin + size])
+        self._missing = {
+            piece: len(sound) - at  # to the end of the part
+            for at in range(0, len(sound), PIECE_SAMPLES)
+            if _loudness(piece := sound[at : at + PIECE_SAMPLES])
+        }
+        self._missing_max = int(len(self._missing) * (1 - SAMPLE_SHARE_MIN))
+        self._end = 0
 
-    def hear(self, frame: bytes) -> bool:
-        """One more frame of the line; whether the prompt is known by now."""
-        if frame in self._last:
-            self._missing.discard(frame)
-            self.left = self._end - self._last[frame]
-        return len(self._missing) <= self._missing_max
+    def find(self, heard: bytes | bytearray, begin: int) -> int | None:
+        """Looks through what was heard from `begin` on. Where the part ends, or will, once it is known; else None."""
+        for piece, left in tuple(self._missing.items()):
+            if (at := heard.find(piece, begin)) >= 0:
+                del self._missing[piece]
+                self._end = max(self._end, at + left)
+        return self._end if len(self._missing) <= self._missing_max else None
+
+
+def _loudness(ulaw: bytes) -> int:
+    return sum(0x7F - (one & 0x7F) for one in ulaw)
 
 
 def speech_like(duration_s: float) -> bytes:
