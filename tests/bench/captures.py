@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import secrets
 import tempfile
 import time
@@ -27,6 +28,7 @@ from tests.bench.sizes import Sizes
 from tests.support.receiver import make_certificate
 
 KEY_EVERY_S = 0.15
+RHYTHM_S = 0.05
 READY_WAIT_S = 10.0
 CAPTURE_S_MAX = 120.0
 TO_GATEWAY_MS_MAX = 50.0
@@ -36,7 +38,8 @@ WARM = 4
 HASH = 11
 HOW = (
     "{rooms} capture children, each a process, take a card at the same time: every caller keys 16 digits, expiry and"
-    " the code twice, a key every {every:g} ms, and answers both read-backs. The gateway is a TLS server in a process"
+    " the code twice, a key every {every:g} ms, {rhythm:g} more or less, and answers both read-backs. In step means"
+    " that all press every key in the same instant. The gateway is a TLS server in a process"
     " of its own that notes when the request's head had come. Connections are made while the last fields are keyed, or,"
     " to compare, at the last key by all {rooms} together. Keys are handed to the rooms directly: SIP and media have"
     " benchmarks of their own. A room is taken while up to {warm} children wait, or with none."
@@ -47,8 +50,9 @@ Came: TypeAlias = list[tuple[float, str, str]]
 class Caller:
     """Keys one made-up card into one room."""
 
-    def __init__(self, room: Room) -> None:
+    def __init__(self, room: Room, *, in_step: bool) -> None:
         self._room = room
+        self._rhythm_s = 0.0 if in_step else RHYTHM_S
         self.number = _a_number()
         self.code = f"{secrets.randbelow(1_000):03d}"
         self.last_key_at_s = 0.0
@@ -69,7 +73,8 @@ class Caller:
                 return event
             if isinstance(event, Say):
                 for key in rows.get(event.prompt, []):
-                    await asyncio.sleep(KEY_EVERY_S)
+                    rhythm_s = random.uniform(-self._rhythm_s, self._rhythm_s)  # a hand's, no secret
+                    await asyncio.sleep(KEY_EVERY_S + rhythm_s)
                     self.last_key_at_s = time.monotonic()
                     self._room.key(key)
 
@@ -81,21 +86,29 @@ async def run(ground: Ground, sizes: Sizes, say: Tell) -> Result:
         begin = Begin(policy=Policy(), gateway=target, language="en")
         say(f"captures: {sizes.captures} callers key at once")
         early = await _round(vault, begin, sizes.captures)
+        say(f"captures: {sizes.captures} callers key in step")
+        stepped = await _round(vault, begin, sizes.captures, in_step=True)
         say(f"captures: {sizes.captures} callers key at once, and connect at their last key")
         late_target = msgspec.structs.replace(target, kept_s=0.0)
         late = await _round(vault, msgspec.structs.replace(begin, gateway=late_target), sizes.captures)
         say("captures: rooms are taken with no child waiting")
         cold_ms = [await _cold(begin) for _ in range(COLD_STARTS if sizes.is_full else 1)]
-    p99_ms, late_p99_ms = (percentile(one.to_gateway_ms, 0.99) for one in (early, late))
+    p99_ms, stepped_p99_ms, late_p99_ms = (percentile(one.to_gateway_ms, 0.99) for one in (early, stepped, late))
+    came, ended = (
+        sum(values)
+        for values in zip(*((len(one.to_gateway_ms), one.captured) for one in (early, stepped)), strict=True)
+    )
     return Result(
         name="captures",
         title="Cards keyed in at once",
-        how=HOW.format(rooms=sizes.captures, every=1_000 * KEY_EVERY_S, warm=WARM),
+        how=HOW.format(rooms=sizes.captures, every=1_000 * KEY_EVERY_S, rhythm=1_000 * RHYTHM_S, warm=WARM),
         figures=[
-            all_of("cards that the gateway got exactly as they were keyed", len(early.to_gateway_ms), sizes.captures),
-            all_of("captures that ended with a token", early.captured, sizes.captures),
+            all_of("cards that the gateway got exactly as they were keyed", came, 2 * sizes.captures),
+            all_of("captures that ended with a token", ended, 2 * sizes.captures),
             middle("last key to the gateway's request, median", early.to_gateway_ms, unit="ms"),
             middle("last key to the gateway's request, p99", [p99_ms], unit="ms", at_most=TO_GATEWAY_MS_MAX),
+            middle("the same, in step, median", stepped.to_gateway_ms, unit="ms"),
+            middle("the same, in step, p99", [stepped_p99_ms], unit="ms"),
             middle("the same, connected at the last key, median", late.to_gateway_ms, unit="ms"),
             middle("the same, connected at the last key, p99", [late_p99_ms], unit="ms"),
             middle("connected beforehand to connected at the last key, p99", [p99_ms / late_p99_ms], "ratio"),
@@ -114,8 +127,8 @@ class Round:
     captured: int
 
 
-async def _round(vault: asyncio.subprocess.Process, begin: Begin, count: int) -> Round:
-    callers, took_ms, ended = await _all_at_once(begin, count)
+async def _round(vault: asyncio.subprocess.Process, begin: Begin, count: int, *, in_step: bool = False) -> Round:
+    callers, took_ms, ended = await _all_at_once(begin, count, in_step=in_step)
     await tell(vault, b"")
     came: Came = [tuple(one) for one in json.loads(await hear(vault, CAPTURE_S_MAX))]
     at_s = {(number, code): came_at_s for came_at_s, number, code in came}
@@ -127,7 +140,7 @@ async def _round(vault: asyncio.subprocess.Process, begin: Begin, count: int) ->
     return Round(to_gateway_ms, took_ms, sum(one.result == "captured" for one in ended))
 
 
-async def _all_at_once(begin: Begin, count: int) -> tuple[list[Caller], list[float], list[Ended]]:
+async def _all_at_once(begin: Begin, count: int, *, in_step: bool) -> tuple[list[Caller], list[float], list[Ended]]:
     """The callers, how long each waited for a room, and how each capture ended."""
     took_ms: list[float] = []
     callers: list[Caller] = []
@@ -139,7 +152,7 @@ async def _all_at_once(begin: Begin, count: int) -> tuple[list[Caller], list[flo
                 while not pool._idle:
                     await asyncio.sleep(KEY_EVERY_S / 10)
             began_s = time.monotonic()
-            callers.append(Caller(await pool.take(begin)))
+            callers.append(Caller(await pool.take(begin), in_step=in_step))
             took_ms.append(1_000 * (time.monotonic() - began_s))
         async with asyncio.timeout(CAPTURE_S_MAX):
             ended = await asyncio.gather(*(one.keys() for one in callers))

@@ -92,8 +92,7 @@ class Agent:
         sample, at = Sample(frames), len(self.peer.heard)
         try:
             async with asyncio.timeout(within_s):
-                while not any(sample.hear(one) for one in self.peer.heard[at:]):
-                    at = len(self.peer.heard)
+                while sample.find(b"".join(self.peer.heard[at:]), 0) is None:
                     await asyncio.sleep(0.02)
         except TimeoutError:
             raise CallFailedError("It was not heard.") from None
