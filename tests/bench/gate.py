@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import re
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
 
-from tenderline.core import zones
+from tenderline.compliance.facts import PersonFacts
 from tenderline.store import places
-from tests.bench.gate_worker import Job, Outcome, Variant
+from tests.bench.gate_worker import LEASE_S, Job, Outcome, Variant
 from tests.bench.ground import BenchmarkError, Ground, Say, child, hear, tell
+from tests.bench.payers import AHEAD, is_hour_of
 from tests.bench.report import Figure, Result, middle
 from tests.bench.sizes import Sizes
 
@@ -22,7 +23,7 @@ WARM_BATCHES = 2
 VARIANTS: tuple[Variant, ...] = ("gate", "lease and event", "bare lease")
 ZONES = 8
 TURN_TIMEOUT_S = 240.0
-_OPENS, _CLOSES = time(8, 30), time(20, 30)
+ROWS = Path(__file__).with_name("gate_rows.sql").read_text("utf-8")
 # Wherever the sun stands, eight of these have day.
 _CANDIDATES = (
     "America/New_York", "America/Chicago", "America/Denver", "America/Los_Angeles", "America/Anchorage",
@@ -41,9 +42,20 @@ HOW = (
 
 
 def zones_by_day() -> list[str]:
-    """Eight zones in which somebody may be contacted now."""
+    """Eight zones in which somebody may be contacted now, to the end of the leases, whichever of the states she lies
+    in."""
     now = datetime.now(UTC)
-    found = [name for name in _CANDIDATES if zones.is_open(now, (name,), _OPENS, _CLOSES)][:ZONES]
+    states = re.findall(r"'(US-[A-Z]{2})'", ROWS)
+    instants = (now, now + AHEAD + timedelta(seconds=LEASE_S))
+    found = [
+        name
+        for name in _CANDIDATES
+        if all(
+            is_hour_of(PersonFacts(zones=(name,), regions=("US", one)), instant)
+            for one in states
+            for instant in instants
+        )
+    ][:ZONES]
     if len(found) < ZONES:
         raise BenchmarkError(f"It is day in {len(found)} of the benchmark's zones only; add some.")
     return found
@@ -74,8 +86,7 @@ async def run(ground: Ground, sizes: Sizes, say: Say) -> Result:
 
 
 async def _fill(ground: Ground, url: str, rows: int) -> None:
-    text = Path(__file__).with_name("gate_rows.sql").read_text("utf-8")
-    parts = re.split(r"^-- name: (\w+)$", text, flags=re.MULTILINE)
+    parts = re.split(r"^-- name: (\w+)$", ROWS, flags=re.MULTILINE)
     async with ground.connection(url) as connection:
         for name, statement in zip(parts[1::2], parts[2::2], strict=True):
             values = {"people": (rows, zones_by_day(), places.version()), "lists": (rows,), "news": (rows,)}.get(
