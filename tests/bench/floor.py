@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from datetime import timedelta
 from typing import Any
@@ -24,9 +23,21 @@ WAITING = 40
 REDRAW_MS_MAX = 10.0
 HOW = (
     f"{QUEUES} queues, {AGENTS} agents who serve three each, {WAITING} callers in line: a hundred rows; and a day of"
-    " {day:,} callers behind them, of which the service levels are counted. A redraw is one transaction with all its"
-    " questions, and the template; it is made once for all who look, however many they are."
+    " {day:,} callers behind them, of which the service levels are counted: all came since midnight (UTC), a 48th of"
+    " them in the last half hour, as far as the hour allows. A redraw is one transaction with all its"
+    " questions, and the template; it is made once for all who look, however many they are. Before each, two agents"
+    " change their state and a caller her priority; rows that show what they showed before are not drawn again."
 )
+
+
+SOMETHING = """
+WITH one AS (
+    UPDATE agent_presence SET state = CASE state WHEN 'away' THEN 'available' ELSE 'away' END, since = clock_timestamp()
+    WHERE agent_id IN (SELECT id FROM agent ORDER BY random() LIMIT 2)
+)
+UPDATE waiting SET priority = (priority + 1) % 10
+WHERE id = (SELECT id FROM waiting WHERE state = 'waiting' ORDER BY random() LIMIT 1)
+"""
 
 
 async def _fill(connection: Connection, day: int) -> None:
@@ -61,12 +72,15 @@ async def _fill(connection: Connection, day: int) -> None:
         " CASE WHEN $3 = 'left' THEN e.at + interval '300 s' END,"
         " CASE WHEN $3 = 'left' THEN CASE WHEN n % 5 > 0 THEN 'talked' ELSE 'abandoned' END END"
         " FROM generate_series(1, $1) AS n, LATERAL (SELECT $4::timestamptz"
-        " + random() * (now() - $4::timestamptz) AS at) AS e"
+        " + random() * ($5::timestamptz - $4::timestamptz) AS at) AS e"
     )
     since = await connection.fetchval("SELECT date_trunc('day', now(), 'UTC')")
-    await connection.execute(insert, day, node, "left", since)
     now = await connection.fetchval("SELECT now()")
-    await connection.execute(insert, WAITING, node, "waiting", now - timedelta(minutes=2))
+    lately = max(since, now - timedelta(minutes=30))
+    of_late = day // 48
+    await connection.execute(insert, day - of_late, node, "left", since, lately if lately > since else now)
+    await connection.execute(insert, of_late, node, "left", lately, now)
+    await connection.execute(insert, WAITING, node, "waiting", now - timedelta(minutes=2), now)
     await connection.execute("ANALYZE")
 
 
@@ -97,8 +111,9 @@ async def run(ground: Ground, sizes: Sizes, say: Say) -> Result:
             await _redraw(pool)
         taken = []
         for _ in range(sizes.floor_redraws):
+            async with pool.acquire() as connection:
+                await connection.execute(SOMETHING)
             taken.append(await _redraw(pool))
-            await asyncio.sleep(0)
     figures = [
         middle("a redraw", [read + drawn for read, drawn in taken], unit="ms", at_most=REDRAW_MS_MAX),
         middle("of it, asking the database", [read for read, _ in taken], unit="ms"),

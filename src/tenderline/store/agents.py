@@ -68,12 +68,12 @@ def _agent(row: Any) -> Agent:
 
 async def every(connection: Connection) -> list[Agent]:
     """All of them, by name."""
-    return [_agent(row) for row in await connection.fetch(query("agents", "all"), None)]
+    return [_agent(row) for row in await connection.fetch(query("agents", "all"))]
 
 
 async def get(connection: Connection, agent_id: UUID) -> Agent:
     """One. Raises `NoSuchAgentError`."""
-    row = await connection.fetchrow(query("agents", "all"), agent_id)
+    row = await connection.fetchrow(query("agents", "one"), agent_id)
     if row is None:
         raise NoSuchAgentError()
     return _agent(row)

@@ -54,10 +54,8 @@ def render_live(found: desk.Floor, *, may_act: bool) -> str:
     return render(
         "floor_live.html",
         floor=found,
-        periods=desk.PERIODS,
         may_act=may_act,
         csrf_token=_TOKEN_PLACE,
-        doings=floor_agents.DOINGS,
     )
 
 

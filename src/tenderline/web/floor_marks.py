@@ -1,17 +1,24 @@
 """The small pieces that a floor has hundreds of, by hand: a macro for each would cost most of a redraw.
 
-Whatever comes from outside is escaped here, as a template would.
+Whatever comes from outside is escaped here, as a template would. And a row that shows what it showed before is not
+drawn again: what happens on a floor changes one or two of them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
+from jinja2 import Environment, pass_environment
 from markupsafe import Markup, escape
 
-from tenderline.desk.floor_agents import AgentLine
+from tenderline.desk.floor import PERIODS
+from tenderline.desk.floor_agents import DOINGS, AgentLine
 
+ROWS_KEPT_MAX: Final = 2_000
+"""About 2 KB each."""
 _DASH: Final = Markup('<span class="mute">–</span>')
 
 
@@ -54,11 +61,24 @@ def state(one: AgentLine) -> Markup:
 
 def skills(one: AgentLine) -> Markup:
     """What she is good at, and how good."""
-    return Markup(", ").join(
-        Markup('{} <span class="mute">{}</span>').format(name.replace("_", " "), proficiency)
-        for name, proficiency in one.skills
-    )
+    told = (f'{escape(name.replace("_", " "))} <span class="mute">{number}</span>' for name, number in one.skills)
+    return Markup(", ".join(told))  # noqa: S704
 
 
-MARKS: Final = {"running": running, "figure": figure, "level_mark": level, "state_mark": state, "skills_of": skills}
+@pass_environment
+def kept_row(environment: Environment, macro: str, one: Hashable, may_act: bool) -> Markup:
+    """A row of `floor_parts.html`: a line of the floor holds all that its row shows."""
+    return _drawn(environment, macro, one, may_act)
+
+
+@lru_cache(maxsize=ROWS_KEPT_MAX)
+def _drawn(environment: Environment, macro: str, one: Hashable, may_act: bool) -> Markup:
+    return Markup(getattr(environment.get_template("floor_parts.html").module, macro)(one, may_act))  # noqa: S704
+
+
+MARKS: Final = {"running": running, "figure": figure, "level_mark": level, "state_mark": state, "skills_of": skills} | {
+    "kept_row": kept_row,
+    "periods": PERIODS,
+    "doings": DOINGS,
+}
 """By the names that templates know them by."""

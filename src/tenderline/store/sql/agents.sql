@@ -1,12 +1,25 @@
 -- name: all
+-- Grouped once for all of them: a floor asks for it with every redraw.
+SELECT a.id, a.name, a.user_id, a.telephone, a.automatic, a.enabled,
+    coalesce(q.queues, '{}') AS queues, coalesce(k.skills, '{}') AS skills,
+    p.state, p.reason, p.since, p.until, p.next_state, p.next_reason, p.node_id, p.conversation_id, p.queue,
+    p.reach_kind, coalesce(p.reach_until > now(), false) AS is_reachable
+FROM agent a JOIN agent_presence p ON p.agent_id = a.id
+LEFT JOIN (SELECT agent_id, array_agg(queue ORDER BY queue) AS queues FROM agent_queue GROUP BY agent_id) AS q
+    ON q.agent_id = a.id
+LEFT JOIN (
+    SELECT agent_id, jsonb_object_agg(skill, proficiency) AS skills FROM agent_skill GROUP BY agent_id
+) AS k ON k.agent_id = a.id
+ORDER BY a.name
+
+-- name: one
 SELECT a.id, a.name, a.user_id, a.telephone, a.automatic, a.enabled,
     ARRAY(SELECT q.queue FROM agent_queue q WHERE q.agent_id = a.id ORDER BY q.queue) AS queues,
     (SELECT coalesce(jsonb_object_agg(k.skill, k.proficiency), '{}') FROM agent_skill k WHERE k.agent_id = a.id) AS skills,
     p.state, p.reason, p.since, p.until, p.next_state, p.next_reason, p.node_id, p.conversation_id, p.queue,
     p.reach_kind, coalesce(p.reach_until > now(), false) AS is_reachable
 FROM agent a JOIN agent_presence p ON p.agent_id = a.id
-WHERE $1::uuid IS NULL OR a.id = $1
-ORDER BY a.name
+WHERE a.id = $1
 
 -- name: of_user
 SELECT id FROM agent WHERE user_id = $1

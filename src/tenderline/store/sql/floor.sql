@@ -13,25 +13,20 @@ ORDER BY q.name
 -- What became of those who got in line since midnight (UTC), and within the last half hour. Who kept the place and hung
 -- up chose another way: neither answered nor abandoned. `counted` asks the same.
 SELECT q.name AS queue, p.name AS period, s.answered, s.answered_in_time, s.abandoned, s.abandoned_late, s.overflowed
-FROM queue q
+FROM (SELECT name, make_interval(secs => service_level_s) AS promised FROM queue OFFSET 0) AS q
 CROSS JOIN (VALUES ('today', date_trunc('day', now(), 'UTC')), ('lately', now() - make_interval(secs => $1)))
     AS p (name, since)
 CROSS JOIN LATERAL (
-    SELECT count(*) FILTER (WHERE is_answered)::int AS answered,
-        count(*) FILTER (WHERE is_answered AND is_in_time)::int AS answered_in_time,
-        count(*) FILTER (WHERE NOT is_answered)::int AS abandoned,
-        count(*) FILTER (WHERE NOT is_answered AND NOT is_in_time)::int AS abandoned_late,
-        count(*) FILTER (WHERE overflowed)::int AS overflowed
-    FROM (
-        SELECT w.connected_at IS NOT NULL AS is_answered, w.overflowed,
-            coalesce(w.connected_at, w.left_at) <= w.entered_at + make_interval(secs => q.service_level_s) AS is_in_time
-        FROM waiting w
-        WHERE w.queue = q.name AND w.entered_at >= p.since AND w.kept_at IS NULL
-          AND coalesce(w.connected_at, w.left_at) IS NOT NULL
-          AND coalesce(w.outcome, '') NOT IN ('called_back', 'callback_later')
-    ) AS one
+    SELECT count(w.connected_at)::int AS answered,
+        count(*) FILTER (WHERE w.connected_at <= w.entered_at + q.promised)::int AS answered_in_time,
+        (count(*) - count(w.connected_at))::int AS abandoned,
+        count(*) FILTER (WHERE w.connected_at IS NULL AND w.left_at > w.entered_at + q.promised)::int AS abandoned_late,
+        count(*) FILTER (WHERE w.overflowed)::int AS overflowed
+    FROM waiting w
+    WHERE w.queue = q.name AND w.entered_at >= p.since AND w.kept_at IS NULL
+      AND (w.connected_at IS NOT NULL OR w.left_at IS NOT NULL)
+      AND (w.outcome IS NULL OR w.outcome <> 'called_back' AND w.outcome <> 'callback_later')
 ) AS s
-ORDER BY q.name, p.name
 
 -- name: in_line
 -- In the order in which they are served. `$2`: those who wait on the line, or those who keep their place.
