@@ -11,10 +11,11 @@ from pathlib import Path
 import msgspec
 
 from tenderline.compliance.facts import PersonFacts
+from tenderline.demo.daytime import is_hour_of
 from tenderline.store import places
 from tests.bench.gate_worker import LEASE_S, Job, Outcome, Variant
 from tests.bench.ground import BenchmarkError, Ground, Say, child, hear, tell
-from tests.bench.payers import AHEAD, is_hour_of
+from tests.bench.payers import AHEAD
 from tests.bench.report import Figure, Result, middle
 from tests.bench.sizes import Sizes
 

@@ -6,17 +6,15 @@ Nothing is ever sent: the carrier is a simulated one on this machine. Should tha
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 
-from tenderline.compliance import ruleset
-from tenderline.compliance.decide import decide
-from tenderline.compliance.facts import Consent, ContactPointFacts, Defer, History, PersonFacts, Purpose
-from tenderline.core import phone, zones
+from tenderline.compliance.facts import PersonFacts
+from tenderline.core import phone
 from tenderline.core.errors import InvalidInputError
+from tenderline.demo.daytime import is_hour_of
 from tests.bench.ground import BenchmarkError
 
-_OPENS, _CLOSES = time(8, 15), time(20, 45)
 AHEAD = timedelta(minutes=10)
 # ACMA (Australia): 10,000 behind each. Ofcom (United Kingdom): 1,000 behind each. North America: 555-0100 to 555-0199.
 _AUSTRALIA = tuple(f"+61{area}{block}" for block in ("5550", "7010") for area in "237")
@@ -50,23 +48,6 @@ def _is_day(number: str) -> bool:
         return False
     person = PersonFacts(zones=phone.zones(given), regions=phone.regions(given))
     return bool(person.zones) and all(is_hour_of(person, instant) for instant in (now, now + AHEAD))
-
-
-def is_hour_of(person: PersonFacts, instant: datetime) -> bool:
-    """Neither our own hours nor a law's, of a Sunday for one, put a message off to somebody who agreed to it."""
-    if not zones.is_open(instant, person.zones, _OPENS, _CLOSES):
-        return False
-    answer = decide(
-        instant,
-        person,
-        ContactPointFacts(),
-        Purpose.FIRST_PARTY_RECOVERY,
-        "sms",
-        History(),
-        (Consent("PEC"),),
-        ruleset.shipped(),
-    )
-    return not isinstance(answer, Defer)
 
 
 def numbers(count: int) -> list[str]:

@@ -13,16 +13,18 @@ import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import aiohttp
 import asyncpg
 
 from tenderline import config
+from tenderline.compliance.facts import PersonFacts
+from tenderline.core import phone
 from tenderline.core.errors import TenderlineError
+from tenderline.demo.daytime import is_hour_of
 from tenderline.serve import require_free, run_everything
 from tenderline.store import oauth, users
 
@@ -34,20 +36,17 @@ PASSWORD = "tenderline demo"  # noqa: S105  # of a database that lives as long a
 ORGANISATION = "Riverside Food Bank"
 
 # Numbers that national regulators keep free for fiction, so that no demo can ever reach anybody.
+# Wherever the sun stands it is day in one of these places, and night in another.
 _PLACES = (("America/New_York", "+1202555{:04d}", 100), ("Europe/London", "+442079460{:03d}", 100),
-           ("Australia/Sydney", "+6125550{:04d}", 1200))  # fmt: skip
-_DAY_BEGINS_H, _DAY_ENDS_H = 8.1, 20.5
+           ("Australia/Sydney", "+6125550{:04d}", 1200), ("Australia/Perth", "+6185550{:04d}", 1200))  # fmt: skip
+_AHEAD = timedelta(minutes=10)
+"""For so long it stays what it is: day, or night."""
 
 
 class BrokenPromiseError(TenderlineError):
     """Something that the demo promised did not happen."""
 
     code = "demo.broken_promise"
-
-
-def _local_hour(zone: str) -> float:
-    local = datetime.now(UTC).astimezone(ZoneInfo(zone))
-    return local.hour + local.minute / 60
 
 
 class Numbers:
@@ -57,10 +56,13 @@ class Numbers:
         self._given = 0
 
     def _next(self, *, by_day: bool) -> tuple[str, str]:
+        now = datetime.now(UTC)
         for zone, pattern, first in _PLACES:
-            if (_DAY_BEGINS_H <= _local_hour(zone) < _DAY_ENDS_H) is by_day:
+            number = pattern.format(first + self._given + 1)
+            person = PersonFacts(zones=phone.zones(number), regions=phone.regions(number))
+            if all(is_hour_of(person, now + later) is by_day for later in (timedelta(), _AHEAD)):
                 self._given += 1
-                return zone, pattern.format(first + self._given)
+                return zone, number
         raise BrokenPromiseError("It is neither day nor night anywhere.")
 
     def by_day(self) -> tuple[str, str]:
