@@ -196,9 +196,8 @@ async def test_one_that_was_moved_and_is_late_again_is_told_again_and_a_closed_a
         await alerts.close(connection, alert.id, ANNA, "we know")
     assert await told() == 0, "somebody has looked at it"
     async with pool.acquire() as connection, connection.transaction():
-        await feature.move(
-            services, connection, made.id, at=datetime.now(UTC) + timedelta(hours=1), zone="UTC", window=None, by=ANNA
-        )
+        at = tomorrow_at(14, "America/New_York")
+        await feature.move(services, connection, made.id, at=at, zone="America/New_York", window=None, by=ANNA)
     assert await told() == 0
     await is_late()
     await pool.execute("UPDATE alert SET raised_at = raised_at - interval '1 day'")

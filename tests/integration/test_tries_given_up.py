@@ -186,6 +186,25 @@ async def test_who_heard_on_the_line_that_nothing_was_charged_gets_no_link(made,
     assert (await charge(made, session, await token(town))).result == "failed", "another card is another payment"
 
 
+async def test_a_failure_that_cannot_be_looked_up_or_written_down_is_not_told_until_it_can(
+    made, pool, town, monkeypatch
+):
+    monkeypatch.setattr("tenderline.voice.backstage.WRITE_TIMEOUT_S", 0.3)
+    call = await live_calls.make_call(pool, "+12025550199")
+    session, _ = await no_answer(made, pool, town, monkeypatch, DECLINED, conversation_id=call)
+    await hear(made, pool, town, "payment_intent.payment_failed")
+    backstage = DatabaseBackstage(made)
+    await pool.execute("ALTER TABLE capture_session RENAME TO elsewhere")
+    assert await backstage.settlement(str(session.id), timeout_s=0.6) == "PENDING"
+    await pool.execute("ALTER TABLE elsewhere RENAME TO capture_session")
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute("SELECT FROM capture_session WHERE id = $1 FOR UPDATE", session.id)
+        assert await backstage.settlement(str(session.id), timeout_s=5) == "PENDING"
+    assert await backstage.settlement(str(session.id), timeout_s=5) == "FAILED"
+    assert await pool.fetchval("SELECT state FROM capture_session") == "declined"
+    await backstage.close()
+
+
 async def test_of_two_payments_of_a_call_that_came_to_nothing_one_is_left_with_a_link(made, pool, town, monkeypatch):
     call = await live_calls.make_call(pool, "+12025550199")
     _, one = await no_answer(made, pool, town, monkeypatch, DECLINED, conversation_id=call)

@@ -89,9 +89,10 @@ async def schedule(services: Services, connection: Connection, wish: Wish, *, by
     zone = await _zone(services, connection, person_id, wish.zone)
     due_at, not_after = await _times(connection, wish, zone)
     campaign = wish.campaign or services.settings.voice.callback_campaign
-    attempt_id, due_at, why = await _plan(
-        services, connection, campaign, number, (person_id, point_id), due_at, not_after, by=by
+    planned = await plan(
+        services, connection, campaign, number, (person_id, point_id), due_at, not_after, own_act_at=utc_now(), by=by
     )
+    attempt_id, due_at, why = _kept(planned, campaign)
     made = await callbacks.add(
         connection,
         Wanted(
@@ -149,9 +150,11 @@ async def move(
     campaign = found["campaign"]
     if campaign is None and found["kind"] != "distress":  # that one a person makes, unless supervisors have a campaign
         campaign = services.settings.voice.callback_campaign
-    attempt_id, due_at, why = await _plan(
-        services, connection, campaign, found["number"], (person_id, point_id), due_at, not_after, by=by
+    who = (person_id, point_id)
+    planned = await plan(
+        services, connection, campaign, found["number"], who, due_at, not_after, own_act_at=utc_now(), by=by
     )
+    attempt_id, due_at, why = _kept(planned, campaign)
     await callbacks.move(
         connection, callback_id, due_at=due_at, not_after=not_after, attempt_id=attempt_id, why=why, zone=there,
         campaign=campaign,
@@ -254,21 +257,8 @@ async def _times(connection: Connection, wish: Wish, zone: str) -> tuple[datetim
     return due_at, due_at + window
 
 
-async def _plan(
-    services: Services,
-    connection: Connection,
-    campaign: str | None,
-    number: str,
-    who: tuple[UUID, UUID],
-    due_at: datetime,
-    not_after: datetime,
-    *,
-    by: str,
-) -> tuple[UUID | None, datetime, str | None]:
+def _kept(planned: Planned, campaign: str | None) -> tuple[UUID | None, datetime, str | None]:
     """(the call, when it is due, why nobody calls by itself). Raises `RefusedByGateError`."""
-    planned = await plan(
-        services, connection, campaign, number, who, due_at, not_after, own_act_at=utc_now(), by=by
-    )  # fmt: skip
     if planned.why is not None:
         raise RefusedByGateError(f"The gate refuses it: {planned.why}.")
     return (planned.id, planned.due_at, None) if campaign is not None else (None, planned.due_at, BY_HAND)

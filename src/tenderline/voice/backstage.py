@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -301,21 +302,31 @@ class DatabaseBackstage:
             await telephone.leave(self._services, UUID(payment_id), _LEFT[why], why, hung_up=why == "hung_up")
 
     async def settlement(self, payment_id: str, *, timeout_s: float) -> Settlement:
-        """Looked for a few times a second."""
-        try:
+        """Looked for a few times a second; a database that is away has no news. A failure is written down before she
+        hears of it: until it is, a link may follow her."""
+        found: str | None = None
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
-                while True:
-                    found = await telephone.settlement(self._services, UUID(payment_id))
-                    if found == "COMPLETED":
-                        return "COMPLETED"
-                    if found == "FAILED":
-                        break
-                    await asyncio.sleep(SETTLEMENT_LOOK_S)
-        except TimeoutError:
-            return "PENDING"
-        async with asyncio.timeout(WRITE_TIMEOUT_S):
-            await telephone.heard_of_failure(self._services, UUID(payment_id))
-        return "FAILED"
+                while found is None:
+                    found = await self._news(UUID(payment_id))
+                    await asyncio.sleep(0 if found else SETTLEMENT_LOOK_S)
+        if found == "COMPLETED":
+            return "COMPLETED"
+        if found == "FAILED":
+            with contextlib.suppress(*db.AWAY):
+                async with asyncio.timeout(WRITE_TIMEOUT_S):
+                    await telephone.heard_of_failure(self._services, UUID(payment_id))
+                return "FAILED"
+        return "PENDING"
+
+    async def _news(self, session_id: UUID) -> str | None:
+        """COMPLETED or FAILED; None: nobody knows yet."""
+        try:
+            found = await telephone.settlement(self._services, session_id)
+        except db.AWAY as error:
+            log.warning("settlement_not_known", payment=str(session_id), why=type(error).__name__)
+            return None
+        return found if found in ("COMPLETED", "FAILED") else None
 
     async def close(self) -> None:
         """Closes what is open to others."""
