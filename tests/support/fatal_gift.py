@@ -64,12 +64,13 @@ POINTS: dict[str, tuple[Any, str, str]] = {
 
 
 def arm(step: str, number: int) -> None:
-    """Puts the trap around the function: it strikes before the call, or after it however it ended."""
+    """Puts the trap around the function: it strikes once, before the call, or after it however it ended."""
     owner, name, when = POINTS[step]
     original = getattr(owner, name)
 
     @functools.wraps(original)
     async def trapped(*args: Any, **more: Any) -> Any:
+        setattr(owner, name, original)
         if when == "before":
             os.kill(os.getpid(), number)
         try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ import structlog
 from tenderline.app import Services
 from tenderline.campaigns import calling
 from tenderline.campaigns.callbacks import BY_HAND
+from tenderline.core.clock import steady_s
 from tenderline.core.errors import NotFoundError
 from tenderline.core.money import Money
 from tenderline.crm.base import Failure
@@ -36,9 +36,10 @@ from tenderline.outgoing.asking import Asker
 from tenderline.payments import telephone
 from tenderline.people import by_phone, distress
 from tenderline.people import identify as proving
-from tenderline.routing.lookup import Known, LookUps
+from tenderline.routing.lookup import LookUps
 from tenderline.store import accounts, callbacks, captures, db, holds, people, secure_sessions, waiting
 from tenderline.store.db import Connection
+from tenderline.voice import caller_variables
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -81,7 +82,7 @@ class DatabaseBackstage:
         """What our own database and the CRM know by the number. `TimeoutError`: nobody could tell in time."""
         known = await self.look_ups.known(call.conversation_id, call.caller, call.called, timeout_s=timeout_s)
         if known.is_known:
-            return _told(known)
+            return caller_variables.of(known)
         if known.own_failed or (known.failed is not None and known.failed.reason is Failure.TIMED_OUT):
             raise TimeoutError
         return None
@@ -304,29 +305,26 @@ class DatabaseBackstage:
     async def settlement(self, payment_id: str, *, timeout_s: float) -> Settlement:
         """Looked for a few times a second; a database that is away has no news. A failure is written down before she
         hears of it: until it is, a link may follow her."""
-        found: str | None = None
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                while found is None:
-                    found = await self._news(UUID(payment_id))
-                    await asyncio.sleep(0 if found else SETTLEMENT_LOOK_S)
-        if found == "COMPLETED":
-            return "COMPLETED"
-        if found == "FAILED":
-            with contextlib.suppress(*db.AWAY):
-                async with asyncio.timeout(WRITE_TIMEOUT_S):
-                    await telephone.heard_of_failure(self._services, UUID(payment_id))
-                return "FAILED"
+        ends_s = steady_s() + timeout_s
+        while (left_s := ends_s - steady_s()) > 0:
+            try:
+                found = await self._news(UUID(payment_id), left_s)
+            except db.AWAY as error:
+                log.warning("settlement_not_known", payment=payment_id, why=type(error).__name__)
+            else:
+                if found is not None:
+                    return found
+            await asyncio.sleep(SETTLEMENT_LOOK_S)
         return "PENDING"
 
-    async def _news(self, session_id: UUID) -> str | None:
-        """COMPLETED or FAILED; None: nobody knows yet."""
-        try:
+    async def _news(self, session_id: UUID, timeout_s: float) -> Settlement | None:
+        async with asyncio.timeout(timeout_s):
             found = await telephone.settlement(self._services, session_id)
-        except db.AWAY as error:
-            log.warning("settlement_not_known", payment=str(session_id), why=type(error).__name__)
-            return None
-        return found if found in ("COMPLETED", "FAILED") else None
+        if found == "FAILED":
+            async with asyncio.timeout(WRITE_TIMEOUT_S):
+                await telephone.heard_of_failure(self._services, session_id)
+            return "FAILED"
+        return "COMPLETED" if found == "COMPLETED" else None
 
     async def close(self) -> None:
         """Closes what is open to others."""
@@ -372,35 +370,6 @@ async def _payer(connection: Connection, caller: str | None, identified: UUID | 
 def _plain(value: Value) -> object:
     """A value as JSON has it; money as its amount in minor units with its currency."""
     return {"amountMinor": value.minor, "currency": value.currency} if isinstance(value, Money) else value
-
-
-def _told(known: Known) -> Mapping[str, Value]:
-    """As variables of a call. What was all given back is nothing to speak of."""
-    own, donor = known.own, known.donor
-    told: dict[str, Value] = {"segment": known.segmented.name}
-    if own is not None:
-        told |= {"person_id": str(own.id), "name": own.name, "locale": own.locale, "balance": own.balance}
-    if donor is not None:
-        last = donor.last_gift
-        told |= {
-            "name": donor.name,
-            "locale": (own.locale if own is not None else None) or donor.language,
-            "donor_id": donor.crm_id or None,
-            "tier": donor.tier,
-            "lifetime_value": _above_zero(donor.lifetime_value),
-            "last_gift": _above_zero(last.amount) if last is not None else None,
-            "last_gift_on": last.on if last is not None else None,
-            "gift_count": donor.gift_count,
-            "gifts_last_year": donor.gifts_last_year,
-            "recurring": donor.is_recurring,
-            "urgency_score": donor.urgency_score,
-            "preferred_agent": donor.preferred_agent,
-        }
-    return told
-
-
-def _above_zero(money: Money | None) -> Money | None:
-    return money if money is not None and money.minor > 0 else None
 
 
 def _text(value: Value) -> str | None:
