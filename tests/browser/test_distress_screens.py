@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, expect
 
-from support import edge, postgres, screens, services
+from support import edge, postgres, screens, services, world
 from support.live_calls import make_call
 from support.screens import NOTE_VIOLATIONS, SMALL, Watched, picture, require_readable
 from tenderline.campaigns import callbacks
@@ -29,7 +28,7 @@ async def browser() -> AsyncIterator[Browser]:
 
 async def fill(made: Any) -> Any:
     """A call that lasts, and callbacks ahead and over."""
-    at = datetime.now(UTC) + timedelta(days=1)
+    at = world.ahead(1, 14, "America/New_York")
     for number in ("+12025550181", "+12025550182"):
         async with made.pool.acquire() as connection, connection.transaction():
             wish = Wish(number=number, at=at, zone="America/New_York", note="asks about the gala")

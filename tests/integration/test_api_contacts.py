@@ -121,13 +121,14 @@ async def test_of_the_person_behind_an_address_nothing_is_told_but_her_refusal(h
 
 async def test_a_contact_outside_the_hours_is_refused_in_the_words_of_the_integrations(http, pool):
     debtor = await world.make_debtor(pool, zone="America/New_York")
-    asked = {"phoneNumber": debtor.address, "at": "2026-11-21T21:00:00-05:00", "caseId": str(debtor.case_id)}
+    late, morning = world.ahead(2, 21, "America/New_York"), world.ahead(3, 8, "America/New_York")
+    asked = {"phoneNumber": debtor.address, "at": late.isoformat(), "caseId": str(debtor.case_id)}
     told = await check(http, **asked)
     assert {"allowCall": False, "reason": "outside_jurisdiction_hours"}.items() <= told.items()
-    assert (told["decision"], told["nextAllowedAt"]) == ("defer", "2026-11-22T13:00:00Z")
-    assert told["zones"] == {"America/New_York": "2026-11-21T21:00:00-05:00"}
+    assert (told["decision"], told["nextAllowedAt"]) == ("defer", f"{morning.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}")
+    assert told["zones"] == {"America/New_York": late.isoformat()}
     assert told["rules"][0]["source"].startswith("47 CFR")
-    before = await check(http, **{**asked, "at": "2026-11-21T20:59:59-05:00"})
+    before = await check(http, **{**asked, "at": (late - timedelta(seconds=1)).isoformat()})
     assert (before["allowCall"], before["reason"]) == (True, None)
 
 

@@ -46,8 +46,7 @@ async def close(pool, callback_id, *, is_done):
 
 
 def tomorrow_at(hour, zone):
-    there = ZoneInfo(zone)
-    return datetime.combine(datetime.now(there).date() + timedelta(days=1), datetime.min.time()).replace(hour=hour)
+    return world.ahead(1, hour, zone).replace(tzinfo=None)
 
 
 async def test_a_time_without_an_offset_is_her_own_clock(services, pool):
@@ -101,7 +100,7 @@ async def test_moving_takes_the_planned_call_back_and_plans_one_more(services, p
         moved = await feature.move(
             services, connection, made.id, at=at + timedelta(days=1), zone=None, window=timedelta(hours=1), by=ANNA
         )
-    assert moved.due_at == made.due_at + timedelta(days=1)
+    assert moved.due_at == world.ahead(2, 14, "America/New_York")
     assert moved.not_after == moved.due_at + timedelta(hours=1)
     states = sorted(row["state"] for row in await pool.fetch("SELECT state FROM attempt"))
     assert states == ["planned", "suppressed"]

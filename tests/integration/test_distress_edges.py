@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 
@@ -153,7 +153,7 @@ async def test_a_number_without_its_plus_may_look_like_a_card_and_a_card_is_no_n
 
 async def test_callbacks_are_added_moved_and_cancelled_on_their_page(screens, pool):
     token = await sign_in(screens, pool, "agent")
-    at = (datetime.now(UTC) + timedelta(days=1)).replace(hour=18, minute=0).strftime("%Y-%m-%dT%H:%M")
+    at = f"{world.ahead(1, 18, 'Europe/London'):%Y-%m-%dT%H:%M}"
     form = {"csrf_token": token, "number": "+12025550170", "at": at, "zone": "Europe/London"}
     form |= {"window_h": "3", "note": "<i>"}
     assert (await screens.post("/callbacks", data=form)).status_code == 303
@@ -162,7 +162,7 @@ async def test_callbacks_are_added_moved_and_cancelled_on_their_page(screens, po
     assert "by hand" in shown
     assert "<i>" not in shown
     made = await pool.fetchval("SELECT id FROM callback")
-    later = (datetime.now(UTC) + timedelta(days=2)).strftime("%Y-%m-%dT%H:%M")
+    later = f"{world.ahead(2, 18, 'Europe/London'):%Y-%m-%dT%H:%M}"
     assert (await screens.post(f"/callbacks/{made}/move", data={"csrf_token": token, "at": later})).status_code == 303
     assert (await screens.post(f"/callbacks/{made}/move", data={"csrf_token": token, "at": "soon"})).status_code == 422
     gone = await screens.post(f"/callbacks/{made}/close", data={"csrf_token": token, "outcome": "cancelled"})

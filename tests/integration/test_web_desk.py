@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import httpx
 import pytest
 
-from support import desk_call, edge, services
+from support import desk_call, edge, services, world
 from support.desk_call import CALLER
 from tenderline.campaigns import callbacks as feature
 from tenderline.core.ids import uuid7
@@ -350,7 +350,7 @@ async def test_a_callback_of_an_agents_choice_is_moved_into_the_campaign_that_it
     async with edge.client(made, headers={"Accept": "text/html"}) as http:
         await edge.sign_in(http, agent[0])
         assert (await end(http, live, "no_answer")).status_code == 303
-        later = datetime.now(UTC) + timedelta(days=5)
+        later = world.ahead(5, 14, "America/New_York")
         async with pool.acquire() as connection, connection.transaction():
             (one,) = await callbacks.waiting(connection)
             await feature.move(made, connection, one.id, at=later, zone=None, window=None, by="sue")
@@ -397,8 +397,6 @@ async def test_an_hour_that_is_none_is_refused(http, pool, live, when):
 
 
 async def test_the_choice_is_written_into_the_case_that_the_call_was_about(http, pool, live):
-    from support import world
-
     debtor = await world.make_debtor(pool, zone=world.zone_by_day())
     await pool.execute("UPDATE conversation SET person_id = $2 WHERE id = $1", live.call, debtor.person_id)
     assert (await end(http, live, "promise_to_pay")).status_code == 303

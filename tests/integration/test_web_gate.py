@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import AsyncIterator
+from datetime import UTC, timedelta
 from typing import Any
 
 import httpx
@@ -275,9 +276,11 @@ async def test_any_contact_can_be_imagined_by_the_clock_of_the_person(http, pool
     path = f"/people/{debtor.person_id}/ask"
     assert f'href="{path}?case={debtor.case_id}"' in (await http.get(f"/cases/{debtor.case_id}")).text
     params = {"case": str(debtor.case_id), "channel": "sms", "purpose": "first_party_recovery"}
-    late = await http.get(path, params={**params, "at": "2027-01-05T21:00", "clock": "America/New_York"})
-    assert "Put off until 6 Jan 2027 13:00:00 UTC: outside 08:00 to 21:00" in text_of(late)
-    early = await http.get(path, params={**params, "at": "2027-01-05T20:59:59", "clock": "America/New_York"})
+    night, morning = world.ahead(2, 21, "America/New_York"), world.ahead(3, 8, "America/New_York").astimezone(UTC)
+    late = await http.get(path, params={**params, "at": f"{night:%Y-%m-%dT%H:%M}", "clock": "America/New_York"})
+    assert f"Put off until {morning:%-d %b %Y %H:%M:%S} UTC: outside 08:00 to 21:00" in text_of(late)
+    before = f"{night - timedelta(seconds=1):%Y-%m-%dT%H:%M:%S}"
+    early = await http.get(path, params={**params, "at": before, "clock": "America/New_York"})
     assert "Allowed: every rule agrees" in text_of(early)
     past = await http.get(path, params={**params, "at": "2026-01-05T12:00", "clock": "UTC"})
     assert "known only as they stand now" in text_of(past)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -29,6 +29,12 @@ def zone_by_night(now: datetime | None = None) -> str:
     """A zone in which nobody may be contacted now, nor in the next hour."""
     instant = now or datetime.now(UTC)
     return next(zone for zone in _ZONES if not 6 <= instant.astimezone(ZoneInfo(zone)).hour < 22)
+
+
+def ahead(days: int, hour: int, zone: str) -> datetime:
+    """So many days from today, at this hour of the zone's clock: still to come, whenever the test runs."""
+    there = ZoneInfo(zone)
+    return datetime.combine(datetime.now(there).date() + timedelta(days=days), time(hour), there)
 
 
 @dataclass(frozen=True)
