@@ -195,7 +195,13 @@ def _from_file(path: Path) -> dict[str, Any]:
 
 # Variables that start like ours but are not settings.
 _NOT_SETTINGS = frozenset(
-    {CONFIG_FILE_VARIABLE, "TENDERLINE_INSTANCE", "TENDERLINE_PAYLOADS", "TENDERLINE_TEST_DATABASE_URL"}
+    {
+        CONFIG_FILE_VARIABLE,
+        "TENDERLINE_INSTANCE",
+        "TENDERLINE_PAYLOADS",
+        "TENDERLINE_TEST_DATABASE_URL",
+        "TENDERLINE_TEST_PICTURES",
+    }
 )
 
 
