@@ -16,6 +16,7 @@ from tenderline.campaigns import calling
 from tenderline.campaigns.callbacks import BY_HAND
 from tenderline.core.clock import steady_s
 from tenderline.core.errors import NotFoundError
+from tenderline.core.loops import goes_on
 from tenderline.core.money import Money
 from tenderline.crm.base import Failure
 from tenderline.flows.call import (
@@ -310,6 +311,8 @@ class DatabaseBackstage:
             try:
                 found = await self._news(UUID(payment_id), left_s)
             except db.AWAY as error:
+                if not goes_on():
+                    raise
                 log.warning("settlement_not_known", payment=payment_id, why=type(error).__name__)
             else:
                 if found is not None:
