@@ -307,11 +307,11 @@ class DatabaseBackstage:
         """Looked for a few times a second; a database that is away has no news. A failure is written down before she
         hears of it: until it is, a link may follow her."""
         ends_s = steady_s() + timeout_s
-        while (left_s := ends_s - steady_s()) > 0:
+        while goes_on() and (left_s := ends_s - steady_s()) > 0:
             try:
                 found = await self._news(UUID(payment_id), left_s)
             except db.AWAY as error:
-                if not goes_on():
+                if not goes_on():  # it stands in the place of a cancellation
                     raise
                 log.warning("settlement_not_known", payment=payment_id, why=type(error).__name__)
             else:
