@@ -12,7 +12,7 @@ from playwright.async_api import Browser, expect
 
 from browser.test_screens import HIDE, LIVE, Desk
 from support import edge, floor_life, postgres, screens, services
-from support.screens import SMALL, require_readable
+from support.screens import SMALL, picture, require_readable
 from tenderline.store import agents, alerts, db, events, presence
 from tenderline.web import stream
 
@@ -63,11 +63,21 @@ async def test_the_floor_and_what_its_numbers_open_are_readable(desk: Desk, sche
             await watched.go(path)
             await require_readable(watched, f"{path} ({scheme})")
             assert not (small := await watched.page.evaluate(SMALL)), (path, small)
+            await picture(watched.page, f"{path.partition('?')[0].strip('/').replace('/', '_')}-{scheme}")
         await watched.go("/floor")
         await watched.page.get_by_role("link", name="bob", exact=True).click()
         await expect(watched.page.locator("#panel #agent-assign")).to_be_visible()
         await require_readable(watched, f"panel ({scheme})")
         await watched.require_clean()
+
+
+async def test_the_bar_over_each_page_is_one_row_on_a_small_screen_of_a_desk(desk: Desk) -> None:
+    async with desk.signed_in() as watched:
+        await watched.page.set_viewport_size({"width": 1280, "height": 800})
+        for path in ("/floor", "/desk", "/do-not-contact"):
+            await watched.go(path)
+            bar = await watched.page.evaluate("document.querySelector('header.bar').getBoundingClientRect().height")
+            assert bar < 70, (path, bar)
 
 
 RUNNING = """() => {
