@@ -94,13 +94,13 @@ async def test_a_donors_preferred_window_is_kept_when_no_time_is_said(services, 
 
 async def test_moving_takes_the_planned_call_back_and_plans_one_more(services, pool):
     await campaign(services)
-    at = tomorrow_at(14, "America/New_York")
+    at, later = tomorrow_at(14, "America/New_York"), world.ahead(2, 14, "America/New_York")
     made = await schedule(services, number="+12025550146", at=at, zone="America/New_York", campaign="call_back")
     async with pool.acquire() as connection, connection.transaction():
         moved = await feature.move(
-            services, connection, made.id, at=at + timedelta(days=1), zone=None, window=timedelta(hours=1), by=ANNA
+            services, connection, made.id, at=later, zone=None, window=timedelta(hours=1), by=ANNA
         )
-    assert moved.due_at == world.ahead(2, 14, "America/New_York")
+    assert moved.due_at == later
     assert moved.not_after == moved.due_at + timedelta(hours=1)
     states = sorted(row["state"] for row in await pool.fetch("SELECT state FROM attempt"))
     assert states == ["planned", "suppressed"]

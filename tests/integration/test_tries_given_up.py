@@ -194,14 +194,52 @@ async def test_a_failure_that_cannot_be_looked_up_or_written_down_is_not_told_un
     session, _ = await no_answer(made, pool, town, monkeypatch, DECLINED, conversation_id=call)
     await hear(made, pool, town, "payment_intent.payment_failed")
     backstage = DatabaseBackstage(made)
-    await pool.execute("ALTER TABLE capture_session RENAME TO elsewhere")
+    await pool.execute("ALTER TABLE charge RENAME TO elsewhere")
     assert await backstage.settlement(str(session.id), timeout_s=0.6) == "PENDING"
-    await pool.execute("ALTER TABLE elsewhere RENAME TO capture_session")
+    await pool.execute("ALTER TABLE elsewhere RENAME TO charge")
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute("SELECT FROM capture_session WHERE id = $1 FOR UPDATE", session.id)
         assert await backstage.settlement(str(session.id), timeout_s=5) == "PENDING"
+    for _ in range(2):  # again, as when the answer to the commit was lost
+        assert await backstage.settlement(str(session.id), timeout_s=5) == "FAILED"
+        assert await pool.fetchval("SELECT state FROM capture_session") == "declined"
+    await backstage.close()
+
+
+@pytest.mark.parametrize(("number", "arrives"), [(DECLINED, True), (GOOD, False)])
+async def test_who_waits_while_others_find_that_nothing_was_charged_is_told_so_and_gets_no_link(
+    made, pool, town, monkeypatch, number, arrives
+):
+    call = await live_calls.make_call(pool, "+12025550199")
+    session, one = await no_answer(made, pool, town, monkeypatch, number, arrives=arrives, conversation_id=call)
+    await telephone.reconcile(made, one)
+    assert await pool.fetchval("SELECT state FROM capture_session") == "open"
+    backstage = DatabaseBackstage(made)
     assert await backstage.settlement(str(session.id), timeout_s=5) == "FAILED"
-    assert await pool.fetchval("SELECT state FROM capture_session") == "declined"
+    await backstage.close()
+    await the_call_ends(pool, call)
+    assert await telephone.give_up_forsaken(made) == 0
+    row = await pool.fetchrow("SELECT state, link_transaction_id FROM capture_session")
+    assert tuple(row) == ("declined", None)
+
+
+async def test_money_that_arrived_after_all_is_not_called_a_failure(made, pool, town, monkeypatch):
+    session = await begin(made, pool)
+    assert (await charge(made, session, await token(town))).result == "taken"
+    heard, settlement = telephone.heard_of_failure, telephone.settlement
+
+    async def arrived(*about):
+        await hear(made, pool, town, "payment_intent.succeeded")
+        return await heard(*about)
+
+    async def of_old(*_):
+        monkeypatch.setattr(telephone, "settlement", settlement)
+        return "FAILED"
+
+    backstage = DatabaseBackstage(made)
+    monkeypatch.setattr(telephone, "heard_of_failure", arrived)
+    monkeypatch.setattr(telephone, "settlement", of_old)
+    assert await backstage.settlement(str(session.id), timeout_s=20) == "COMPLETED"
     await backstage.close()
 
 

@@ -8,8 +8,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import asyncpg
+import pytest
 
+from support import services
 from tenderline.core.ids import uuid7
+from tenderline.voice.backstage import DatabaseBackstage
 from tenderline.voice.commands import Commands
 
 SOURCE = Path(__file__).parents[2] / "src" / "tenderline"
@@ -57,3 +60,15 @@ def test_every_loop_that_outlives_the_database_asks_whether_it_goes_on():
     assert {"voice/commands.py", "voice/node.py", "web/stream.py"} <= {one.partition(":")[0] for one in asks}, (
         "they are found by the name of what they catch"
     )
+
+
+async def test_a_call_that_is_given_up_while_it_waits_for_money_is_over_though_its_connection_broke():
+    pool = BrokenPool()
+    backstage = DatabaseBackstage(services.make(pool))
+    waits = asyncio.create_task(backstage.settlement(str(uuid7()), timeout_s=20))
+    await pool.is_used.wait()
+    waits.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(waits, 10)
+    assert waits.cancelled()
+    await backstage.close()

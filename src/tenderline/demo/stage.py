@@ -36,9 +36,9 @@ PASSWORD = "tenderline demo"  # noqa: S105  # of a database that lives as long a
 ORGANISATION = "Riverside Food Bank"
 
 # Numbers that national regulators keep free for fiction, so that no demo can ever reach anybody.
-# Wherever the sun stands it is day in one of these places, and night in another.
+# Wherever the sun stands it is day in one of these places, and night in another; also on Australia's holidays.
 _PLACES = (("America/New_York", "+1202555{:04d}", 100), ("Europe/London", "+442079460{:03d}", 100),
-           ("Australia/Sydney", "+6125550{:04d}", 1200), ("Australia/Perth", "+6185550{:04d}", 1200))  # fmt: skip
+           ("Australia/Sydney", "+6125550{:04d}", 1200), ("Pacific/Guam", "+1671555{:04d}", 100))  # fmt: skip
 _AHEAD = timedelta(minutes=10)
 """For so long it stays what it is: day, or night."""
 

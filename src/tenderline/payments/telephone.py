@@ -212,21 +212,32 @@ async def _answered(
 
 
 async def settlement(services: Services, session_id: UUID) -> str | None:
-    """How the money stands: PENDING, COMPLETED or FAILED, by the gateway's news alone."""
+    """How the money stands: PENDING, COMPLETED or FAILED, by the gateway's word alone; None when there was no news."""
     async with services.pool.acquire() as connection:
-        return await captures.settlement(connection, session_id)
+        return await _settlement(connection, session_id)
 
 
-async def heard_of_failure(services: Services, session_id: UUID) -> None:
-    """The caller is told that nothing was charged, as the gateway's news say. That ends it: no link follows her."""
+async def _settlement(connection: Connection, session_id: UUID) -> str | None:
+    found = await captures.settlement(connection, session_id)
+    if found is None and not await captures.may_have_paid(connection, session_id):
+        return "FAILED"  # the gateway was asked about each try: none took anything
+    return found
+
+
+async def heard_of_failure(services: Services, session_id: UUID) -> bool:
+    """The caller is told that nothing was charged, as the gateway says. That ends it: no link follows her. False when
+    other news came, or somebody wrote down how it ended: then she is not told so."""
     async with services.pool.acquire() as connection, connection.transaction():
         session = await captures.get(connection, session_id, lock=True)
-        if session.state != "charged" or await captures.settlement(connection, session_id) != "FAILED":
-            return  # other news came, or somebody wrote down how it ended
+        if session.state == "declined":
+            return True  # it was written before, and nobody heard that it was
+        if session.state not in ("charged", "open") or await _settlement(connection, session_id) != "FAILED":
+            return False
         for one in await captures.charges_of(connection, session_id):
             if one.state in ("taken", "unknown"):
                 await captures.answer(connection, one.id, "declined", "the gateway's news")
         await captures.set_state(connection, session_id, "declined", "the caller heard that nothing was charged")
+    return True
 
 
 async def leave(services: Services, session_id: UUID, state: captures.State, why: str, *, hung_up: bool) -> None:

@@ -311,13 +311,13 @@ class DatabaseBackstage:
             try:
                 found = await self._news(UUID(payment_id), left_s)
             except db.AWAY as error:
-                if not goes_on():  # it stands in the place of a cancellation
-                    raise
                 log.warning("settlement_not_known", payment=payment_id, why=type(error).__name__)
             else:
                 if found is not None:
                     return found
             await asyncio.sleep(SETTLEMENT_LOOK_S)
+        if not goes_on():
+            raise asyncio.CancelledError  # the error of a broken connection stood in its place
         return "PENDING"
 
     async def _news(self, session_id: UUID, timeout_s: float) -> Settlement | None:
@@ -325,8 +325,7 @@ class DatabaseBackstage:
             found = await telephone.settlement(self._services, session_id)
         if found == "FAILED":
             async with asyncio.timeout(WRITE_TIMEOUT_S):
-                await telephone.heard_of_failure(self._services, session_id)
-            return "FAILED"
+                return "FAILED" if await telephone.heard_of_failure(self._services, session_id) else None
         return "COMPLETED" if found == "COMPLETED" else None
 
     async def close(self) -> None:

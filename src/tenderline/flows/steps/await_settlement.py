@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
+from tenderline.core.clock import steady_s
 from tenderline.flows.call import Backstage, Call
 from tenderline.flows.phrase import Text
 from tenderline.flows.step import Step, Touch, spoken
@@ -34,11 +35,11 @@ class AwaitSettlement(Step, frozen=True):
         """Waits, and says so now and then."""
         payment, left_s = str(call.variables.get(str(self.payment)) or ""), self.wait_max_s
         while left_s > 0:
-            turn_s = min(left_s, self.comfort_every_s)
+            turn_s, begun_s = min(left_s, self.comfort_every_s), steady_s()
             found = await backstage.settlement(payment, timeout_s=turn_s)
             if found != "PENDING":
                 return _EXITS[found]
-            left_s -= turn_s
+            left_s -= max(turn_s, steady_s() - begun_s)  # a slow database takes longer
             if self.comfort is not None and left_s > 0:
                 await call.say(spoken(self.comfort, call), cut_by_key=True)
         return "pending"
