@@ -16,7 +16,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from call.conftest import NUMBER, nothing_left
-from support import browser_sound, edge, screens, services, tones
+from support import browser_sound, edge, reached, screens, services, tones
 from support.browser_sound import CALLER_HZ, MEASURE_S, SILENT_DB, hears_silence, hears_the_agent
 from support.telephones import heard_next
 from tenderline.voice.browser.phone import BrowserPhone
@@ -40,12 +40,14 @@ class Desk:
     page: Page
     watched: screens.Watched
     pool: Any
+    email: str
 
     async def turn_on(self) -> None:
         """The page asks for the microphone and connects."""
         await self.watched.go("/phone")
         await self.page.get_by_role("button", name="Turn it on").click()
         await self.is_("ready")
+        await reached.by_browser(self.pool, self.email)
 
     async def is_(self, state: str) -> None:
         """Waits until the page shows this state, and looks that it offers what can be done now and nothing else."""
@@ -81,7 +83,7 @@ async def at_a_desk(node, pool, tmp_path, role="agent"):
         await watched.page.fill("#password", edge.PASSWORD)
         await watched.page.click("button[type=submit]")
         await watched.page.wait_for_url(f"{base}/")
-        yield Desk(node, watched.page, watched, pool)
+        yield Desk(node, watched.page, watched, pool, email)
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 import pytest
 
 from call.conftest import NUMBER, is_heard, nothing_left
-from support import edge, tones
+from support import edge, reached, tones
 from support.trial_browser import HOST, TrialBrowser, identity
 from tenderline.core.ids import uuid7
 from tenderline.flows.spoken import said
@@ -75,7 +75,10 @@ class Agent:
         return found
 
     async def is_(self, state):
-        return await self.until(lambda shown: shown.state == state)
+        found = await self.until(lambda shown: shown.state == state)
+        if state == "ready":
+            await reached.by_browser(self.pool, self.email)
+        return found
 
     async def ask(self, wanted):
         call = (await self.shown()).call_id
